@@ -1,0 +1,8 @@
+//! Veritail: verified build logs.
+//!
+//! Data flows down, and nothing imports what is above it:
+//! `cli`, `api` > `pipeline` > `tasks` > `store` > `trace`; `telemetry` is a leaf.
+
+pub mod seams;
+pub mod store;
+pub mod trace;

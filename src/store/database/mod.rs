@@ -1,0 +1,382 @@
+//! The database: what a trace *is*. Status, state, epoch, records, endings, mismatches.
+//!
+//! Every change is one atomic statement or transaction that names the state it was decided on (epoch, state, row
+//! version). `false`, `None` or a `Stale` variant means that somebody else was first: look again.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use super::Result;
+use crate::trace::{
+    ByteSize, ChunkIndex, ChunkRow, ChunkSize, Crc32, DataStore, Detector, Ending, Epoch, JobId, JobStatus, Kind,
+    Location, Offset, ProjectId, Record, Timestamp, TraceState, Verdict, Version,
+};
+use crate::trace::state::names;
+
+/// A job and its trace.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Job {
+    /// Its number.
+    pub id: JobId,
+    /// The project's number.
+    pub project: ProjectId,
+    /// The project's path, such as `group/demo`.
+    pub project_path: String,
+    /// Its name, such as `rspec`.
+    pub name: String,
+    /// SHA-256 of its token; the token itself is nowhere.
+    pub token_sha256: [u8; 32],
+    /// Its status, as readers see it.
+    pub status: JobStatus,
+    /// The state of its trace.
+    pub state: TraceState,
+    /// The trace's epoch.
+    pub epoch: Epoch,
+    /// The newest epoch that is known to have reached the live store; `None` before the first append.
+    pub installed_epoch: Option<Epoch>,
+    /// The trace's chunk size.
+    pub chunk_size: ChunkSize,
+    /// The longest trace accepted; 0 = no limit.
+    pub trace_limit: ByteSize,
+    /// Up to where bytes were acknowledged; one second late.
+    pub acked_length: Offset,
+    /// How it ended, stored before anything else happens at the end.
+    pub ending: Option<Ending>,
+    /// When the ending was stored.
+    pub ended_at: Option<Timestamp>,
+    /// How often the runner was asked to send bytes again after its final PUT.
+    pub resend_attempts: u32,
+    /// True once the runner was asked for everything because only the whole differed from its claim.
+    pub asked_everything: bool,
+    /// Whether the runner can start its log again, if it said so.
+    pub trace_reset: Option<bool>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When the runner was last heard of; one second late.
+    pub last_contact_at: Timestamp,
+    /// When status, state or epoch last changed.
+    pub changed_at: Timestamp,
+    /// When the trace was closed.
+    pub closed_at: Option<Timestamp>,
+    /// Size of the whole trace, once closed.
+    pub size: Option<ByteSize>,
+    /// CRC-32 of the whole trace, once closed.
+    pub crc32: Option<Crc32>,
+    /// What is known of the whole; `Pending` until closed.
+    pub verdict: Verdict,
+}
+
+/// A job to be made.
+#[derive(Clone, Debug)]
+pub struct NewJob {
+    /// The project's path; made if it does not exist.
+    pub project_path: String,
+    /// The job's name.
+    pub name: String,
+    /// SHA-256 of its token.
+    pub token_sha256: [u8; 32],
+    /// `Running`, or `Pending` if a runner has to request it.
+    pub status: JobStatus,
+    /// The payload for the runner, as its creator gave it.
+    pub payload: Option<serde_json::Value>,
+    /// The trace's chunk size.
+    pub chunk_size: ChunkSize,
+    /// The longest trace accepted; 0 = no limit.
+    pub trace_limit: ByteSize,
+    /// Whether its runner can send again, if known.
+    pub trace_reset: Option<bool>,
+    /// Now.
+    pub at: Timestamp,
+}
+
+/// Up to where a node acknowledged a job's bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Contact {
+    /// The job.
+    pub job: JobId,
+    /// The acknowledged length. The database keeps the greatest.
+    pub acked_length: Offset,
+    /// When the runner was heard of. The database keeps the latest.
+    pub at: Timestamp,
+}
+
+/// A new epoch: what was decided on, and what it becomes.
+#[derive(Clone, Debug)]
+pub struct Rewind {
+    /// The epoch the decision was made in.
+    pub from: Epoch,
+    /// The new epoch, greater than `from`.
+    pub to: Epoch,
+    /// The state the decision was made in, `Open` or `Closing`.
+    pub state: TraceState,
+    /// The state afterwards. `Open` after `Closing` asks the runner of a finished job to send again.
+    pub next_state: TraceState,
+    /// Chunks whose bytes are lost or wrong: their rows become `Wanted` without a kept copy. A row that is not there is
+    /// made.
+    pub lost: Vec<ChunkIndex>,
+    /// True to want every recorded chunk again and keep the persistent copies that are as recorded.
+    pub everything: bool,
+    /// True to count this as one of the resend attempts.
+    pub counts_as_attempt: bool,
+    /// Now.
+    pub at: Timestamp,
+}
+
+/// The end of a trace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Closing {
+    /// What is known of the whole.
+    pub verdict: Verdict,
+    /// Its size.
+    pub size: ByteSize,
+    /// Its CRC-32, unless bytes are missing.
+    pub crc32: Option<Crc32>,
+    /// Now.
+    pub at: Timestamp,
+}
+
+/// What [`Database::open_chunk`] found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RowOpened {
+    /// There is a row without a record (or one that is wanted again): bytes may come.
+    Ready,
+    /// The chunk is recorded already: the live store is behind.
+    Recorded,
+    /// The job is not `Open` in this epoch any more.
+    Stale,
+}
+
+/// What [`Database::record`] did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recorded {
+    /// The row has the record now, or had it already.
+    Sealed,
+    /// The row was a hole, and the bytes are the same as those recorded before. If a persistent copy was kept, the row
+    /// is `Persisted` again, otherwise `Sealed`.
+    RefilledSame,
+    /// The row was a hole; the new record took the place of the old one, if there was one. The row is `Sealed`.
+    Refilled,
+    /// The row has another record: the live store went back in time and took other bytes.
+    Conflict,
+    /// The job is not `Open` or `Closing` in this epoch any more.
+    Stale,
+}
+
+/// A sealed chunk that waits for migration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// Its job.
+    pub job: JobId,
+    /// Its row.
+    pub row: ChunkRow,
+}
+
+/// How much waits for migration.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Backlog {
+    /// Sealed chunks not yet persistent.
+    pub chunks: u64,
+    /// Their bytes.
+    pub bytes: ByteSize,
+    /// When the oldest was sealed.
+    pub oldest: Option<Timestamp>,
+}
+
+/// Jobs whose ending is known and whose trace is not closed, and the live traces, for the gauges.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Unfinished {
+    /// Ended and not closed, by the status they will have, with the moment the oldest ended.
+    pub ended: Vec<(JobStatus, u64, Timestamp)>,
+    /// Bytes that are in the live store only, by the database's count: sealed chunks and acknowledged open ends.
+    pub live_bytes: ByteSize,
+    /// Chunks that are in the live store only.
+    pub live_chunks: u64,
+}
+
+/// A confirmed difference to be written down.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewMismatch {
+    /// The job.
+    pub job: JobId,
+    /// The chunk; `None` for a difference of the whole.
+    pub chunk: Option<ChunkIndex>,
+    /// The chunk's epoch, or the trace's.
+    pub epoch: Epoch,
+    /// What is wrong.
+    pub kind: Kind,
+    /// Where.
+    pub store: DataStore,
+    /// Who found it.
+    pub detector: Detector,
+    /// What was promised; never log bytes.
+    pub expected: Found,
+    /// What was there.
+    pub found: Found,
+    /// Now.
+    pub at: Timestamp,
+}
+
+/// Size and checksums, as far as known, of what a mismatch is about; for a gap also where it begins.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Found {
+    /// Where it begins in the trace, for a gap.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offset: Option<Offset>,
+    /// Size in bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<ByteSize>,
+    /// CRC-32.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub crc32: Option<Crc32>,
+    /// SHA-256.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<crate::trace::Sha256>,
+}
+
+impl From<&Record> for Found {
+    fn from(record: &Record) -> Self {
+        Self { offset: None, size: Some(record.size), crc32: Some(record.crc32), sha256: Some(record.sha256) }
+    }
+}
+
+names! {
+    /// How a mismatch was resolved.
+    Resolution {
+        /// Healed from a good copy.
+        Repaired = "repaired",
+        /// The runner sent the bytes again.
+        Resent = "resent",
+        /// A person took note.
+        Acknowledged = "acknowledged",
+        /// The trace was erased.
+        Erased = "erased",
+    }
+}
+
+/// A mismatch as written down.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Mismatch {
+    /// Its number.
+    pub id: i64,
+    /// What was found.
+    pub what: NewMismatch,
+    /// When it was last seen; first is `what.at`.
+    pub last_seen: Timestamp,
+    /// How and when it was resolved; `None` while open.
+    pub resolved: Option<(Resolution, Timestamp)>,
+}
+
+/// Which mismatches to list.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct MismatchFilter {
+    /// Only this job's.
+    pub job: Option<JobId>,
+    /// Only open (true) or resolved (false) ones.
+    pub open: Option<bool>,
+    /// Only those with a greater number.
+    pub after: i64,
+    /// At most so many; 0 = 100.
+    pub limit: u32,
+}
+
+/// The contract of a database.
+#[async_trait]
+pub trait Database: Send + Sync {
+    /// Makes a job, and its project if there is none of that path. State `Open`, epoch 1, nothing installed.
+    async fn create_job(&self, new: NewJob) -> Result<Job>;
+
+    /// The job, or `None`.
+    async fn job(&self, job: JobId) -> Result<Option<Job>>;
+
+    /// Jobs in state `Open` or `Closing` with a number above `after`, in order of number.
+    async fn unfinished_jobs(&self, after: JobId, limit: u32) -> Result<Vec<Job>>;
+
+    /// Jobs of any state whose `changed_at` is `since` or later and whose number is above `after`, in order of number.
+    async fn changed_jobs(&self, since: Timestamp, after: JobId, limit: u32) -> Result<Vec<Job>>;
+
+    /// Raises `acked_length` and `last_contact_at` of all these jobs, in one statement. Unknown jobs are passed over.
+    async fn note_contacts(&self, contacts: &[Contact]) -> Result<()>;
+
+    /// Remembers whether the job's runner can send its log again.
+    async fn set_trace_reset(&self, job: JobId, trace_reset: bool) -> Result<()>;
+
+    /// The epoch has reached the live store. True if the job still is `Open` or `Closing` in it.
+    async fn mark_installed(&self, job: JobId, epoch: Epoch) -> Result<bool>;
+
+    /// Raises the epoch. True if the job was in `from` and `state`.
+    async fn rewind(&self, job: JobId, rewind: &Rewind) -> Result<bool>;
+
+    /// Stores the ending and makes the trace `Closing`, if there is no ending yet and it is `Open`; or makes an `Open`
+    /// trace whose ending is the same (`Ending::same_as`) `Closing` again. Answers the job as it is afterwards, changed
+    /// or not.
+    async fn end(&self, job: JobId, ending: &Ending, at: Timestamp) -> Result<Option<Job>>;
+
+    /// Makes a `Closing` trace of this epoch `Open` again and counts a resend attempt. True if it did.
+    async fn reopen(&self, job: JobId, epoch: Epoch, at: Timestamp) -> Result<bool>;
+
+    /// Cancels: `Running` becomes `Canceling`; `Pending` becomes `Canceled` with an ending, closed. Anything else stays.
+    /// Answers the job as it is afterwards.
+    async fn cancel(&self, job: JobId, at: Timestamp) -> Result<Option<Job>>;
+
+    /// Closes a `Closing` trace of this epoch; the job's status becomes that of its ending. True if it did.
+    async fn close(&self, job: JobId, epoch: Epoch, closing: &Closing) -> Result<bool>;
+
+    /// Makes the row of a chunk, unless it is there, while the job is `Open` in this epoch.
+    async fn open_chunk(&self, job: JobId, epoch: Epoch, index: ChunkIndex, at: Timestamp) -> Result<RowOpened>;
+
+    /// Writes a chunk's record: the row of chunk `index`, whose live copy was begun in `begun`, becomes `Sealed`; the row
+    /// of `next`, if given, is made unless it is there. `epoch` is the trace's. One statement unless the row is a hole.
+    async fn record(
+        &self,
+        job: JobId,
+        epoch: Epoch,
+        index: ChunkIndex,
+        begun: Epoch,
+        record: &Record,
+        next: Option<ChunkIndex>,
+        at: Timestamp,
+    ) -> Result<Recorded>;
+
+    /// The row of one chunk.
+    async fn chunk(&self, job: JobId, index: ChunkIndex) -> Result<Option<ChunkRow>>;
+
+    /// The rows of a job from `from` on, in order, at most `limit`.
+    async fn chunks(&self, job: JobId, from: ChunkIndex, limit: u32) -> Result<Vec<ChunkRow>>;
+
+    /// A `Sealed` chunk of this version was written to `at` and read back: its row becomes `Persisted`. True if it did;
+    /// false also if the job is erased.
+    async fn persist(&self, job: JobId, index: ChunkIndex, version: Version, to: &Location, at: Timestamp) -> Result<bool>;
+
+    /// `Sealed` chunks of any job, oldest first, sealed at or before `until`.
+    async fn waiting(&self, until: Timestamp, limit: u32) -> Result<Vec<Waiting>>;
+
+    /// How much waits for migration.
+    async fn backlog(&self) -> Result<Backlog>;
+
+    /// How much is unfinished or live only.
+    async fn unfinished(&self) -> Result<Unfinished>;
+
+    /// Opens a mismatch, unless one of the same job, chunk, epoch, store and kind is open: then `last_seen` moves. True if
+    /// it was opened now; only then it counts.
+    async fn open_mismatch(&self, mismatch: &NewMismatch) -> Result<bool>;
+
+    /// Resolves the open mismatches of a job, or of one chunk of it. Answers how many.
+    async fn resolve_mismatches(
+        &self,
+        job: JobId,
+        chunk: Option<ChunkIndex>,
+        resolution: Resolution,
+        at: Timestamp,
+    ) -> Result<u64>;
+
+    /// Mismatches in order of number.
+    async fn mismatches(&self, filter: MismatchFilter) -> Result<Vec<Mismatch>>;
+
+    /// Open mismatches by kind and store: in how many jobs.
+    async fn corrupt_traces(&self) -> Result<Vec<(Kind, DataStore, u64)>>;
+
+    /// Waits at most `limit` for an answer.
+    async fn ping(&self, limit: Duration) -> Result<()>;
+}

@@ -1,0 +1,199 @@
+//! CRC-32 and SHA-256: of a chunk as it grows, of a whole trace from its chunks.
+//!
+//! A chunk's checksums are computed from the bytes of the requests that bring it, never from a copy that was read back
+//! (guarantee 1). Between two requests the unfinished computation, the *midstate*, rests in the live store beside the
+//! bytes, so that any node can go on with it.
+
+use std::fmt;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use sha2::Digest;
+use sha2::digest::common::hazmat::SerializableState;
+
+use super::ids::ByteSize;
+
+/// CRC-32/IEEE, the checksum that CI runners compute over their whole log. Shown as 8 lower-case hex digits.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct Crc32(pub u32);
+
+/// SHA-256. Shown as 64 lower-case hex digits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Sha256(pub [u8; 32]);
+
+impl Crc32 {
+    /// The checksum of `bytes`.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(crc32fast::hash(bytes))
+    }
+
+    /// The checksum of what this one covers followed by `size` bytes with the checksum `next`.
+    pub fn then(self, next: Self, size: ByteSize) -> Self {
+        let mut whole = crc32fast::Hasher::new_with_initial(self.0);
+        whole.combine(&crc32fast::Hasher::new_with_initial_len(next.0, size.0));
+        Self(whole.finalize())
+    }
+}
+
+impl Sha256 {
+    /// The checksum of `bytes`.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(sha2::Sha256::digest(bytes).into())
+    }
+}
+
+impl fmt::Display for Crc32 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:08x}", self.0)
+    }
+}
+
+impl fmt::Display for Sha256 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex::encode(self.0))
+    }
+}
+
+impl fmt::Debug for Crc32 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Debug for Sha256 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl Serialize for Crc32 {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Crc32 {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        u32::from_str_radix(&text, 16).map(Self).map_err(de::Error::custom)
+    }
+}
+
+impl Serialize for Sha256 {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Sha256 {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let mut digest = [0; 32];
+        hex::decode_to_slice(text, &mut digest).map_err(de::Error::custom)?;
+        Ok(Self(digest))
+    }
+}
+
+/// What Veritail promised about a chunk: its size and checksums, computed at the door.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// Bytes in the chunk.
+    pub size: ByteSize,
+    /// CRC-32 of these bytes.
+    pub crc32: Crc32,
+    /// SHA-256 of these bytes.
+    pub sha256: Sha256,
+}
+
+impl Record {
+    /// The record of `bytes`.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self { size: ByteSize::of(bytes), crc32: Crc32::of(bytes), sha256: Sha256::of(bytes) }
+    }
+}
+
+/// The CRC-32 and size of a whole trace, combined from its chunks' records in order.
+pub fn combine<'a>(records: impl IntoIterator<Item = &'a Record>) -> (ByteSize, Crc32) {
+    records
+        .into_iter()
+        .fold((ByteSize::ZERO, Crc32::default()), |(size, crc32), next| {
+            (size + next.size, crc32.then(next.crc32, next.size))
+        })
+}
+
+/// The computation of a [`Record`] between two appends, as bytes that any node can go on from.
+///
+/// Layout: format byte 1, CRC-32 (4 bytes, big-endian), size (8 bytes, big-endian), then SHA-256's serialised state.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Midstate(Vec<u8>);
+
+/// A midstate that this version of Veritail cannot go on from; the chunk has to begin again.
+#[derive(Debug, thiserror::Error)]
+#[error("checksum state has an unknown format or is damaged")]
+pub struct UnreadableMidstate;
+
+impl Midstate {
+    const FORMAT: u8 = 1;
+    const HEAD: usize = 1 + 4 + 8;
+
+    /// The midstate of no bytes.
+    pub fn empty() -> Self {
+        Self::pack(0, 0, &sha2::Sha256::new())
+    }
+
+    /// The midstate after `bytes` more.
+    pub fn absorb(&self, bytes: &[u8]) -> Result<Self, UnreadableMidstate> {
+        let (crc32, size, mut sha256) = self.unpack()?;
+        let mut crc = crc32fast::Hasher::new_with_initial_len(crc32, size);
+        crc.update(bytes);
+        sha256.update(bytes);
+        Ok(Self::pack(crc.finalize(), size + bytes.len() as u64, &sha256))
+    }
+
+    /// The record of what was absorbed so far.
+    pub fn record(&self) -> Result<Record, UnreadableMidstate> {
+        let (crc32, size, sha256) = self.unpack()?;
+        Ok(Record { size: ByteSize(size), crc32: Crc32(crc32), sha256: Sha256(sha256.finalize().into()) })
+    }
+
+    fn pack(crc32: u32, size: u64, sha256: &sha2::Sha256) -> Self {
+        let mut packed = vec![Self::FORMAT];
+        packed.extend_from_slice(&crc32.to_be_bytes());
+        packed.extend_from_slice(&size.to_be_bytes());
+        packed.extend_from_slice(&sha256.serialize());
+        Self(packed)
+    }
+
+    fn unpack(&self) -> Result<(u32, u64, sha2::Sha256), UnreadableMidstate> {
+        let (head, rest) = self.0.split_at_checked(Self::HEAD).ok_or(UnreadableMidstate)?;
+        if head[0] != Self::FORMAT {
+            return Err(UnreadableMidstate);
+        }
+        let crc32 = u32::from_be_bytes(head[1..5].try_into().map_err(|_| UnreadableMidstate)?);
+        let size = u64::from_be_bytes(head[5..13].try_into().map_err(|_| UnreadableMidstate)?);
+        let state = rest.try_into().map_err(|_| UnreadableMidstate)?;
+        let sha256 = sha2::Sha256::deserialize(state).map_err(|_| UnreadableMidstate)?;
+        Ok((crc32, size, sha256))
+    }
+}
+
+impl fmt::Debug for Midstate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.record() {
+            Ok(record) => write!(f, "Midstate({} bytes, {})", record.size, record.crc32),
+            Err(_) => f.write_str("Midstate(unreadable)"),
+        }
+    }
+}
+
+impl Serialize for Midstate {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&hex::encode(&self.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for Midstate {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        hex::decode(text).map(Self).map_err(de::Error::custom)
+    }
+}
