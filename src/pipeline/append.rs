@@ -1,0 +1,464 @@
+//! Append: a runner's PATCH, stored slice by slice.
+//!
+//! Each slice is one atomic step of the live store, and lies within one chunk, so that the row of a chunk is there before
+//! its first byte, and its record is written before the first byte of the next one. What got in is real: a later slice
+//! that fails takes nothing back. In the steady state an append is one trip to the live store and no statement.
+
+use bytes::Bytes;
+use futures::Stream;
+
+use crate::store::database::{Recorded, RowOpened};
+use crate::store::live::{Append, Entry, Outcome};
+use crate::store::{Result, StoreError};
+use crate::telemetry::metrics;
+use crate::trace::open_end::{CannotAppend, Step};
+use crate::trace::{ByteSize, Detector, JobId, JobStatus, Offset, OpenEnd, Origin, Phase, Timestamp, TraceState};
+
+use super::known::{After, Known, after};
+use super::reconcile::{Agreed, Reconciled};
+use super::slices::{BodyBroken, Slices};
+use super::{Pipeline, pace, points};
+
+/// A PATCH, authenticated.
+#[derive(Clone, Copy, Debug)]
+pub struct AppendRequest {
+    /// The job.
+    pub job: JobId,
+    /// The longest trace accepted; 0 = no limit.
+    pub trace_limit: ByteSize,
+    /// Where the body begins, by the client.
+    pub start: Offset,
+    /// The body's size, where the client declared it.
+    pub declared: Option<ByteSize>,
+}
+
+/// How an append ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Appended {
+    /// All of it is stored.
+    Accepted {
+        /// The next offset.
+        length: Offset,
+        /// The job's status.
+        status: JobStatus,
+        /// Seconds until the next patch is wanted.
+        interval: u32,
+    },
+    /// The write position is elsewhere: before the body's start, after it, or a hole ended inside the body.
+    Elsewhere {
+        /// The write position.
+        position: Offset,
+    },
+    /// The job is over.
+    Ended {
+        /// Its final status.
+        status: JobStatus,
+    },
+    /// The trace would pass its limit; the job fails.
+    TooLarge,
+    /// The body ended early.
+    Broken {
+        /// What is stored.
+        stored: Offset,
+    },
+    /// There is no such job.
+    Gone,
+}
+
+/// Rounds in which an append gives way to somebody else before it gives up for now.
+const ROUNDS: u32 = 8;
+
+/// An append under way.
+struct Progress {
+    request: AppendRequest,
+    at: Offset,
+    known: Known,
+    status: JobStatus,
+    watched_until: Timestamp,
+}
+
+/// Either go on with an open trace, or this is the answer.
+type OrAnswer<T> = std::result::Result<T, Appended>;
+
+impl Pipeline {
+    /// Stores the body at `request.start`, if that is the write position.
+    ///
+    /// Fails when a store is away or full and nothing of this request is stored; the runner then comes back with the same
+    /// body. Comparing START makes that safe, on any node.
+    pub async fn append(
+        &self,
+        request: AppendRequest,
+        body: impl Stream<Item = std::result::Result<Bytes, BodyBroken>> + Send + Unpin,
+    ) -> Result<Appended> {
+        if over_limit(&request, request.start, request.declared.unwrap_or_default()) {
+            return self.exceed_limit(&request).await;
+        }
+        if self.contacts.too_far_behind(self.now(), self.settings().database_patience) {
+            return Err(StoreError::unavailable("database", "acknowledged lengths cannot be written down"));
+        }
+        let mut progress = match self.at_write_position(request).await? {
+            Ok(known) => Progress {
+                request,
+                at: request.start,
+                status: known.trace.status,
+                watched_until: known.trace.watched_until,
+                known,
+            },
+            Err(answer) => return Ok(answer),
+        };
+        let answer = self.take_slices(&mut progress, &mut Slices::new(body)).await;
+        if progress.at > request.start {
+            self.contacts.note(request.job, progress.at, self.now());
+            metrics::appended(progress.at - request.start);
+        }
+        match answer {
+            // Something is stored already: the runner learns how much instead of an error.
+            Err(error) if progress.at > request.start => {
+                tracing::warn!(job_id = request.job.0, %error, "job {}: an append ended early", request.job);
+                Ok(Appended::Elsewhere { position: progress.at })
+            }
+            answer => answer,
+        }
+    }
+
+    async fn take_slices(
+        &self,
+        progress: &mut Progress,
+        body: &mut Slices<impl Stream<Item = std::result::Result<Bytes, BodyBroken>> + Send + Unpin>,
+    ) -> Result<Appended> {
+        let request = progress.request;
+        loop {
+            let slice = match body.next(progress.known.end.room()).await {
+                Ok(Some(slice)) => slice,
+                Ok(None) => break,
+                Err(BodyBroken) => return Ok(Appended::Broken { stored: progress.at }),
+            };
+            if over_limit(&request, progress.at, ByteSize::of(&slice)) {
+                return self.exceed_limit(&request).await;
+            }
+            if progress.known.end.write_position() != progress.at {
+                // A hole ended inside the body.
+                return Ok(Appended::Elsewhere { position: progress.known.end.write_position() });
+            }
+            if let Err(answer) = self.store_slice(progress, slice).await? {
+                return Ok(answer);
+            }
+        }
+        if !progress.known.confirmed && progress.at == request.start {
+            // An empty body on a node that never saw the trace: the status must be the database's.
+            if let Err(answer) = self.confirm(&mut progress.known, request.job).await? {
+                return Ok(answer);
+            }
+        }
+        if progress.at == request.start {
+            self.contacts.note(request.job, progress.at, self.now());
+        }
+        let known = &mut progress.known;
+        known.behind = known.behind.filter(|goal| progress.at < *goal);
+        let interval = pace::after_append(
+            self.now(),
+            progress.watched_until,
+            progress.at - request.start,
+            known.behind.is_some(),
+        );
+        self.known.put(request.job, known.clone());
+        Ok(Appended::Accepted { length: progress.at, status: progress.status, interval })
+    }
+
+    /// Stores one slice, giving way to others as often as that makes sense.
+    async fn store_slice(&self, progress: &mut Progress, slice: Bytes) -> Result<OrAnswer<()>> {
+        let job = progress.request.job;
+        for _ in 0..ROUNDS {
+            if progress.known.end.write_position() != progress.at
+                || progress.known.end.room() < ByteSize::of(&slice)
+                || progress.known.end.phase == Phase::Closing
+            {
+                return Ok(Err(self.refuse(progress).await?));
+            }
+            if let Err(answer) = self.open_row(progress).await? {
+                return Ok(Err(answer));
+            }
+            if progress.known.end.write_position() != progress.at {
+                continue;
+            }
+            let step = match progress.known.end.append(&slice) {
+                Ok(step) => self.leave_out_recorded(&progress.known, step),
+                Err(CannotAppend::Complete) => return Ok(Err(self.refuse(progress).await?)),
+                Err(CannotAppend::UnreadableMidstate(_)) => {
+                    // The plan drops what cannot be gone on from; the runner begins the chunk again.
+                    if let Err(answer) = self.look_again(progress, true).await? {
+                        return Ok(Err(answer));
+                    }
+                    continue;
+                }
+            };
+            match self.commit(progress, &slice, step).await? {
+                Committed::Stored => return Ok(Ok(())),
+                Committed::Answer(answer) => return Ok(Err(answer)),
+                Committed::Again => {}
+            }
+        }
+        Err(StoreError::unavailable("pipeline", format!("job {job}: other nodes keep changing the trace; try again")))
+    }
+
+    /// One attempt to store a slice together with the open end that follows it.
+    async fn commit(&self, progress: &mut Progress, slice: &Bytes, step: Step) -> Result<Committed> {
+        let job = progress.request.job;
+        let next = Bytes::from(Entry::Live(step.next.clone()).encode());
+        let append = Append {
+            epoch: progress.known.end.epoch,
+            expected: progress.known.trace.raw.clone(),
+            chunk: step.chunk,
+            at: step.at,
+            bytes: slice.clone(),
+            seals: step.seals.is_some(),
+            next: next.clone(),
+        };
+        let outcome = match self.stores().live.append(job, append).await {
+            Err(error @ StoreError::Unavailable { .. }) => self.was_it_stored(job, &next, error).await?,
+            outcome => outcome?,
+        };
+        match outcome {
+            Outcome::Refused(refusal) => match after(refusal, progress.known.end.epoch) {
+                After::Again(found) => {
+                    progress.known.refused(found.0, found.1);
+                    Ok(Committed::Again)
+                }
+                After::Reconcile(suspect) => match self.look_again(progress, suspect).await? {
+                    Ok(()) => Ok(Committed::Again),
+                    Err(answer) => Ok(Committed::Answer(answer)),
+                },
+            },
+            Outcome::Stored { status, watched_until } => {
+                (progress.status, progress.watched_until) = (status, watched_until);
+                let known = &mut progress.known;
+                known.trace.raw = next.clone();
+                known.trace.status = status;
+                known.trace.watched_until = watched_until;
+                known.end = step.next.clone();
+                known.trace.entry = Entry::Live(step.next.clone());
+                self.point(points::COMMITTED).await;
+                // The node reads epoch and state once more before its first acknowledgement.
+                if let Err(answer) = self.confirm(&mut progress.known, job).await? {
+                    return Ok(Committed::Answer(answer));
+                }
+                progress.at = progress.at + ByteSize::of(slice);
+                if step.seals.is_some() {
+                    self.record_sealed(progress, &step).await;
+                }
+                Ok(Committed::Stored)
+            }
+        }
+    }
+
+    /// An append whose answer got lost: look, before the runner is told that nothing was stored.
+    async fn was_it_stored(&self, job: JobId, next: &Bytes, error: StoreError) -> Result<Outcome> {
+        match self.stores().live.load(job).await {
+            Ok(Some(trace)) if trace.raw == *next => {
+                Ok(Outcome::Stored { status: trace.status, watched_until: trace.watched_until })
+            }
+            _ => Err(error),
+        }
+    }
+
+    /// Writes a full chunk's record and makes the next chunk's row. If that fails the open end still has the record: the
+    /// next append or the sweeper writes it.
+    async fn record_sealed(&self, progress: &mut Progress, step: &Step) {
+        let (job, index) = (progress.request.job, step.chunk.index);
+        let Some(record) = &step.seals else { return };
+        let next = step.next.head().chunk.index;
+        let next = (next == index.next() && step.next.fill.is_none()).then_some(next);
+        let epoch = step.next.epoch;
+        match self.record(job, epoch, step.chunk, record, next).await {
+            Ok(Recorded::Sealed | Recorded::Refilled | Recorded::RefilledSame) => {
+                progress.known.recorded.push(index);
+                progress.known.row = next.map(|next| (epoch, next));
+            }
+            Ok(Recorded::Conflict | Recorded::Stale) => self.known.forget(job),
+            Err(error) => {
+                tracing::warn!(job_id = job.0, chunk = index.0, %error, "job {job}: record of chunk {index} not written yet");
+            }
+        }
+    }
+
+    /// Before the first byte of a chunk its row is there, and every chunk sealed before it is recorded.
+    async fn open_row(&self, progress: &mut Progress) -> Result<OrAnswer<()>> {
+        let job = progress.request.job;
+        for _ in 0..ROUNDS {
+            let end = &progress.known.end;
+            let wanted = (end.epoch, end.head().chunk.index);
+            if progress.known.row == Some(wanted) {
+                return Ok(Ok(()));
+            }
+            let recorded = self.record_all(job, end, &progress.known.recorded).await?;
+            let opened = match recorded {
+                Some(recorded) => {
+                    progress.known.recorded.extend(recorded);
+                    self.stores().database.open_chunk(job, wanted.0, wanted.1, self.now()).await?
+                }
+                None => RowOpened::Stale,
+            };
+            match opened {
+                RowOpened::Ready => {
+                    progress.known.row = Some(wanted);
+                    self.point(points::ROW_INSERTED).await;
+                    return Ok(Ok(()));
+                }
+                RowOpened::Recorded | RowOpened::Stale => {
+                    if let Err(answer) = self.look_again(progress, false).await? {
+                        return Ok(Err(answer));
+                    }
+                    if progress.known.end.write_position() != progress.at {
+                        return Ok(Ok(()));
+                    }
+                }
+            }
+        }
+        Err(StoreError::unavailable("pipeline", format!("job {job}: its rows keep changing; try again")))
+    }
+
+    fn leave_out_recorded(&self, known: &Known, mut step: Step) -> Step {
+        step.next.sealed.retain(|index, _| !known.recorded.contains(index));
+        step
+    }
+
+    /// The trace, if the body begins at its write position; otherwise the answer.
+    async fn at_write_position(&self, request: AppendRequest) -> Result<OrAnswer<Known>> {
+        let mut known = match self.known.get(request.job) {
+            Some(known) => known,
+            None => match self.open(request.job).await? {
+                Ok(known) => known,
+                Err(answer) => return Ok(Err(answer)),
+            },
+        };
+        if at_start(&known.end, request.start) {
+            return Ok(Ok(known));
+        }
+        // What is remembered may be old: the live store has the last word, and the database a floor below it.
+        match self.reconciled(request.job, false).await? {
+            Ok(agreed) => {
+                known.refused(agreed.trace.clone(), agreed.end.clone());
+                known.confirmed = true;
+                if at_start(&known.end, request.start) {
+                    return Ok(Ok(known));
+                }
+                if agreed.job.state == TraceState::Open && self.take_gap(&agreed, request.start).await? {
+                    return Box::pin(self.at_write_position(request)).await;
+                }
+                Ok(Err(self.elsewhere(known, &agreed, request)))
+            }
+            Err(answer) => Ok(Err(answer)),
+        }
+    }
+
+    /// The trace as the live store has it, made there if this is its first append.
+    async fn open(&self, job: JobId) -> Result<OrAnswer<Known>> {
+        if let Some(trace) = self.stores().live.load(job).await?
+            && let Entry::Live(end) = &trace.entry
+            && end.phase == Phase::Open
+        {
+            let end = end.clone();
+            return Ok(Ok(Known::new(trace, end, false)));
+        }
+        Ok(self.reconciled(job, false).await?.map(|agreed| Known::new(agreed.trace, agreed.end, true)))
+    }
+
+    /// The 416 for a body that does not begin at the write position.
+    fn elsewhere(&self, mut known: Known, agreed: &Agreed, request: AppendRequest) -> Appended {
+        let position = agreed.end.write_position();
+        if request.start > position {
+            known.behind = Some(request.start);
+        } else {
+            // The runner skips ahead: to it, this number says that everything before is kept.
+            self.contacts.note(request.job, position, self.now());
+        }
+        self.known.put(request.job, known);
+        Appended::Elsewhere { position: within_claim(agreed, position) }
+    }
+
+    /// The write position is not where the body goes on (any more).
+    async fn refuse(&self, progress: &Progress) -> Result<Appended> {
+        Ok(match self.reconciled(progress.request.job, false).await? {
+            Ok(agreed) => self.elsewhere(progress.known.clone(), &agreed, progress.request),
+            Err(answer) => answer,
+        })
+    }
+
+    /// Brings the stores in line and goes on from there.
+    async fn look_again(&self, progress: &mut Progress, suspect: bool) -> Result<OrAnswer<()>> {
+        Ok(match self.reconciled(progress.request.job, suspect).await? {
+            Ok(agreed) => {
+                progress.known.refused(agreed.trace, agreed.end);
+                progress.known.confirmed = true;
+                Ok(())
+            }
+            Err(answer) => Err(answer),
+        })
+    }
+
+    /// Reconciles; an open trace, or the answer for one that takes no appends.
+    async fn reconciled(&self, job: JobId, suspect: bool) -> Result<OrAnswer<Agreed>> {
+        Ok(match self.reconcile(job, suspect, Detector::Append).await? {
+            Reconciled::Unknown => Err(Appended::Gone),
+            Reconciled::Over(job) if job.state == TraceState::Erased => Err(Appended::Gone),
+            Reconciled::Over(job) => Err(Appended::Ended { status: job.status }),
+            Reconciled::Live(agreed) => match (agreed.job.state, &agreed.job.ending) {
+                (TraceState::Closing, Some(ending)) if ending.origin != Origin::Runner => {
+                    Err(Appended::Ended { status: ending.status })
+                }
+                (TraceState::Closing, _) => {
+                    Err(Appended::Elsewhere { position: within_claim(&agreed, agreed.end.length()) })
+                }
+                _ => Ok(*agreed),
+            },
+        })
+    }
+
+    /// Reads in the database that the trace is open in the epoch in which this node stored something.
+    async fn confirm(&self, known: &mut Known, job: JobId) -> Result<OrAnswer<()>> {
+        if known.confirmed {
+            return Ok(Ok(()));
+        }
+        if self.stores().database.mark_installed(job, known.end.epoch).await? {
+            known.confirmed = true;
+            return Ok(Ok(()));
+        }
+        self.known.forget(job);
+        Ok(match self.reconciled(job, false).await? {
+            Ok(agreed) => Err(Appended::Elsewhere { position: agreed.end.write_position() }),
+            Err(answer) => Err(answer),
+        })
+    }
+
+    /// The trace passed its limit: nothing of this body is stored, and the job fails.
+    async fn exceed_limit(&self, request: &AppendRequest) -> Result<Appended> {
+        Ok(match self.reconciled(request.job, false).await? {
+            Ok(_) => {
+                self.end_by_size(request.job).await?;
+                Appended::TooLarge
+            }
+            Err(answer) => answer,
+        })
+    }
+}
+
+enum Committed {
+    Stored,
+    Again,
+    Answer(Appended),
+}
+
+fn at_start(end: &OpenEnd, start: Offset) -> bool {
+    end.phase == Phase::Open && end.write_position() == start
+}
+
+/// Never more than the runner has, once it claimed a size: it could not recover from that.
+fn within_claim(agreed: &Agreed, position: Offset) -> Offset {
+    let claimed = agreed.job.ending.as_ref().and_then(|ending| ending.claim).and_then(|claim| claim.size);
+    claimed.map_or(position, |size| position.min(Offset::ZERO + size))
+}
+
+fn over_limit(request: &AppendRequest, at: Offset, size: ByteSize) -> bool {
+    let limit = request.trace_limit;
+    !limit.is_zero() && at.0.checked_add(size.0).is_none_or(|end| end > limit.0)
+}

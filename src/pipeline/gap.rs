@@ -1,0 +1,63 @@
+//! Gaps: bytes that were acknowledged, are lost, and whose client cannot send them again.
+//!
+//! Such a client goes on at the offset where it is. The rest of its log is worth keeping, so the lost range is written
+//! down as an open mismatch first, then filled with NUL bytes, so that every later byte keeps its offset. The filler is
+//! never served as good: readers meet the mismatch before they meet the filler.
+
+use bytes::Bytes;
+
+use crate::store::Result;
+use crate::store::database::{MismatchFilter, Resolution};
+use crate::trace::{ByteSize, Detector, JobId, Kind, Offset};
+
+use super::Pipeline;
+use super::reconcile::Agreed;
+
+/// The most mismatches of one trace that are looked through for gaps.
+const GAPS_MAX: u32 = 10_000;
+
+impl Pipeline {
+    /// Where a client that cannot send again goes on behind a loss: at exactly what was acknowledged to it. Answers whether
+    /// the gap was filled.
+    pub(super) async fn take_gap(&self, agreed: &Agreed, start: Offset) -> Result<bool> {
+        let job = &agreed.job;
+        let acknowledged = self.contacts.pending(job.id).unwrap_or_default().max(job.acked_length);
+        let from = agreed.end.write_position();
+        if job.trace_reset != Some(false) || start != acknowledged || start <= from {
+            return Ok(false);
+        }
+        self.note_gap(job, from, start, Detector::Append).await?;
+        let filler = futures::stream::unfold(start - from, |left| async move {
+            let size = left.min(super::slices::SLICE_MAX);
+            (!size.is_zero()).then(|| (Ok(Bytes::from(vec![0; size.as_usize()])), left - size))
+        });
+        let request = super::AppendRequest {
+            job: job.id,
+            trace_limit: ByteSize::ZERO,
+            start: from,
+            declared: Some(start - from),
+        };
+        let filled = Box::pin(self.append(request, Box::pin(filler))).await?;
+        Ok(matches!(filled, super::Appended::Accepted { .. }))
+    }
+
+    /// The ranges of a trace that are known to be lost although chunks cover them, in order.
+    pub(super) async fn gaps(&self, job: JobId) -> Result<Vec<(Offset, Offset)>> {
+        let filter = MismatchFilter { job: Some(job), limit: GAPS_MAX, ..MismatchFilter::default() };
+        let mut gaps: Vec<(Offset, Offset)> = self
+            .stores()
+            .database
+            .mismatches(filter)
+            .await?
+            .into_iter()
+            .filter(|mismatch| {
+                let healed = matches!(mismatch.resolved, Some((Resolution::Resent | Resolution::Repaired, _)));
+                mismatch.what.kind == Kind::Gap && !healed
+            })
+            .filter_map(|mismatch| Some((mismatch.what.expected.offset?, mismatch.what.expected.size?)))
+            .map(|(offset, size)| (offset, offset + size))
+            .collect();
+        gaps.sort();
+        Ok(gaps)
+    }
+}

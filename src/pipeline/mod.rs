@@ -1,0 +1,120 @@
+//! The life of a trace, one verb a file: open, append, migrate, finalize, reconcile, read, sweep.
+//!
+//! The order of a chunk's steps, in this order and no other (each arrow is a named fail point in [`points`]):
+//!
+//! ```text
+//! row inserted -> bytes + open end committed -> record written -> PUT new key -> GET equals the record
+//!              -> row flipped -> live copy released
+//! ```
+//!
+//! The database decides what a trace is, the live store only how long its open end is. Whenever the two disagree, every
+//! path goes through [`reconcile`], which plans from evidence and installs the plan under its epoch.
+
+mod append;
+mod cancel;
+mod contacts;
+mod finalize;
+mod gap;
+mod known;
+mod locks;
+mod loss;
+mod migrate;
+pub mod pace;
+pub mod points;
+mod read;
+mod reconcile;
+mod record;
+mod report;
+mod settings;
+mod slices;
+mod sweep;
+mod work;
+
+use std::sync::Arc;
+
+pub use append::{AppendRequest, Appended};
+pub use finalize::{FinalPut, Finalized};
+pub use read::{Mode, ReadError, Reading};
+pub use report::Integrity;
+pub use settings::Settings;
+pub use slices::BodyBroken;
+pub use sweep::SweepReport;
+
+use crate::seams::Seams;
+use crate::store::database::Database;
+use crate::store::live::LiveStore;
+use crate::store::object::ObjectStore;
+
+/// The three stores that a node works over; any number of nodes share them.
+#[derive(Clone)]
+pub struct Stores {
+    /// Decides how long the open ends are.
+    pub live: Arc<dyn LiveStore>,
+    /// Decides everything else.
+    pub database: Arc<dyn Database>,
+    /// Keeps the proven bytes.
+    pub objects: Arc<dyn ObjectStore>,
+}
+
+/// One node. What it remembers is a shortcut: any node can do any step at any time. Cheap to clone.
+#[derive(Clone)]
+pub struct Pipeline(Arc<Node>);
+
+pub(crate) struct Node {
+    stores: Stores,
+    seams: Seams,
+    settings: Settings,
+    known: known::KnownTraces,
+    contacts: contacts::Contacts,
+    migrating: locks::KeyedLocks<(crate::trace::JobId, crate::trace::ChunkIndex)>,
+    evaluating: locks::KeyedLocks<crate::trace::JobId>,
+    work: work::Work,
+}
+
+impl std::ops::Deref for Pipeline {
+    type Target = Node;
+
+    fn deref(&self) -> &Node {
+        &self.0
+    }
+}
+
+impl Pipeline {
+    /// A node over these stores. Nothing runs by itself before [`start`](Self::start).
+    pub fn new(stores: Stores, seams: Seams, settings: Settings) -> Self {
+        Self(Arc::new(Node {
+            stores,
+            seams,
+            settings,
+            known: known::KnownTraces::new(),
+            contacts: contacts::Contacts::new(),
+            migrating: locks::KeyedLocks::default(),
+            evaluating: locks::KeyedLocks::default(),
+            work: work::Work::new(),
+        }))
+    }
+
+    /// The stores it works over.
+    pub fn stores(&self) -> &Stores {
+        &self.0.stores
+    }
+
+    /// Its time, chance and tasks.
+    pub fn seams(&self) -> &Seams {
+        &self.0.seams
+    }
+
+    /// Its settings.
+    pub fn settings(&self) -> &Settings {
+        &self.0.settings
+    }
+
+    /// A named point between two durable steps.
+    async fn point(&self, name: &'static str) {
+        self.seams().points.reached(name).await;
+    }
+
+    fn now(&self) -> crate::trace::Timestamp {
+        self.seams().clock.now()
+    }
+}

@@ -1,0 +1,271 @@
+//! Reconcile: bring the open end in the live store in line with the database.
+//!
+//! The database is read first, then the live store, so that rows are never newer than the open end they are compared
+//! with. Where the two contradict each other, `trace::plan` says what the open end has to be:
+//!
+//! 1. An epoch that the database has and the live store does not was raised by a node that did not get further: *that*
+//!    epoch is installed. Helping, not outbidding, is what makes nodes that disagree come to an end.
+//! 2. Only an epoch that was installed and is lost or behind, or a new loss, raises the epoch: first in the database, with
+//!    the chunks that are lost, then in the live store.
+//!
+//! A crash between the two leaves case 1 to the next node. Nothing is deleted: what was there keeps its name.
+
+use std::collections::BTreeMap;
+
+use crate::store::copies::{Looked, confirm, look_live};
+use crate::store::database::{Job, Rewind};
+use crate::store::live::{Entry, LiveTrace, Outcome, Tombstone};
+use crate::store::{Result, StoreError};
+use crate::telemetry::metrics;
+use crate::trace::plan::{Evidence, contradicts, plan, promises};
+use crate::trace::{ChunkId, ChunkIndex, ChunkRow, Detector, JobId, Look, OpenEnd, Phase, Record, TraceState};
+
+use super::{Pipeline, points};
+
+/// A trace on which both stores agree.
+pub(super) enum Reconciled {
+    /// It takes appends or is closing.
+    Live(Box<Agreed>),
+    /// It is closed, archived or erased.
+    Over(Box<Job>),
+    /// There is no such job.
+    Unknown,
+}
+
+/// The job, its rows and its open end, all of one epoch.
+pub(super) struct Agreed {
+    pub(super) job: Job,
+    pub(super) rows: Vec<ChunkRow>,
+    pub(super) trace: LiveTrace,
+    pub(super) end: OpenEnd,
+}
+
+/// Rounds before a reconciliation gives up for now: each is a race lost to somebody who got further.
+const ROUNDS: u32 = 16;
+/// Rows fetched at a time.
+const PAGE: u32 = 512;
+/// How long a closed trace's tombstone stays: longer than any node can be stalled.
+const TOMBSTONE_STAYS: std::time::Duration = std::time::Duration::from_secs(24 * 3600);
+
+impl Pipeline {
+    /// Brings the stores in line. `suspect`: live bytes were seen to be lost or wrong, so every copy is looked at.
+    pub(super) async fn reconcile(&self, job: JobId, mut suspect: bool, detector: Detector) -> Result<Reconciled> {
+        for _ in 0..ROUNDS {
+            match self.reconcile_once(job, suspect, detector).await? {
+                Round::Done(done) => return Ok(done),
+                Round::LookAgain => {}
+                Round::Raised => suspect = false,
+            }
+        }
+        Err(StoreError::unavailable("pipeline", format!("job {job}: other nodes keep changing the trace; try again")))
+    }
+
+    async fn reconcile_once(&self, id: JobId, suspect: bool, detector: Detector) -> Result<Round> {
+        let Some(job) = self.stores().database.job(id).await? else { return Ok(Round::Done(Reconciled::Unknown)) };
+        if !matches!(job.state, TraceState::Open | TraceState::Closing) {
+            self.bury(&job).await?;
+            return Ok(Round::Done(Reconciled::Over(Box::new(job))));
+        }
+        let rows = self.all_rows(id).await?;
+        let live = self.stores().live.load(id).await?;
+        let end = live.as_ref().and_then(|trace| match &trace.entry {
+            Entry::Live(end) => Some(end.clone()),
+            Entry::Tombstone(_) | Entry::Unreadable { .. } => None,
+        });
+        if let (Some(trace), Some(end)) = (&live, &end)
+            && end.epoch == job.epoch
+            && !suspect
+            && !contradicts(&rows, end)
+        {
+            return self.align(job, rows, trace.clone(), end.clone()).await;
+        }
+        self.replan(job, rows, live, end, detector).await
+    }
+
+    /// Both stores agree but for phase, status, or the note that the epoch was installed.
+    async fn align(&self, job: Job, rows: Vec<ChunkRow>, trace: LiveTrace, end: OpenEnd) -> Result<Round> {
+        let phase = phase_of(&job);
+        if end.phase != phase || trace.status != job.status {
+            let entry = Entry::Live(end.in_phase(phase));
+            self.stores().live.replace(job.id, Some(trace.raw), &entry, job.status, None).await?;
+            return Ok(Round::LookAgain);
+        }
+        if job.installed_epoch != Some(job.epoch)
+            && !self.stores().database.mark_installed(job.id, job.epoch).await?
+        {
+            return Ok(Round::LookAgain);
+        }
+        Ok(Round::Done(Reconciled::Live(Box::new(Agreed { job, rows, trace, end }))))
+    }
+
+    async fn replan(
+        &self,
+        job: Job,
+        rows: Vec<ChunkRow>,
+        live: Option<LiveTrace>,
+        end: Option<OpenEnd>,
+        detector: Detector,
+    ) -> Result<Round> {
+        let looks = self.look_at_promises(&job, &rows, end.as_ref()).await?;
+        if let (Some(trace), Some(end)) = (&live, &end)
+            && end.epoch == job.epoch
+            && !contradicts(&rows, end)
+            && looks.values().all(|looked| looked.look == Look::Sound)
+        {
+            // A false alarm: everything is as promised.
+            return self.align(job, rows, trace.clone(), end.clone()).await;
+        }
+        let intact = looks.iter().filter(|(_, look)| look.look == Look::Sound).map(|(chunk, _)| *chunk).collect();
+        let live_epoch = live.as_ref().map(|trace| trace.entry.epoch());
+        // Installed and lost, behind, contradicted or found damaged; or beyond what the database knows.
+        let raise = job.installed_epoch == Some(job.epoch) || live_epoch.is_some_and(|epoch| epoch >= job.epoch);
+        let epoch =
+            if raise { job.epoch.max(live_epoch.unwrap_or(job.epoch)).next() } else { job.epoch };
+        let evidence = Evidence {
+            chunk_size: job.chunk_size,
+            epoch,
+            phase: phase_of(&job),
+            rows: &rows,
+            live: end.as_ref(),
+            intact: &intact,
+            ask: asks(&job),
+        };
+        let plan = plan(&evidence);
+        if raise || !plan.lost.is_empty() {
+            if !self.note_lost(&job, &rows, &plan.lost, &looks, detector).await? {
+                return Ok(Round::LookAgain);
+            }
+            return self.raise(&job, epoch.max(job.epoch.next()), plan.lost).await;
+        }
+        self.install(&job, live, plan.end).await
+    }
+
+    /// Raises the epoch in the database, together with the chunks that are lost.
+    async fn raise(&self, job: &Job, to: crate::trace::Epoch, lost: Vec<ChunkIndex>) -> Result<Round> {
+        let lost_chunks = lost.len();
+        let rewind = Rewind {
+            from: job.epoch,
+            to,
+            state: job.state,
+            next_state: job.state,
+            lost,
+            everything: false,
+            counts_as_attempt: false,
+            at: self.now(),
+        };
+        if !self.stores().database.rewind(job.id, &rewind).await? {
+            return Ok(Round::LookAgain);
+        }
+        metrics::live_lost();
+        tracing::warn!(
+            job_id = job.id.0, from_epoch = job.epoch.0, to_epoch = to.0, lost_chunks,
+            "job {}: the live store and the database disagreed; epoch raised, {lost_chunks} chunks are lost", job.id
+        );
+        self.point(points::RAISED).await;
+        Ok(Round::Raised)
+    }
+
+    /// Installs the plan of the database's epoch in place of exactly what was seen.
+    pub(super) async fn install(&self, job: &Job, live: Option<LiveTrace>, end: OpenEnd) -> Result<Round> {
+        let expected = live.map(|trace| trace.raw);
+        let installed = self.stores().live.replace(job.id, expected, &Entry::Live(end), job.status, None).await?;
+        if matches!(installed, Outcome::Stored { .. }) {
+            self.point(points::INSTALLED).await;
+        }
+        // The next round sees it in place, marks it as installed, and returns it.
+        Ok(Round::LookAgain)
+    }
+
+    /// Writes down the recorded chunks that are lost. False if one of them changed meanwhile: then nothing is believed.
+    async fn note_lost(
+        &self,
+        job: &Job,
+        rows: &[ChunkRow],
+        lost: &[ChunkIndex],
+        looks: &BTreeMap<ChunkId, Looked>,
+        detector: Detector,
+    ) -> Result<bool> {
+        for row in rows.iter().filter(|row| lost.contains(&row.index)) {
+            let (Some(record), Some(looked)) = (row.record(), looks.get(&row.id())) else { continue };
+            match confirm(self.stores().database.as_ref(), job.id, row, looked.look).await? {
+                Look::Differs(kind) => {
+                    let label = (kind, self.stores().live.name(), detector);
+                    self.note_difference(job, row, record, label, looked).await?;
+                }
+                Look::Moved | Look::Unreachable | Look::Sound => return Ok(false),
+            }
+        }
+        Ok(true)
+    }
+
+    async fn look_at_promises(
+        &self,
+        job: &Job,
+        rows: &[ChunkRow],
+        end: Option<&OpenEnd>,
+    ) -> Result<BTreeMap<ChunkId, Looked>> {
+        let mut looks = BTreeMap::new();
+        for (chunk, record) in promises(rows, end) {
+            let looked = self.look_at_promise(job, chunk, &record).await?;
+            looks.insert(chunk, looked);
+        }
+        Ok(looks)
+    }
+
+    async fn look_at_promise(&self, job: &Job, chunk: ChunkId, record: &Record) -> Result<Looked> {
+        look_live(self.stores().live.as_ref(), job.id, chunk, record).await.reached()
+    }
+
+    /// All rows of a job, in order.
+    pub(super) async fn all_rows(&self, job: JobId) -> Result<Vec<ChunkRow>> {
+        let mut rows: Vec<ChunkRow> = Vec::new();
+        loop {
+            let from = rows.last().map_or(ChunkIndex(0), |row| row.index.next());
+            let page = self.stores().database.chunks(job, from, PAGE).await?;
+            let last = page.len() < PAGE as usize;
+            rows.extend(page);
+            if last {
+                return Ok(rows);
+            }
+        }
+    }
+
+    /// Puts a tombstone in place of a finished trace's open end, also where that was lost.
+    pub(super) async fn bury(&self, job: &Job) -> Result<()> {
+        self.known.forget(job.id);
+        for _ in 0..ROUNDS {
+            let live = self.stores().live.load(job.id).await?;
+            if live.as_ref().is_some_and(|trace| matches!(trace.entry, Entry::Tombstone(_))) {
+                return Ok(());
+            }
+            let tombstone = Entry::Tombstone(Tombstone { epoch: job.epoch, ended: job.status });
+            let expected = live.map(|trace| trace.raw);
+            let buried =
+                self.stores().live.replace(job.id, expected, &tombstone, job.status, Some(TOMBSTONE_STAYS)).await?;
+            if matches!(buried, Outcome::Stored { .. }) {
+                self.point(points::BURIED).await;
+                return Ok(());
+            }
+        }
+        Err(StoreError::unavailable("pipeline", format!("job {}: the finished trace keeps changing", job.id)))
+    }
+}
+
+/// How one round ended.
+pub(super) enum Round {
+    Done(Reconciled),
+    /// Somebody was first, or a step was made: read everything again.
+    LookAgain,
+    /// The epoch is raised: what was suspected is written down.
+    Raised,
+}
+
+fn phase_of(job: &Job) -> Phase {
+    if job.state == TraceState::Closing { Phase::Closing } else { Phase::Open }
+}
+
+/// Whether the runner is asked to fill holes: from the moment it is known that it can, else from its first final PUT on.
+fn asks(job: &Job) -> bool {
+    let finished_with_claim = job.resend_attempts > 0 && job.trace_reset != Some(false);
+    job.trace_reset == Some(true) || finished_with_claim
+}

@@ -1,0 +1,70 @@
+//! Record: what was computed at the door goes to the database, in which it is the promise from then on.
+
+use std::time::Duration;
+
+use crate::store::Result;
+use crate::store::database::Recorded;
+use crate::telemetry::metrics;
+use crate::trace::{ChunkId, ChunkIndex, ChunkState, Epoch, JobId, OpenEnd, Record};
+
+use super::{Pipeline, points};
+
+impl Pipeline {
+    /// Writes the record of a sealed chunk and, if `next` is given, makes the row of that chunk, in one statement.
+    pub(super) async fn record(
+        &self,
+        job: JobId,
+        epoch: Epoch,
+        chunk: ChunkId,
+        record: &Record,
+        next: Option<ChunkIndex>,
+    ) -> Result<Recorded> {
+        let database = &self.stores().database;
+        let recorded = database.record(job, epoch, chunk.index, chunk.epoch, record, next, self.now()).await?;
+        self.point(points::RECORDED).await;
+        match recorded {
+            Recorded::Sealed => {
+                metrics::chunk_size(self.stores().live.name(), record.size);
+                self.work.migrate_soon(job, chunk.index);
+            }
+            Recorded::Refilled | Recorded::RefilledSame => self.refilled(job, chunk).await?,
+            Recorded::Conflict | Recorded::Stale => {}
+        }
+        Ok(recorded)
+    }
+
+    /// A hole is filled: what was wrong with the chunk is healed.
+    async fn refilled(&self, job: JobId, chunk: ChunkId) -> Result<()> {
+        metrics::rewind_refilled();
+        self.note_resent(job, Some(chunk.index)).await?;
+        let row = self.stores().database.chunk(job, chunk.index).await?;
+        match row.map(|row| row.state) {
+            // The persistent copy was kept and is as recorded: what was sent again is not needed.
+            Some(ChunkState::Persisted { .. }) => self.stores().live.release(job, chunk, Duration::ZERO).await,
+            _ => {
+                self.work.migrate_soon(job, chunk.index);
+                Ok(())
+            }
+        }
+    }
+
+    /// Writes the records of all sealed chunks that the open end still has, but for those in `known`. Answers which were
+    /// written; `None` if the database says otherwise, so that the stores have to be reconciled.
+    pub(super) async fn record_all(
+        &self,
+        job: JobId,
+        end: &OpenEnd,
+        known: &[ChunkIndex],
+    ) -> Result<Option<Vec<ChunkIndex>>> {
+        let mut written = Vec::new();
+        for (index, sealed) in end.sealed.iter().filter(|(index, _)| !known.contains(index)) {
+            let chunk = ChunkId { index: *index, epoch: sealed.epoch };
+            match self.record(job, end.epoch, chunk, &sealed.record, None).await? {
+                Recorded::Sealed | Recorded::Refilled | Recorded::RefilledSame => written.push(*index),
+                Recorded::Conflict | Recorded::Stale => return Ok(None),
+            }
+        }
+        Ok(Some(written))
+    }
+}
+

@@ -1,0 +1,51 @@
+//! The settings of a node's pipeline.
+
+use std::time::Duration;
+
+/// How a node treats traces. All nodes over the same stores should have the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// How long a final PUT waits for the proof before it answers 202.
+    pub finalize_wait: Duration,
+    /// How long a live copy stays after it was proven elsewhere.
+    pub live_grace: Duration,
+    /// How often the runner of a finished job is asked to send bytes again.
+    pub resend_attempts: u32,
+    /// How long a finished job with missing bytes waits for its runner before it closes as corrupt.
+    pub resend_window: Duration,
+    /// Time between two sweeps.
+    pub sweep_interval: Duration,
+    /// Time between two sweeps of the live store's keys.
+    pub live_sweep_interval: Duration,
+    /// How often acknowledged lengths are written to the database.
+    pub contact_interval: Duration,
+    /// Chunks that are migrated at the same time.
+    pub migrate_workers: usize,
+    /// How long a canceled job waits for its runner's final PUT.
+    pub cancel_timeout: Duration,
+    /// How long a running job's runner may be silent before the job fails.
+    pub runner_timeout: Duration,
+    /// How long after a read runners are told to send often.
+    pub watch_time: Duration,
+    /// How long appends go on while the database does not answer.
+    pub database_patience: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            finalize_wait: Duration::from_secs(2),
+            live_grace: Duration::from_secs(120),
+            resend_attempts: 3,
+            resend_window: Duration::from_secs(600),
+            sweep_interval: Duration::from_secs(15),
+            live_sweep_interval: Duration::from_secs(600),
+            contact_interval: Duration::from_secs(1),
+            migrate_workers: 4,
+            cancel_timeout: Duration::from_secs(3600),
+            runner_timeout: Duration::from_secs(3600),
+            watch_time: Duration::from_secs(60),
+            database_patience: Duration::from_secs(10),
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! A chunk's copies, fetched and judged: the one way in which migration, reads, finalize and the verifier look at bytes.
+
+use bytes::Bytes;
+
+use super::database::Database;
+use super::live::LiveStore;
+use super::object::{ObjectStore, codec};
+use super::{Result, StoreError};
+use crate::trace::state::StoredObject;
+use crate::trace::verdict::{Seen, judge};
+use crate::trace::{ChunkId, ChunkRow, JobId, Look, Record};
+
+/// A look at a copy: how it ended, and the chunk's bytes where they could be had (also where they differ).
+#[derive(Clone, Debug)]
+pub struct Looked {
+    /// How the look ended.
+    pub look: Look,
+    /// The decoded bytes, as they are.
+    pub bytes: Option<Bytes>,
+    /// Why the store could not be asked.
+    pub error: Option<StoreError>,
+}
+
+impl Looked {
+    fn unreachable(error: StoreError) -> Self {
+        Self { look: Look::Unreachable, bytes: None, error: Some(error) }
+    }
+
+    /// The bytes, if they are as recorded.
+    pub fn sound(self) -> Option<Bytes> {
+        if self.look == Look::Sound { self.bytes } else { None }
+    }
+
+    /// The look; an unreachable store is the error it gave.
+    pub fn reached(self) -> Result<Self> {
+        match self.error {
+            Some(error) => Err(error),
+            None => Ok(self),
+        }
+    }
+}
+
+/// Looks at a live copy.
+pub async fn look_live(live: &dyn LiveStore, job: JobId, chunk: ChunkId, record: &Record) -> Looked {
+    match live.read_chunk(job, chunk).await {
+        Err(error) => Looked::unreachable(error),
+        Ok(copy) => {
+            let look = judge(record, copy.bytes.as_deref().map_or(Seen::Absent, Seen::Raw));
+            Looked { look, bytes: copy.bytes, error: None }
+        }
+    }
+}
+
+/// Looks at a copy in the object store.
+pub async fn look_object(objects: &dyn ObjectStore, written: &StoredObject, record: &Record) -> Looked {
+    match objects.get(&written.key).await {
+        Err(error) => Looked::unreachable(error),
+        Ok(None) => Looked { look: judge(record, Seen::Absent), bytes: None, error: None },
+        Ok(Some(stored)) => {
+            let decoded = codec::decode(&stored, record.size).ok();
+            let look = judge(record, Seen::Object { stored: &stored, written, decoded: decoded.as_deref() });
+            Looked { look, bytes: decoded, error: None }
+        }
+    }
+}
+
+/// Confirms a difference: it counts only if the row is still the one that it was measured against.
+pub async fn confirm(database: &dyn Database, job: JobId, row: &ChunkRow, look: Look) -> Result<Look> {
+    match look {
+        Look::Differs(_) => {
+            let now = database.chunk(job, row.index).await?;
+            Ok(look.confirmed_if(now.is_some_and(|now| now.version == row.version)))
+        }
+        look => Ok(look),
+    }
+}
