@@ -61,7 +61,7 @@ impl Pipeline {
             claim: None,
             origin,
         };
-        self.stores().database.end(job, &ending, self.now()).await?;
+        self.stores().database.end(job, &ending, self.now(), None).await?;
         self.known.forget(job);
         self.work.evaluate_soon(job);
         Ok(())

@@ -16,9 +16,9 @@ impl Pipeline {
         row: &ChunkRow,
         record: &Record,
         (kind, store, detector): (Kind, DataStore, Detector),
-        looked: &Looked,
+        looked: Option<&Looked>,
     ) -> Result<()> {
-        let found = looked.bytes.as_deref().map(Record::of);
+        let found = looked.and_then(|looked| looked.bytes.as_deref()).map(Record::of);
         self.note_mismatch(NewMismatch {
             job: job.id,
             chunk: Some(row.index),
