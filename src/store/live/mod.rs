@@ -63,8 +63,9 @@ impl Entry {
     pub fn encode(&self) -> Vec<u8> {
         match self {
             Self::Live(end) => end.encode(),
-            Self::Tombstone(tombstone) => serde_json::to_vec(&TombstoneEntry { tombstone: *tombstone })
-                .expect("a tombstone is always valid JSON"),
+            Self::Tombstone(tombstone) => {
+                serde_json::to_vec(&TombstoneEntry { tombstone: *tombstone }).expect("a tombstone is always valid JSON")
+            }
             Self::Unreadable { .. } => Vec::new(),
         }
     }
