@@ -8,6 +8,7 @@
 //! | [`object`] | nothing; it keeps bytes under keys that are never used twice | [`object::bucket`] |
 
 pub mod database;
+pub mod hooked;
 pub mod live;
 pub mod object;
 

@@ -1,0 +1,3 @@
+//! Models of the stores: in memory, deterministic, and open to every kind of harm.
+
+pub mod live;
