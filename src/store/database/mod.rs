@@ -9,11 +9,11 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use super::Result;
+use crate::trace::state::names;
 use crate::trace::{
     ByteSize, ChunkIndex, ChunkRow, ChunkSize, Crc32, DataStore, Detector, Ending, Epoch, JobId, JobStatus, Kind,
     Location, Offset, ProjectId, Record, Timestamp, TraceState, Verdict, Version,
 };
-use crate::trace::state::names;
 
 /// A job and its trace.
 #[derive(Clone, Debug, PartialEq)]
@@ -347,7 +347,14 @@ pub trait Database: Send + Sync {
 
     /// A `Sealed` chunk of this version was written to `at` and read back: its row becomes `Persisted`. True if it did;
     /// false also if the job is erased.
-    async fn persist(&self, job: JobId, index: ChunkIndex, version: Version, to: &Location, at: Timestamp) -> Result<bool>;
+    async fn persist(
+        &self,
+        job: JobId,
+        index: ChunkIndex,
+        version: Version,
+        to: &Location,
+        at: Timestamp,
+    ) -> Result<bool>;
 
     /// `Sealed` chunks of any job, oldest first, sealed at or before `until`.
     async fn waiting(&self, until: Timestamp, limit: u32) -> Result<Vec<Waiting>>;
