@@ -1,0 +1,4 @@
+//! One conformance suite per store trait, run by every implementation.
+
+#[path = "../support/mod.rs"]
+mod support;
