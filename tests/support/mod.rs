@@ -3,6 +3,4 @@
 #![allow(unreachable_pub, reason = "public to the test binary that includes it")]
 
 pub mod clock;
-//hooks
 pub mod model;
-//redis
