@@ -5,4 +5,5 @@
 
 pub mod seams;
 pub mod store;
+pub mod telemetry;
 pub mod trace;

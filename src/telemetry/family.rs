@@ -1,0 +1,222 @@
+//! Metric families with typed labels: a label can only have a value of its enum.
+
+use std::marker::PhantomData;
+
+use metrics::{Key, KeyName, Label, Level, Metadata, with_recorder};
+
+/// An enum whose values are a label's closed set.
+pub trait LabelValue: Copy + Send + Sync + 'static {
+    /// The value in the exposition.
+    fn name(self) -> &'static str;
+
+    /// Every value that the label can have.
+    fn all() -> Vec<&'static str>;
+}
+
+/// Declares that the values of these enums are label values.
+macro_rules! label_values {
+    ($($name:ty),+ $(,)?) => {
+        $(impl $crate::telemetry::family::LabelValue for $name {
+            fn name(self) -> &'static str {
+                self.as_str()
+            }
+
+            fn all() -> Vec<&'static str> {
+                Self::ALL.iter().map(|value| value.as_str()).collect()
+            }
+        })+
+    };
+}
+pub(crate) use label_values;
+
+/// The values of a family's labels: a tuple of enums, in the order of the label names.
+pub trait Labels: Copy + Send + Sync + 'static {
+    /// The values of one series.
+    fn values(self) -> Vec<&'static str>;
+
+    /// The closed set of each label.
+    fn sets() -> Vec<Vec<&'static str>>;
+}
+
+macro_rules! labels_for_tuple {
+    ($($part:ident),*) => {
+        impl<$($part: LabelValue),*> Labels for ($($part,)*) {
+            #[allow(non_snake_case, reason = "a tuple's parts are named like their types")]
+            fn values(self) -> Vec<&'static str> {
+                let ($($part,)*) = self;
+                vec![$($part.name()),*]
+            }
+
+            fn sets() -> Vec<Vec<&'static str>> {
+                vec![$($part::all()),*]
+            }
+        }
+    };
+}
+labels_for_tuple!();
+labels_for_tuple!(A);
+labels_for_tuple!(A, B);
+labels_for_tuple!(A, B, C);
+
+/// What kind of metric a family is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Type {
+    /// Only grows.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// Counts observations in buckets.
+    Histogram,
+}
+
+/// Which series of a family exist from the start.
+#[derive(Clone, Copy)]
+pub enum Start {
+    /// Every combination of label values, at zero: `rate` and `increase` then see the first event too.
+    Zero,
+    /// The combinations that are expected; others are born with their first event.
+    Listed(fn() -> Vec<Vec<&'static str>>),
+    /// None: a zero would be a false statement until the value is known.
+    WhenKnown,
+}
+
+/// A family as the table has it, without the types of its labels.
+#[derive(Clone)]
+pub struct Row {
+    /// The full name, as exposed.
+    pub name: &'static str,
+    /// Counter, gauge or histogram.
+    pub metric_type: Type,
+    /// The upper bounds of a histogram's buckets.
+    pub buckets: &'static [f64],
+    /// The labels' names with their closed sets.
+    pub labels: Vec<(&'static str, Vec<&'static str>)>,
+    /// Which series exist from the start.
+    pub start: Start,
+    /// What it means.
+    pub help: &'static str,
+}
+
+impl Row {
+    /// The unit, which a metric's name ends with.
+    pub fn unit(&self) -> &'static str {
+        let name = self.name.strip_suffix("_total").unwrap_or(self.name);
+        match name {
+            name if name.ends_with("_timestamp_seconds") => "Unix time in seconds",
+            name if name.ends_with("_seconds") => "seconds",
+            name if name.ends_with("_bytes") => "bytes",
+            _ => "",
+        }
+    }
+
+    /// The label values of the series that exist from the start.
+    pub fn initial(&self) -> Vec<Vec<&'static str>> {
+        match self.start {
+            Start::Zero => self.labels.iter().fold(vec![vec![]], |rows, (_, set)| {
+                rows.iter().flat_map(|row| set.iter().map(|value| [row.as_slice(), &[*value]].concat())).collect()
+            }),
+            Start::Listed(list) => list(),
+            Start::WhenKnown => Vec::new(),
+        }
+    }
+
+    /// Describes the family to the recorder, and makes the series that exist from the start.
+    pub fn register(&self) {
+        let names: Vec<&'static str> = self.labels.iter().map(|(name, _)| *name).collect();
+        let name = KeyName::from_const_str(self.name);
+        with_recorder(|recorder| match self.metric_type {
+            Type::Counter => recorder.describe_counter(name, None, self.help.into()),
+            Type::Gauge => recorder.describe_gauge(name, None, self.help.into()),
+            Type::Histogram => recorder.describe_histogram(name, None, self.help.into()),
+        });
+        for values in self.initial() {
+            let key = key(self.name, &names, &values);
+            with_recorder(|recorder| match self.metric_type {
+                Type::Counter => recorder.register_counter(&key, &METADATA).absolute(0),
+                Type::Gauge => recorder.register_gauge(&key, &METADATA).set(0.0),
+                Type::Histogram => drop(recorder.register_histogram(&key, &METADATA)),
+            });
+        }
+    }
+}
+
+static METADATA: Metadata<'static> = Metadata::new("veritail", Level::INFO, None);
+
+fn key(name: &'static str, names: &[&'static str], values: &[&'static str]) -> Key {
+    let labels: Vec<Label> =
+        names.iter().zip(values).map(|(name, value)| Label::from_static_parts(name, value)).collect();
+    Key::from_parts(name, labels)
+}
+
+/// What all three types have in common.
+struct Family<L> {
+    name: &'static str,
+    labels: &'static [&'static str],
+    _labels: PhantomData<fn(L)>,
+}
+
+impl<L: Labels> Family<L> {
+    fn key(&self, values: L) -> Key {
+        key(self.name, self.labels, &values.values())
+    }
+}
+
+/// A counter family.
+pub struct Counter<L>(Family<L>);
+/// A gauge family.
+pub struct Gauge<L>(Family<L>);
+/// A histogram family.
+pub struct Histogram<L>(Family<L>);
+
+macro_rules! constructor {
+    ($($family:ident),+) => {
+        $(impl<L: Labels> $family<L> {
+            /// A family of this name; `labels` are the names of the labels, in the order of `L`.
+            pub const fn new(name: &'static str, labels: &'static [&'static str]) -> Self {
+                Self(Family { name, labels, _labels: PhantomData })
+            }
+
+            /// The type, for the table.
+            pub const fn metric_type(&self) -> Type {
+                Type::$family
+            }
+
+            /// The labels' names with their closed sets, for the table.
+            pub fn labels(&self) -> Vec<(&'static str, Vec<&'static str>)> {
+                self.0.labels.iter().copied().zip(L::sets()).collect()
+            }
+        })+
+    };
+}
+constructor!(Counter, Gauge, Histogram);
+
+impl<L: Labels> Counter<L> {
+    /// Counts `by` more.
+    pub fn add(&self, labels: L, by: u64) {
+        with_recorder(|recorder| recorder.register_counter(&self.0.key(labels), &METADATA)).increment(by);
+    }
+
+    /// Takes over a count that somebody else keeps; it never goes back.
+    pub fn absolute(&self, labels: L, count: u64) {
+        with_recorder(|recorder| recorder.register_counter(&self.0.key(labels), &METADATA)).absolute(count);
+    }
+}
+
+impl<L: Labels> Gauge<L> {
+    /// The value is `value` now.
+    pub fn set(&self, labels: L, value: f64) {
+        with_recorder(|recorder| recorder.register_gauge(&self.0.key(labels), &METADATA)).set(value);
+    }
+
+    /// The value is `by` greater (or smaller, if negative) now.
+    pub fn add(&self, labels: L, by: f64) {
+        with_recorder(|recorder| recorder.register_gauge(&self.0.key(labels), &METADATA)).increment(by);
+    }
+}
+
+impl<L: Labels> Histogram<L> {
+    /// One observation.
+    pub fn record(&self, labels: L, value: f64) {
+        with_recorder(|recorder| recorder.register_histogram(&self.0.key(labels), &METADATA)).record(value);
+    }
+}

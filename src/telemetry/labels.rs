@@ -1,0 +1,409 @@
+//! The closed sets of label values that are not words of `trace`.
+
+use crate::telemetry::family::label_values;
+use crate::trace::state::names;
+use crate::trace::{DataStore, Detector, JobStatus, Kind};
+
+names! {
+    /// What a request is for.
+    Route {
+        /// A runner's PATCH.
+        Append = "append",
+        /// A runner's PUT.
+        Finalize = "finalize",
+        /// Reading a trace.
+        Read = "read",
+        /// Anything else.
+        Other = "other",
+    }
+}
+
+names! {
+    /// A request's method.
+    Method {
+        /// GET.
+        Get = "GET",
+        /// HEAD.
+        Head = "HEAD",
+        /// POST.
+        Post = "POST",
+        /// PUT.
+        Put = "PUT",
+        /// PATCH.
+        Patch = "PATCH",
+        /// DELETE.
+        Delete = "DELETE",
+        /// Anything else that a client came up with.
+        Other = "other",
+    }
+}
+
+names! {
+    /// The status codes that are answered.
+    Status {
+        /// 200.
+        Ok = "200",
+        /// 201.
+        Created = "201",
+        /// 202.
+        Accepted = "202",
+        /// 204.
+        NoContent = "204",
+        /// 206.
+        PartialContent = "206",
+        /// 304.
+        NotModified = "304",
+        /// 400.
+        BadRequest = "400",
+        /// 401.
+        Unauthorized = "401",
+        /// 403.
+        Forbidden = "403",
+        /// 404.
+        NotFound = "404",
+        /// 405.
+        MethodNotAllowed = "405",
+        /// 408.
+        RequestTimeout = "408",
+        /// 409.
+        Conflict = "409",
+        /// 412.
+        PreconditionFailed = "412",
+        /// 413.
+        TooLarge = "413",
+        /// 415.
+        UnsupportedMediaType = "415",
+        /// 416.
+        RangeNotSatisfiable = "416",
+        /// 422.
+        Unprocessable = "422",
+        /// 500.
+        InternalError = "500",
+        /// 503.
+        Unavailable = "503",
+        /// Any other.
+        Other = "other",
+    }
+}
+
+impl Status {
+    /// The value for a status code.
+    pub fn of(code: u16) -> Self {
+        let text = code.to_string();
+        Self::ALL.iter().copied().find(|status| status.as_str() == text).unwrap_or(Self::Other)
+    }
+}
+
+names! {
+    /// What was done with a trace, in GitLab's words.
+    Operation {
+        /// A patch was stored.
+        Appended = "appended",
+        /// A trace was served to a reader.
+        Streamed = "streamed",
+        /// A chunk was sealed.
+        Chunked = "chunked",
+        /// A final PUT was taken.
+        Accepted = "accepted",
+        /// A trace was closed.
+        Finalized = "finalized",
+        /// A second, different ending came.
+        Conflict = "conflict",
+        /// The runner's claim differs from what it sent.
+        Invalid = "invalid",
+        /// A trace was closed as corrupt.
+        Corrupted = "corrupted",
+        /// Bytes were asked for again.
+        Rewound = "rewound",
+    }
+}
+
+names! {
+    /// Which way log bytes went.
+    Direction {
+        /// From a runner.
+        In = "in",
+        /// To a reader.
+        Out = "out",
+    }
+}
+
+names! {
+    /// Why an append was refused.
+    Rejection {
+        /// It does not begin at the write position, or ran into the end of a hole.
+        Range = "range",
+        /// The trace would pass its limit.
+        SizeLimit = "size_limit",
+        /// The job is over.
+        Finished = "finished",
+        /// A store is away or full.
+        Unavailable = "unavailable",
+    }
+}
+
+names! {
+    /// Who counted what is live.
+    Source {
+        /// The database's records and acknowledged lengths.
+        Ledger = "ledger",
+    }
+}
+
+names! {
+    /// How something that can fail went.
+    Success {
+        /// It did what it should.
+        Ok = "ok",
+        /// It failed.
+        Error = "error",
+    }
+}
+
+impl Success {
+    /// From a plain yes or no.
+    pub fn of(ok: bool) -> Self {
+        if ok { Self::Ok } else { Self::Error }
+    }
+}
+
+names! {
+    /// How a runner's checksum compares with what was accepted.
+    ClientChecksum {
+        /// They are equal.
+        Match = "match",
+        /// They differ.
+        Mismatch = "mismatch",
+        /// The runner sent none.
+        Absent = "absent",
+    }
+}
+
+names! {
+    /// How the whole, read back from persistent stores, compares with what was accepted.
+    Comparison {
+        /// They are equal.
+        Match = "match",
+        /// They differ.
+        Mismatch = "mismatch",
+    }
+}
+
+names! {
+    /// The final statuses of a job.
+    Ended {
+        /// It ended well.
+        Success = "success",
+        /// It ended badly.
+        Failed = "failed",
+        /// It was canceled.
+        Canceled = "canceled",
+    }
+}
+
+impl Ended {
+    /// The value for a final status; `None` for any other.
+    pub fn of(status: JobStatus) -> Option<Self> {
+        match status {
+            JobStatus::Success => Some(Self::Success),
+            JobStatus::Failed => Some(Self::Failed),
+            JobStatus::Canceled => Some(Self::Canceled),
+            JobStatus::Pending | JobStatus::Running | JobStatus::Canceling => None,
+        }
+    }
+}
+
+names! {
+    /// How the live store came to hold less than was acknowledged.
+    LossReason {
+        /// It knows the trace no longer, or only an older state of it.
+        Restart = "restart",
+        /// It knows the trace, and bytes of it are missing.
+        Short = "short",
+        /// It dropped keys for want of memory.
+        Evicted = "evicted",
+    }
+}
+
+names! {
+    /// Why bytes were asked for again.
+    RewindCause {
+        /// The live store lost them.
+        LiveLost = "live_lost",
+        /// The live store's copy is damaged.
+        LiveDamaged = "live_damaged",
+        /// A hole was found.
+        Hole = "hole",
+        /// Every chunk is as recorded, and the whole differs from the runner's claim.
+        WholeDiffers = "whole_differs",
+    }
+}
+
+names! {
+    /// How asking again went.
+    RewindResult {
+        /// The runner was asked.
+        Started = "started",
+        /// It sent the bytes.
+        Refilled = "refilled",
+        /// It did not.
+        GivenUp = "given_up",
+    }
+}
+
+names! {
+    /// A store that Veritail depends on, by its real name.
+    Dependency {
+        /// The live store of a production set-up.
+        Redis = "redis",
+        /// The live store without servers.
+        Embedded = "embedded",
+        /// The SQL database.
+        Database = "database",
+        /// The object store.
+        ObjectStore = "object_store",
+    }
+}
+
+impl Dependency {
+    /// The live store's value.
+    pub fn of_live(live: DataStore) -> Self {
+        if live == DataStore::Redis { Self::Redis } else { Self::Embedded }
+    }
+}
+
+names! {
+    /// How a request to a dependency ended.
+    Answer {
+        /// It did what it was asked.
+        Ok = "ok",
+        /// It failed.
+        Error = "error",
+        /// It did not answer in time.
+        Timeout = "timeout",
+    }
+}
+
+names! {
+    /// What is asked of a store; the methods of the three contracts.
+    StoreOperation {
+        /// Live: the entry of a trace.
+        Load = "load",
+        /// Live: bytes together with the next open end.
+        Append = "append",
+        /// Live: one entry in place of another.
+        Replace = "replace",
+        /// Live: the status of a job.
+        SetStatus = "set_status",
+        /// Live: somebody watches.
+        Watch = "watch",
+        /// Live: a chunk's copy.
+        ReadChunk = "read_chunk",
+        /// Live: a copy may go.
+        Release = "release",
+        /// Live: one page of everything.
+        Scan = "scan",
+        /// Live: how full it is.
+        Usage = "usage",
+        /// Any: does it answer.
+        Ping = "ping",
+        /// Object store: write.
+        Put = "put",
+        /// Object store: read.
+        Get = "get",
+        /// Object store: remove.
+        Delete = "delete",
+        /// Object store: a listing.
+        List = "list",
+        /// Database: a statement that only reads.
+        Query = "query",
+        /// Database: a statement that changes something.
+        Change = "change",
+        /// Anything that has no name here yet.
+        Other = "other",
+    }
+}
+
+impl StoreOperation {
+    /// The value for a method's name. The database's many methods fall into those that change and those that do not.
+    pub fn of(dependency: Dependency, method: &str) -> Self {
+        const QUERIES: &[&str] = &[
+            "job",
+            "unfinished_jobs",
+            "changed_jobs",
+            "chunk",
+            "chunks",
+            "waiting",
+            "backlog",
+            "unfinished",
+            "mismatches",
+            "corrupt_traces",
+        ];
+        match (dependency, method) {
+            (_, "ping") => Self::Ping,
+            (Dependency::Database, method) if QUERIES.contains(&method) => Self::Query,
+            (Dependency::Database, _) => Self::Change,
+            (_, method) => method.parse().unwrap_or(Self::Other),
+        }
+    }
+}
+
+names! {
+    /// Work that goes on by itself at an interval.
+    Task {
+        /// The sweep of unfinished traces and waiting chunks.
+        Sweep = "sweep",
+        /// The sweep of the live store's keys.
+        LiveSweep = "live_sweep",
+        /// Acknowledged lengths go to the database.
+        Contacts = "contacts",
+        /// The sampling of gauges.
+        Gauges = "gauges",
+    }
+}
+
+names! {
+    /// How a run of such work ended.
+    TaskResult {
+        /// It did what it should.
+        Ok = "ok",
+        /// It failed.
+        Error = "error",
+    }
+}
+
+names! {
+    /// The levels of log messages that are counted.
+    LogLevel {
+        /// A person must look.
+        Error = "error",
+        /// Something is not as it should be, and is dealt with.
+        Warn = "warn",
+    }
+}
+
+label_values!(
+    Answer,
+    ClientChecksum,
+    Comparison,
+    DataStore,
+    Dependency,
+    Detector,
+    Direction,
+    Ended,
+    Kind,
+    LogLevel,
+    LossReason,
+    Method,
+    Operation,
+    Rejection,
+    RewindCause,
+    RewindResult,
+    Route,
+    Source,
+    Status,
+    StoreOperation,
+    Success,
+    Task,
+    TaskResult,
+);

@@ -1,0 +1,187 @@
+//! Every metric, declared once: name, type, labels, buckets, meaning.
+//!
+//! Names are written in full, for bucket settings match the name as written here. Names, labels and meanings are a
+//! contract with dashboards and alerts.
+
+use super::family::{Counter, Gauge, Histogram, Row, Start};
+use super::labels::{
+    Answer, ClientChecksum, Comparison, Dependency, Direction, Ended, LogLevel, LossReason, Method, Operation,
+    Rejection, RewindCause, RewindResult, Route, Source, Status, StoreOperation, Success, Task, TaskResult,
+};
+use crate::trace::{DataStore, Detector, Kind};
+
+/// Requests and store calls: 1 ms to 60 s.
+const SECONDS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
+/// The bounds of GitLab's finalize histogram.
+const CLOSE_SECONDS: &[f64] = &[0.1, 0.5, 1.0, 2.0, 3.0, 5.0, 7.0, 10.0, 20.0, 30.0, 60.0, 300.0];
+/// Up to two default chunks.
+const CHUNK_BYTES: &[f64] = &[256.0, 1024.0, 4096.0, 16384.0, 32768.0, 65536.0, 98304.0, 131_072.0, 262_144.0];
+/// 1 KiB to 1 GiB by fours.
+const TRACE_BYTES: &[f64] = &[
+    1024.0,
+    4096.0,
+    16384.0,
+    65536.0,
+    262_144.0,
+    1_048_576.0,
+    4_194_304.0,
+    16_777_216.0,
+    67_108_864.0,
+    268_435_456.0,
+    1_073_741_824.0,
+];
+
+/// Declares the families, and the table of them all. A family's doc comment is its HELP.
+macro_rules! table {
+    ($(
+        $(#[doc = $help:literal])+
+        $family:ident: $kind:ident[$name:literal $(; $($label:ident: $values:ty),+)?]
+            $(in $buckets:expr)?, starts $start:expr;
+    )+) => {
+        $(
+            $(#[doc = $help])+
+            pub static $family: $kind<($($($values,)+)?)> =
+                $kind::new($name, &[$($(stringify!($label)),+)?]);
+        )+
+
+        /// All of them, in order of declaration.
+        pub fn rows() -> Vec<Row> {
+            vec![$(Row {
+                name: $name,
+                metric_type: $family.metric_type(),
+                buckets: { let buckets: &'static [f64] = &[]; $(let _ = buckets; let buckets = $buckets;)? buckets },
+                labels: $family.labels(),
+                start: $start,
+                help: concat!($($help),+).trim_ascii(),
+            }),+]
+        }
+    };
+}
+
+table! {
+    /// Time from a request's head to the end of its answer's head.
+    HTTP_REQUEST_DURATION: Histogram["veritail_http_request_duration_seconds"; route: Route, method: Method, status: Status]
+        in SECONDS, starts Start::Listed(expected_requests);
+    /// Requests that are being answered.
+    HTTP_REQUESTS_IN_FLIGHT: Gauge["veritail_http_requests_in_flight"; route: Route], starts Start::Zero;
+    /// Size of request bodies, as declared or received.
+    HTTP_REQUEST_SIZE: Histogram["veritail_http_request_size_bytes"; route: Route] in TRACE_BYTES, starts Start::Zero;
+    /// What was done with traces, in GitLab's words.
+    TRACE_OPERATIONS: Counter["veritail_trace_operations_total"; operation: Operation], starts Start::Zero;
+    /// Log bytes accepted from runners and served to readers.
+    TRACE_BYTES_MOVED: Counter["veritail_trace_bytes_total"; direction: Direction], starts Start::Zero;
+    /// Appends that were refused, by cause.
+    APPEND_REJECTED: Counter["veritail_append_rejected_total"; reason: Rejection], starts Start::Zero;
+    /// Size of chunks as they come to rest in a store.
+    CHUNK_SIZE: Histogram["veritail_chunk_size_bytes"; store: DataStore] in CHUNK_BYTES, starts Start::Zero;
+    /// Size of finished traces.
+    TRACE_SIZE: Histogram["veritail_trace_size_bytes"] in TRACE_BYTES, starts Start::Zero;
+    /// Log bytes that are in the live store only.
+    LIVE_BYTES: Gauge["veritail_live_bytes"; source: Source], starts Start::WhenKnown;
+    /// Chunks that are in the live store only.
+    LIVE_CHUNKS: Gauge["veritail_live_chunks"; source: Source], starts Start::WhenKnown;
+    /// Time to move one chunk from the live to the object store, read back and recorded.
+    MIGRATE_DURATION: Histogram["veritail_migrate_duration_seconds"; result: Success] in SECONDS, starts Start::Zero;
+    /// Log bytes migrated.
+    MIGRATE_BYTES: Counter["veritail_migrate_bytes_total"], starts Start::Zero;
+    /// Sealed chunks that wait for migration.
+    MIGRATE_BACKLOG_CHUNKS: Gauge["veritail_migrate_backlog_chunks"], starts Start::WhenKnown;
+    /// Log bytes that wait for migration.
+    MIGRATE_BACKLOG_BYTES: Gauge["veritail_migrate_backlog_bytes"], starts Start::WhenKnown;
+    /// Age of the oldest sealed chunk that waits for migration; 0 if none does. What is at risk in the live store.
+    MIGRATE_OLDEST_PENDING_AGE: Gauge["veritail_migrate_oldest_pending_age_seconds"], starts Start::WhenKnown;
+    /// Time from a job's ending to its trace being whole and proven in persistent stores, or given up.
+    CLOSE_DURATION: Histogram["veritail_close_duration_seconds"] in CLOSE_SECONDS, starts Start::Zero;
+    /// Differences confirmed between what was promised and what is stored. Any increase pages.
+    INTEGRITY_MISMATCHES: Counter["veritail_integrity_mismatches_total"; kind: Kind, store: DataStore, detector: Detector],
+        starts Start::Zero;
+    /// Traces with open mismatches, counted in the database.
+    INTEGRITY_CORRUPT_TRACES: Gauge["veritail_integrity_corrupt_traces"; kind: Kind, store: DataStore],
+        starts Start::WhenKnown;
+    /// Finished traces, read back from persistent stores, against the checksum of the accepted bytes.
+    E2E_CHECKSUM_RESULTS: Counter["veritail_e2e_checksum_results_total"; result: Comparison], starts Start::Zero;
+    /// The runners' own checksums against the accepted bytes. Some disagree without any fault in storage.
+    CLIENT_CHECKSUM_RESULTS: Counter["veritail_client_checksum_results_total"; result: ClientChecksum],
+        starts Start::Zero;
+    /// Jobs that ended and whose traces are not closed yet.
+    LIVE_FINISHED_TRACES: Gauge["veritail_live_finished_traces"; status: Ended], starts Start::WhenKnown;
+    /// Time since the ending of the oldest of them; 0 if there is none.
+    LIVE_FINISHED_OLDEST_AGE: Gauge["veritail_live_finished_oldest_age_seconds"], starts Start::WhenKnown;
+    /// Traces of which the live store holds less than was acknowledged.
+    LIVE_LOST_TRACES: Counter["veritail_live_lost_traces_total"; reason: LossReason], starts Start::Zero;
+    /// Bytes asked for again, and how it ended.
+    REWINDS: Counter["veritail_rewinds_total"; cause: RewindCause, result: RewindResult], starts Start::Zero;
+    /// 1 if the dependency answered when it was last asked, else 0.
+    DEPENDENCY_UP: Gauge["veritail_dependency_up"; dependency: Dependency], starts Start::WhenKnown;
+    /// Time of requests to a dependency.
+    DEPENDENCY_REQUEST_DURATION: Histogram["veritail_dependency_request_duration_seconds";
+        dependency: Dependency, operation: StoreOperation, result: Answer] in SECONDS, starts Start::WhenKnown;
+    /// Memory that Redis uses, by its own count.
+    REDIS_USED_MEMORY: Gauge["veritail_redis_used_memory_bytes"], starts Start::WhenKnown;
+    /// The memory limit of Redis; 0 if it has none.
+    REDIS_MAXMEMORY: Gauge["veritail_redis_maxmemory_bytes"], starts Start::WhenKnown;
+    /// Keys that Redis dropped for want of memory: log bytes may be lost.
+    REDIS_EVICTED_KEYS: Counter["veritail_redis_evicted_keys_total"], starts Start::WhenKnown;
+    /// Time of one run of a background task.
+    TASK_DURATION: Histogram["veritail_task_duration_seconds"; task: Task, result: TaskResult] in SECONDS,
+        starts Start::Zero;
+    /// When a background task last ended well; at first, when this process started.
+    TASK_LAST_SUCCESS: Gauge["veritail_task_last_success_timestamp_seconds"; task: Task], starts Start::WhenKnown;
+    /// The configured interval of a background task.
+    TASK_INTERVAL: Gauge["veritail_task_interval_seconds"; task: Task], starts Start::WhenKnown;
+    /// Panics; each is a defect.
+    PANICS: Counter["veritail_panics_total"], starts Start::Zero;
+    /// Log messages of the levels at which somebody should look.
+    LOG_MESSAGES: Counter["veritail_log_messages_total"; level: LogLevel], starts Start::Zero;
+}
+
+/// The requests and answers of everyday life. All of the 588 combinations would be mostly nonsense.
+fn expected_requests() -> Vec<Vec<&'static str>> {
+    let expected: &[(Route, Method, &[Status])] = &[
+        (
+            Route::Append,
+            Method::Patch,
+            &[
+                Status::Accepted,
+                Status::BadRequest,
+                Status::Forbidden,
+                Status::RangeNotSatisfiable,
+                Status::InternalError,
+                Status::Unavailable,
+            ],
+        ),
+        (
+            Route::Finalize,
+            Method::Put,
+            &[
+                Status::Ok,
+                Status::Accepted,
+                Status::BadRequest,
+                Status::Forbidden,
+                Status::PreconditionFailed,
+                Status::InternalError,
+                Status::Unavailable,
+            ],
+        ),
+        (
+            Route::Read,
+            Method::Get,
+            &[
+                Status::Ok,
+                Status::PartialContent,
+                Status::NotModified,
+                Status::Unauthorized,
+                Status::NotFound,
+                Status::RangeNotSatisfiable,
+                Status::InternalError,
+                Status::Unavailable,
+            ],
+        ),
+    ];
+    expected
+        .iter()
+        .flat_map(|(route, method, all)| {
+            all.iter().map(|status| vec![route.as_str(), method.as_str(), status.as_str()])
+        })
+        .collect()
+}
