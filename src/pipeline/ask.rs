@@ -57,8 +57,12 @@ impl Pipeline {
         match self.reconcile(job.id, false, Detector::Finalize).await? {
             Reconciled::Live(agreed) if agreed.job.state == TraceState::Open => {
                 tracing::info!(
-                    job_id = job.id.0, position = agreed.end.write_position().0, attempt = agreed.job.resend_attempts,
-                    "job {}: the runner is asked to send again from {}", job.id, agreed.end.write_position()
+                    job_id = job.id.0,
+                    position = agreed.end.write_position().0,
+                    attempt = agreed.job.resend_attempts,
+                    "job {}: the runner is asked to send again from {}",
+                    job.id,
+                    agreed.end.write_position()
                 );
                 Ok(Step::End(Evaluated::Asked))
             }

@@ -54,13 +54,8 @@ impl Pipeline {
         failure_reason: &str,
         origin: Origin,
     ) -> Result<()> {
-        let ending = Ending {
-            status,
-            failure_reason: Some(failure_reason.to_owned()),
-            exit_code: None,
-            claim: None,
-            origin,
-        };
+        let ending =
+            Ending { status, failure_reason: Some(failure_reason.to_owned()), exit_code: None, claim: None, origin };
         self.stores().database.end(job, &ending, self.now(), None).await?;
         self.known.forget(job);
         self.work.evaluate_soon(job);

@@ -76,7 +76,8 @@ impl Pipeline {
         if asker.is_some() && !lost.is_empty() {
             return self.ask_for_holes(job).await;
         }
-        let takes_more = agreed.end.tail.midstate.is_some() && !agreed.end.sealed.contains_key(&agreed.end.tail.chunk.index);
+        let takes_more =
+            agreed.end.tail.midstate.is_some() && !agreed.end.sealed.contains_key(&agreed.end.tail.chunk.index);
         if asker.is_some() && takes_more && agreed.end.length() < required {
             return self.ask_for_the_rest(job).await;
         }
@@ -164,7 +165,8 @@ impl Pipeline {
 
     /// Whether the runner of this job can be asked to send bytes again.
     fn can_ask(&self, job: &Job) -> bool {
-        let claims = job.ending.as_ref().is_some_and(|ending| ending.origin == Origin::Runner && ending.claim.is_some());
+        let claims =
+            job.ending.as_ref().is_some_and(|ending| ending.origin == Origin::Runner && ending.claim.is_some());
         claims && job.trace_reset == Some(true) && job.resend_attempts < self.settings().resend_attempts
     }
 

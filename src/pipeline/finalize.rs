@@ -6,9 +6,9 @@
 
 use futures::channel::oneshot;
 
+use crate::seams::within;
 use crate::store::Result;
 use crate::store::database::Job;
-use crate::seams::within;
 use crate::telemetry::metrics::{self, Operation};
 use crate::trace::{Ending, JobId, JobStatus, Origin, TraceState};
 

@@ -69,7 +69,12 @@ impl Pipeline {
         let healed = self.stores().database.resolve_mismatches(job, chunk, Resolution::Resent, self.now()).await?;
         if healed > 0 {
             let chunk = chunk.map(|index| index.0);
-            tracing::info!(job_id = job.0, chunk, healed, "job {job}: {healed} mismatches healed, the bytes were sent again");
+            tracing::info!(
+                job_id = job.0,
+                chunk,
+                healed,
+                "job {job}: {healed} mismatches healed, the bytes were sent again"
+            );
         }
         Ok(())
     }

@@ -65,7 +65,8 @@ pub struct Stores {
 #[derive(Clone)]
 pub struct Pipeline(Arc<Node>);
 
-pub(crate) struct Node {
+/// The inside of a node; opaque outside of this module.
+pub struct Node {
     stores: Stores,
     seams: Seams,
     settings: Settings,

@@ -15,8 +15,8 @@ use crate::store::live::Entry;
 use crate::store::{Result, StoreError};
 use crate::telemetry::metrics;
 use crate::trace::{
-    ByteSize, ChunkId, ChunkIndex, ChunkRow, ChunkState, DataStore, Detector, JobId, JobStatus, Kind, Location, Look, Offset,
-    Record, Span, TraceState,
+    ByteSize, ChunkId, ChunkIndex, ChunkRow, ChunkState, DataStore, Detector, JobId, JobStatus, Kind, Location, Look,
+    Offset, Record, Span, TraceState,
 };
 
 use super::Pipeline;
@@ -111,7 +111,8 @@ impl Pipeline {
             let found = match row.as_ref().map(|row| &row.state) {
                 Some(ChunkState::Sealed { record }) => self.read_sealed(job, row.as_ref(), record).await?,
                 Some(
-                    ChunkState::Persisted { record, at } | ChunkState::Wanted { record: Some(record), kept: Some(at), .. },
+                    ChunkState::Persisted { record, at }
+                    | ChunkState::Wanted { record: Some(record), kept: Some(at), .. },
                 ) => self.read_persisted(job, row.as_ref(), record, at).await?,
                 _ => self.read_open(job, index, round > 0).await?,
             };
@@ -222,7 +223,9 @@ impl Pipeline {
     async fn look_persisted(&self, at: &Location, record: &Record) -> Looked {
         match at {
             Location::Object(object) => look_object(self.stores().objects.as_ref(), object, record).await,
-            Location::Database => Looked::unreachable(StoreError::unreadable("database", "it holds no chunk copies yet")),
+            Location::Database => {
+                Looked::unreachable(StoreError::unreadable("database", "it holds no chunk copies yet"))
+            }
         }
     }
 

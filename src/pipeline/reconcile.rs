@@ -91,9 +91,7 @@ impl Pipeline {
             self.stores().live.replace(job.id, Some(trace.raw), &entry, job.status, None).await?;
             return Ok(Round::LookAgain);
         }
-        if job.installed_epoch != Some(job.epoch)
-            && !self.stores().database.mark_installed(job.id, job.epoch).await?
-        {
+        if job.installed_epoch != Some(job.epoch) && !self.stores().database.mark_installed(job.id, job.epoch).await? {
             return Ok(Round::LookAgain);
         }
         Ok(Round::Done(Reconciled::Live(Box::new(Agreed { job, rows, trace, end }))))
@@ -121,8 +119,7 @@ impl Pipeline {
         let live_epoch = live.as_ref().map(|trace| trace.entry.epoch());
         // Installed and lost, behind, contradicted or found damaged; or beyond what the database knows.
         let raise = job.installed_epoch == Some(job.epoch) || live_epoch.is_some_and(|epoch| epoch >= job.epoch);
-        let epoch =
-            if raise { job.epoch.max(live_epoch.unwrap_or(job.epoch)).next() } else { job.epoch };
+        let epoch = if raise { job.epoch.max(live_epoch.unwrap_or(job.epoch)).next() } else { job.epoch };
         let evidence = Evidence {
             chunk_size: job.chunk_size,
             epoch,
@@ -161,8 +158,12 @@ impl Pipeline {
         }
         metrics::live_lost(reason);
         tracing::warn!(
-            job_id = job.id.0, from_epoch = job.epoch.0, to_epoch = to.0, lost_chunks,
-            "job {}: the live store and the database disagreed; epoch raised, {lost_chunks} chunks are lost", job.id
+            job_id = job.id.0,
+            from_epoch = job.epoch.0,
+            to_epoch = to.0,
+            lost_chunks,
+            "job {}: the live store and the database disagreed; epoch raised, {lost_chunks} chunks are lost",
+            job.id
         );
         self.point(points::RAISED).await;
         Ok(Round::Raised)

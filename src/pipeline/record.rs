@@ -67,4 +67,3 @@ impl Pipeline {
         Ok(Some(written))
     }
 }
-

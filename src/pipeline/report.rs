@@ -6,10 +6,9 @@ use crate::store::Result;
 use crate::store::copies::look_live;
 use crate::store::database::{Found, Job, Mismatch, MismatchFilter};
 use crate::store::live::Entry;
-use crate::trace::proof::Whole;
 use crate::trace::{
-    ByteSize, ChunkId, ChunkIndex, ChunkRow, ChunkState, Claim, Crc32, DataStore, Detector, Epoch, JobId, Kind, Location, Look,
-    Offset, OpenEnd, Record, Sha256, Timestamp, TraceState, Verdict,
+    ByteSize, ChunkId, ChunkIndex, ChunkRow, ChunkState, Claim, Crc32, DataStore, Detector, Epoch, JobId, Kind,
+    Location, Look, Offset, OpenEnd, Record, Sha256, Timestamp, TraceState, Verdict,
 };
 
 use super::Pipeline;
@@ -140,8 +139,8 @@ impl Pipeline {
         let live = self.stores().live.name();
         let mut copies = Vec::new();
         let (record, data_store) = match &row.state {
-            ChunkState::Persisted { record, at, since } => {
-                copies.push(persistent_copy(at, *since));
+            ChunkState::Persisted { record, at } => {
+                copies.push(persistent_copy(at));
                 copies.extend(self.live_copy(job, row.id(), record).await.filter(|copy| copy.state != "missing"));
                 (Some(*record), Some(store_of(at)))
             }
@@ -149,8 +148,8 @@ impl Pipeline {
                 copies.extend(self.live_copy(job, row.id(), record).await);
                 (Some(*record), Some(live))
             }
-            ChunkState::Wanted { record, kept: Some((at, since)), .. } => {
-                copies.push(persistent_copy(at, *since));
+            ChunkState::Wanted { record, kept: Some(at), .. } => {
+                copies.push(persistent_copy(at));
                 (*record, Some(store_of(at)))
             }
             ChunkState::Open | ChunkState::Wanted { .. } => match end.and_then(|end| end.promised(row.index)) {
@@ -185,12 +184,12 @@ impl Pipeline {
     }
 }
 
-fn persistent_copy(at: &Location, since: Timestamp) -> CopyReport {
+fn persistent_copy(at: &Location) -> CopyReport {
     let key = match at {
         Location::Object(object) => Some(object.key.clone()),
         Location::Database => None,
     };
-    CopyReport { store: store_of(at), state: "verified", key, verified_at: Some(rfc3339(since)) }
+    CopyReport { store: store_of(at), state: "verified", key, verified_at: None }
 }
 
 fn store_of(at: &Location) -> DataStore {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::seams::within;
-use crate::telemetry::metrics::{self, TaskName};
+use crate::telemetry::metrics::{self, Task};
 use crate::trace::Detector;
 
 use super::Pipeline;
@@ -70,7 +70,7 @@ impl Pipeline {
             self.seams().clock.sleep(self.settings().contact_interval).await;
             let started = self.now();
             let written = self.contacts.write(self.stores().database.as_ref(), started).await;
-            metrics::task(TaskName::Contacts, self.now().ms_since(started), written.is_ok(), self.now());
+            metrics::task_ran(Task::Contacts, written.is_ok(), self.now().ms_since(started), self.now());
             if let Err(error) = written {
                 tracing::warn!(%error, "acknowledged lengths could not be written down yet");
             }
@@ -82,7 +82,7 @@ impl Pipeline {
             let started = self.now();
             let swept = self.sweep().await;
             let fine = matches!(&swept, Ok(report) if report.errors == 0);
-            metrics::task(TaskName::Sweep, self.now().ms_since(started), fine, self.now());
+            metrics::task_ran(Task::Sweep, fine, self.now().ms_since(started), self.now());
             if let Err(error) = swept {
                 tracing::warn!(%error, "the sweep could not ask the database");
             }
@@ -95,7 +95,7 @@ impl Pipeline {
             let started = self.now();
             let swept = self.sweep_live().await;
             let fine = matches!(&swept, Ok(report) if report.errors == 0);
-            metrics::task(TaskName::LiveSweep, self.now().ms_since(started), fine, self.now());
+            metrics::task_ran(Task::LiveSweep, fine, self.now().ms_since(started), self.now());
             if let Err(error) = swept {
                 tracing::warn!(%error, "the sweep of the live store could not list its keys");
             }

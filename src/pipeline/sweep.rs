@@ -66,7 +66,8 @@ impl Pipeline {
         let mut tried = std::collections::BTreeSet::new();
         while report.chunks < CHUNKS_MAX {
             let waiting = self.stores().database.waiting(until, BATCH).await?;
-            let untried: Vec<_> = waiting.into_iter().filter(|chunk| tried.insert((chunk.job, chunk.row.index))).collect();
+            let untried: Vec<_> =
+                waiting.into_iter().filter(|chunk| tried.insert((chunk.job, chunk.row.index))).collect();
             if untried.is_empty() {
                 break;
             }
@@ -123,7 +124,8 @@ impl Pipeline {
                 self.end_without_runner(job.id, JobStatus::Canceled, "job_canceled", Origin::Cancel).await?;
             }
             (_, JobStatus::Running, None) if silent(settings.runner_timeout) => {
-                self.end_without_runner(job.id, JobStatus::Failed, "stuck_or_timeout_failure", Origin::Vanished).await?;
+                self.end_without_runner(job.id, JobStatus::Failed, "stuck_or_timeout_failure", Origin::Vanished)
+                    .await?;
             }
             (_, JobStatus::Pending, _) => {}
             _ => self.look_for_losses(job).await?,

@@ -54,7 +54,10 @@ impl Pipeline {
         }
         let Some(job) = jobs.get(&id).and_then(Option::as_ref) else {
             // A job that this database does not know: perhaps it is the wrong database. A person must look.
-            tracing::warn!(job_id = id.0, "job {id}: in the live store and not in the database; its keys are left alone");
+            tracing::warn!(
+                job_id = id.0,
+                "job {id}: in the live store and not in the database; its keys are left alone"
+            );
             return Ok(false);
         };
         let over = !matches!(job.state, TraceState::Open | TraceState::Closing);

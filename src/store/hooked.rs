@@ -113,7 +113,7 @@ hooked! { "database", Database {}
     set_trace_reset(job: JobId, trace_reset: bool) -> (), Some(job);
     mark_installed(job: JobId, epoch: Epoch) -> bool, Some(job);
     rewind(job: JobId, rewind: &Rewind) -> bool, Some(job);
-    end(job: JobId, ending: &Ending, at: Timestamp) -> Option<Job>, Some(job);
+    end(job: JobId, ending: &Ending, at: Timestamp, trace_reset: Option<bool>) -> Option<Job>, Some(job);
     reopen(job: JobId, epoch: Epoch, at: Timestamp) -> bool, Some(job);
     cancel(job: JobId, at: Timestamp) -> Option<Job>, Some(job);
     close(job: JobId, epoch: Epoch, closing: &Closing) -> bool, Some(job);
