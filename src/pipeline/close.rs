@@ -12,6 +12,7 @@ use crate::trace::proof::{Whole, persistent_record};
 use crate::trace::{ByteSize, ChunkIndex, ChunkRow, ChunkState, Detector, JobId, Kind, Offset, Origin, Verdict};
 
 use super::evaluate::{Evaluated, Step};
+use super::gap::overlaps;
 use super::{Pipeline, points};
 
 /// Open mismatches of one trace that are looked through.
@@ -80,18 +81,15 @@ impl Pipeline {
 
     /// Resolves the mismatches of chunks that are good again: begun anew after the mismatch, or proven elsewhere although
     /// the live copy seemed lost. A crash between a refill and its note leaves this to be done here.
-    pub(super) async fn note_healed(&self, job: &Job, rows: &[ChunkRow]) -> Result<()> {
+    pub(super) async fn note_healed(&self, job: &Job, rows: &[ChunkRow], gaps: &[(Offset, Offset)]) -> Result<()> {
         let mut healed: BTreeMap<ChunkIndex, Option<Resolution>> = BTreeMap::new();
         for mismatch in self.open_mismatches(job.id).await? {
             let Some(index) = mismatch.what.chunk else { continue };
-            let row = rows.iter().find(|row| row.index == index && persistent_record(row).is_some());
+            let good = |row: &&ChunkRow| row.index == index && persistent_record(row).is_some();
+            let row = rows.iter().find(good).filter(|_| !overlaps(gaps, job.chunk_size, index));
             let resolution = match row {
-                Some(row) if mismatch.what.kind != Kind::Gap && row.epoch > mismatch.what.epoch => {
-                    Some(Resolution::Resent)
-                }
-                Some(_) if mismatch.what.kind != Kind::Gap && mismatch.what.store == self.stores().live.name() => {
-                    Some(Resolution::Repaired)
-                }
+                Some(row) if row.epoch > mismatch.what.epoch => Some(Resolution::Resent),
+                Some(_) if mismatch.what.store == self.stores().live.name() => Some(Resolution::Repaired),
                 _ => None,
             };
             // One mismatch that is still true keeps the chunk's others open.

@@ -7,8 +7,8 @@
 use bytes::Bytes;
 
 use crate::store::Result;
-use crate::store::database::{MismatchFilter, Resolution};
-use crate::trace::{ByteSize, Detector, JobId, Kind, Offset};
+use crate::store::database::{Job, MismatchFilter, Resolution};
+use crate::trace::{ByteSize, ChunkIndex, ChunkSize, Detector, JobId, Kind, Offset};
 
 use super::Pipeline;
 use super::reconcile::Agreed;
@@ -41,6 +41,12 @@ impl Pipeline {
         Ok(matches!(filled, super::Appended::Accepted { .. }))
     }
 
+    /// True if a chunk holds filler: writing it heals nothing.
+    pub(super) async fn holds_filler(&self, job: &Job, index: ChunkIndex) -> Result<bool> {
+        let gaps = self.gaps(job.id).await?;
+        Ok(overlaps(&gaps, job.chunk_size, index))
+    }
+
     /// The ranges of a trace that are known to be lost although chunks cover them, in order.
     pub(super) async fn gaps(&self, job: JobId) -> Result<Vec<(Offset, Offset)>> {
         let filter = MismatchFilter { job: Some(job), limit: GAPS_MAX, ..MismatchFilter::default() };
@@ -60,4 +66,10 @@ impl Pipeline {
         gaps.sort();
         Ok(gaps)
     }
+}
+
+/// True if one of the ranges reaches into the chunk.
+pub(super) fn overlaps(gaps: &[(Offset, Offset)], chunk_size: ChunkSize, index: ChunkIndex) -> bool {
+    let (start, end) = (chunk_size.start_of(index), chunk_size.start_of(index.next()));
+    gaps.iter().any(|(from, to)| *from < end && *to > start)
 }

@@ -298,17 +298,26 @@ impl Reading {
         })
     }
 
+    /// Bytes of a gap are filler. In a trace that still grows a gap may have come since the reading was opened: it is
+    /// written down before its filler is, so asking after the bytes were read cannot miss it.
+    async fn refuse_filler(&self, span: Span) -> std::result::Result<(), ReadError> {
+        let start = self.job.chunk_size.start_of(span.index);
+        let (from, to) = (start + span.from, start + span.to);
+        let now = if self.is_finished() { None } else { Some(self.node.gaps(self.job.id).await?) };
+        match now.as_ref().unwrap_or(&self.gaps).iter().find(|(gap, end)| *gap < to && *end > from) {
+            Some((gap, _)) => Err(ReadError::Lost { job: self.job.id, offset: *gap }),
+            None => Ok(()),
+        }
+    }
+
     async fn piece(&self, span: Span) -> std::result::Result<Bytes, ReadError> {
         let Self { node, job, .. } = self;
         let chunk = match self.mode {
             Mode::Unverified => node.read_unverified(job, span.index, span.to).await?,
             Mode::Verified => {
-                let start = job.chunk_size.start_of(span.index);
-                let (from, to) = (start + span.from, start + span.to);
-                if let Some((gap, _)) = self.gaps.iter().find(|(gap, end)| *gap < to && *end > from) {
-                    return Err(ReadError::Lost { job: job.id, offset: *gap });
-                }
-                node.read_chunk(job, span.index, span.to).await?
+                let bytes = node.read_chunk(job, span.index, span.to).await?;
+                self.refuse_filler(span).await?;
+                bytes
             }
         };
         Ok(chunk.slice(span.from.as_usize()..span.to.as_usize()))

@@ -35,8 +35,14 @@ impl Pipeline {
 
     /// A hole is filled: what was wrong with the chunk is healed.
     async fn refilled(&self, job: JobId, chunk: ChunkId) -> Result<()> {
-        metrics::rewind(RewindCause::Hole, RewindResult::Refilled);
-        self.note_resent(job, Some(chunk.index)).await?;
+        let filler = match self.stores().database.job(job).await? {
+            Some(job) => self.holds_filler(&job, chunk.index).await?,
+            None => false,
+        };
+        if !filler {
+            metrics::rewind(RewindCause::Hole, RewindResult::Refilled);
+            self.note_resent(job, Some(chunk.index)).await?;
+        }
         let row = self.stores().database.chunk(job, chunk.index).await?;
         match row.map(|row| row.state) {
             // The persistent copy was kept and is as recorded: what was sent again is not needed.

@@ -147,7 +147,9 @@ impl Runner {
         let start = self.sent;
         let body = self.log[start..end].to_vec();
         for retry in 0..=RETRIES {
-            match self.send(start, &body).await {
+            let answer = self.send(start, &body).await;
+            tracing::debug!("job {}: PATCH [{start}, {end}): {answer:?}", self.job);
+            match answer {
                 Ok(Ok(Appended::Accepted { length, status, interval })) => {
                     let mut oracle = self.world.oracle.lock().expect("not poisoned");
                     if length != Offset(end as u64) || interval == 0 {
@@ -225,7 +227,9 @@ impl Runner {
         };
         for retry in 0..=RETRIES {
             let put = FinalPut { job: self.job, ending: ending.clone(), trace_reset: self.trace_reset() };
-            match self.world.request(&self.dice, move |node| async move { node.finalize(put).await }).await {
+            let answer = self.world.request(&self.dice, move |node| async move { node.finalize(put).await }).await;
+            tracing::debug!("job {}: final PUT of {} bytes: {answer:?}", self.job, self.log.len());
+            match answer {
                 Ok(Finalized::Done { status }) => {
                     self.world.check_done(self.job, status, claim.is_some());
                     return Put::Done;
