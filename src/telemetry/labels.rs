@@ -350,7 +350,7 @@ impl StoreOperation {
 
 names! {
     /// Work that goes on by itself at an interval.
-    TaskName {
+    Task {
         /// The sweep of unfinished traces and waiting chunks.
         Sweep = "sweep",
         /// The sweep of the live store's keys.
@@ -404,6 +404,6 @@ label_values!(
     Status,
     StoreOperation,
     Success,
-    TaskName,
+    Task,
     TaskResult,
 );

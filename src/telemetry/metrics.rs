@@ -5,7 +5,7 @@ use crate::trace::{ByteSize, DataStore, Detector, JobStatus, Kind, Timestamp};
 
 pub use super::labels::{
     Answer, ClientChecksum, Dependency, LossReason, Method, Operation, Rejection, RewindCause, RewindResult, Route,
-    Status, StoreOperation, TaskName,
+    Status, StoreOperation, Task,
 };
 use super::labels::{Comparison, Direction, Ended, LogLevel, Source, Success, TaskResult};
 
@@ -142,7 +142,7 @@ pub fn dependency_answered(
 }
 
 /// A run of a background task ended.
-pub fn task(task: TaskName, took_ms: u64, ok: bool, now: Timestamp) {
+pub fn task_ran(task: Task, ok: bool, took_ms: u64, now: Timestamp) {
     let result = if ok { TaskResult::Ok } else { TaskResult::Error };
     table::TASK_DURATION.record((task, result), seconds(took_ms));
     if ok {
@@ -151,7 +151,7 @@ pub fn task(task: TaskName, took_ms: u64, ok: bool, now: Timestamp) {
 }
 
 /// A background task begins its life. It counts as having succeeded now, so that it is late only after its interval.
-pub fn task_scheduled(task: TaskName, interval: std::time::Duration, now: Timestamp) {
+pub fn task_scheduled(task: Task, interval: std::time::Duration, now: Timestamp) {
     table::TASK_INTERVAL.set((task,), interval.as_secs_f64());
     table::TASK_LAST_SUCCESS.set((task,), unix(now));
 }

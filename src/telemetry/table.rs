@@ -6,7 +6,7 @@
 use super::family::{Counter, Gauge, Histogram, Row, Start};
 use super::labels::{
     Answer, ClientChecksum, Comparison, Dependency, Direction, Ended, LogLevel, LossReason, Method, Operation,
-    Rejection, RewindCause, RewindResult, Route, Source, Status, StoreOperation, Success, TaskName, TaskResult,
+    Rejection, RewindCause, RewindResult, Route, Source, Status, StoreOperation, Success, Task, TaskResult,
 };
 use crate::trace::{DataStore, Detector, Kind};
 
@@ -123,12 +123,12 @@ table! {
     /// Keys that Redis dropped for want of memory: log bytes may be lost.
     REDIS_EVICTED_KEYS: Counter["veritail_redis_evicted_keys_total"], starts Start::WhenKnown;
     /// Time of one run of a background task.
-    TASK_DURATION: Histogram["veritail_task_duration_seconds"; task: TaskName, result: TaskResult] in SECONDS,
+    TASK_DURATION: Histogram["veritail_task_duration_seconds"; task: Task, result: TaskResult] in SECONDS,
         starts Start::Zero;
     /// When a background task last ended well; at first, when this process started.
-    TASK_LAST_SUCCESS: Gauge["veritail_task_last_success_timestamp_seconds"; task: TaskName], starts Start::WhenKnown;
+    TASK_LAST_SUCCESS: Gauge["veritail_task_last_success_timestamp_seconds"; task: Task], starts Start::WhenKnown;
     /// The configured interval of a background task.
-    TASK_INTERVAL: Gauge["veritail_task_interval_seconds"; task: TaskName], starts Start::WhenKnown;
+    TASK_INTERVAL: Gauge["veritail_task_interval_seconds"; task: Task], starts Start::WhenKnown;
     /// Panics; each is a defect.
     PANICS: Counter["veritail_panics_total"], starts Start::Zero;
     /// Log messages of the levels at which somebody should look.
