@@ -155,12 +155,8 @@ impl Pipeline {
         }
         let known = &mut progress.known;
         known.behind = known.behind.filter(|goal| progress.at < *goal);
-        let interval = pace::after_append(
-            self.now(),
-            progress.watched_until,
-            progress.at - request.start,
-            known.behind.is_some(),
-        );
+        let interval =
+            pace::after_append(self.now(), progress.watched_until, progress.at - request.start, known.behind.is_some());
         self.known.put(request.job, known.clone());
         Ok(Appended::Accepted { length: progress.at, status: progress.status, interval })
     }
@@ -356,6 +352,7 @@ impl Pipeline {
         if let Some(trace) = self.stores().live.load(job).await?
             && let Entry::Live(end) = &trace.entry
             && end.phase == Phase::Open
+            && trace.status != JobStatus::Pending
         {
             let end = end.clone();
             return Ok(Ok(Known::new(trace, end, false)));
@@ -405,6 +402,10 @@ impl Pipeline {
             Reconciled::Live(agreed) => match (agreed.job.state, &agreed.job.ending) {
                 (TraceState::Closing, Some(ending)) if ending.origin != Origin::Runner => {
                     Err(Appended::Ended { status: ending.status })
+                }
+                // No runner has requested it yet.
+                (TraceState::Open, _) if agreed.job.status == JobStatus::Pending => {
+                    Err(Appended::Ended { status: JobStatus::Pending })
                 }
                 (TraceState::Closing, _) => {
                     Err(Appended::Elsewhere { position: within_claim(&agreed, agreed.end.length()) })

@@ -54,14 +54,9 @@ impl Pipeline {
         failure_reason: &str,
         origin: Origin,
     ) -> Result<()> {
-        let ending = Ending {
-            status,
-            failure_reason: Some(failure_reason.to_owned()),
-            exit_code: None,
-            claim: None,
-            origin,
-        };
-        self.stores().database.end(job, &ending, self.now()).await?;
+        let ending =
+            Ending { status, failure_reason: Some(failure_reason.to_owned()), exit_code: None, claim: None, origin };
+        self.stores().database.end(job, &ending, self.now(), None).await?;
         self.known.forget(job);
         self.work.evaluate_soon(job);
         Ok(())

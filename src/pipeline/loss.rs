@@ -16,9 +16,9 @@ impl Pipeline {
         row: &ChunkRow,
         record: &Record,
         (kind, store, detector): (Kind, DataStore, Detector),
-        looked: &Looked,
+        looked: Option<&Looked>,
     ) -> Result<()> {
-        let found = looked.bytes.as_deref().map(Record::of);
+        let found = looked.and_then(|looked| looked.bytes.as_deref()).map(Record::of);
         self.note_mismatch(NewMismatch {
             job: job.id,
             chunk: Some(row.index),
@@ -69,7 +69,12 @@ impl Pipeline {
         let healed = self.stores().database.resolve_mismatches(job, chunk, Resolution::Resent, self.now()).await?;
         if healed > 0 {
             let chunk = chunk.map(|index| index.0);
-            tracing::info!(job_id = job.0, chunk, healed, "job {job}: {healed} mismatches healed, the bytes were sent again");
+            tracing::info!(
+                job_id = job.0,
+                chunk,
+                healed,
+                "job {job}: {healed} mismatches healed, the bytes were sent again"
+            );
         }
         Ok(())
     }

@@ -10,9 +10,7 @@ use crate::store::copies::{look_live, look_object};
 use crate::store::object::{codec, keys};
 use crate::store::{Result, StoreError};
 use crate::telemetry::metrics;
-use crate::trace::{
-    ByteSize, ChunkIndex, ChunkRow, ChunkState, JobId, Location, Look, Record, Sha256, StoredObject,
-};
+use crate::trace::{ByteSize, ChunkIndex, ChunkRow, ChunkState, JobId, Location, Look, Record, Sha256, StoredObject};
 
 use super::{Pipeline, points};
 
@@ -81,9 +79,17 @@ impl Pipeline {
         match looked.look {
             Look::Sound => Ok(()),
             look => {
-                tracing::error!(key = object.key, ?look, "the object store did not keep what was written to {}", object.key);
+                tracing::error!(
+                    key = object.key,
+                    ?look,
+                    "the object store did not keep what was written to {}",
+                    object.key
+                );
                 self.stores().objects.delete(&object.key).await?;
-                Err(StoreError::unavailable("object_store", format!("{} was not kept as written: {look:?}", object.key)))
+                Err(StoreError::unavailable(
+                    "object_store",
+                    format!("{} was not kept as written: {look:?}", object.key),
+                ))
             }
         }
     }

@@ -11,8 +11,11 @@
 //! path goes through [`reconcile`], which plans from evidence and installs the plan under its epoch.
 
 mod append;
+mod ask;
 mod cancel;
+mod close;
 mod contacts;
+mod evaluate;
 mod finalize;
 mod gap;
 mod known;
@@ -25,9 +28,11 @@ mod read;
 mod reconcile;
 mod record;
 mod report;
+mod run;
 mod settings;
 mod slices;
 mod sweep;
+mod sweep_live;
 mod work;
 
 use std::sync::Arc;
@@ -35,7 +40,7 @@ use std::sync::Arc;
 pub use append::{AppendRequest, Appended};
 pub use finalize::{FinalPut, Finalized};
 pub use read::{Mode, ReadError, Reading};
-pub use report::Integrity;
+pub use report::{ChunkReport, CopyReport, Integrity, MismatchReport};
 pub use settings::Settings;
 pub use slices::BodyBroken;
 pub use sweep::SweepReport;
@@ -60,7 +65,8 @@ pub struct Stores {
 #[derive(Clone)]
 pub struct Pipeline(Arc<Node>);
 
-pub(crate) struct Node {
+/// The inside of a node; opaque outside of this module.
+pub struct Node {
     stores: Stores,
     seams: Seams,
     settings: Settings,

@@ -16,9 +16,9 @@ use crate::store::copies::{Looked, confirm, look_live};
 use crate::store::database::{Job, Rewind};
 use crate::store::live::{Entry, LiveTrace, Outcome, Tombstone};
 use crate::store::{Result, StoreError};
-use crate::telemetry::metrics;
+use crate::telemetry::metrics::{self, LossReason};
 use crate::trace::plan::{Evidence, contradicts, plan, promises};
-use crate::trace::{ChunkId, ChunkIndex, ChunkRow, Detector, JobId, Look, OpenEnd, Phase, Record, TraceState};
+use crate::trace::{ChunkId, ChunkIndex, ChunkRow, Detector, Epoch, JobId, Look, OpenEnd, Phase, Record, TraceState};
 
 use super::{Pipeline, points};
 
@@ -75,6 +75,7 @@ impl Pipeline {
         if let (Some(trace), Some(end)) = (&live, &end)
             && end.epoch == job.epoch
             && !suspect
+            && end.is_readable()
             && !contradicts(&rows, end)
         {
             return self.align(job, rows, trace.clone(), end.clone()).await;
@@ -90,9 +91,7 @@ impl Pipeline {
             self.stores().live.replace(job.id, Some(trace.raw), &entry, job.status, None).await?;
             return Ok(Round::LookAgain);
         }
-        if job.installed_epoch != Some(job.epoch)
-            && !self.stores().database.mark_installed(job.id, job.epoch).await?
-        {
+        if job.installed_epoch != Some(job.epoch) && !self.stores().database.mark_installed(job.id, job.epoch).await? {
             return Ok(Round::LookAgain);
         }
         Ok(Round::Done(Reconciled::Live(Box::new(Agreed { job, rows, trace, end }))))
@@ -109,6 +108,7 @@ impl Pipeline {
         let looks = self.look_at_promises(&job, &rows, end.as_ref()).await?;
         if let (Some(trace), Some(end)) = (&live, &end)
             && end.epoch == job.epoch
+            && end.is_readable()
             && !contradicts(&rows, end)
             && looks.values().all(|looked| looked.look == Look::Sound)
         {
@@ -119,8 +119,7 @@ impl Pipeline {
         let live_epoch = live.as_ref().map(|trace| trace.entry.epoch());
         // Installed and lost, behind, contradicted or found damaged; or beyond what the database knows.
         let raise = job.installed_epoch == Some(job.epoch) || live_epoch.is_some_and(|epoch| epoch >= job.epoch);
-        let epoch =
-            if raise { job.epoch.max(live_epoch.unwrap_or(job.epoch)).next() } else { job.epoch };
+        let epoch = if raise { job.epoch.max(live_epoch.unwrap_or(job.epoch)).next() } else { job.epoch };
         let evidence = Evidence {
             chunk_size: job.chunk_size,
             epoch,
@@ -135,13 +134,14 @@ impl Pipeline {
             if !self.note_lost(&job, &rows, &plan.lost, &looks, detector).await? {
                 return Ok(Round::LookAgain);
             }
-            return self.raise(&job, epoch.max(job.epoch.next()), plan.lost).await;
+            let reason = if live.is_some() { LossReason::Short } else { LossReason::Restart };
+            return self.raise(&job, epoch.max(job.epoch.next()), plan.lost, reason).await;
         }
         self.install(&job, live, plan.end).await
     }
 
     /// Raises the epoch in the database, together with the chunks that are lost.
-    async fn raise(&self, job: &Job, to: crate::trace::Epoch, lost: Vec<ChunkIndex>) -> Result<Round> {
+    async fn raise(&self, job: &Job, to: Epoch, lost: Vec<ChunkIndex>, reason: LossReason) -> Result<Round> {
         let lost_chunks = lost.len();
         let rewind = Rewind {
             from: job.epoch,
@@ -156,10 +156,14 @@ impl Pipeline {
         if !self.stores().database.rewind(job.id, &rewind).await? {
             return Ok(Round::LookAgain);
         }
-        metrics::live_lost();
+        metrics::live_lost(reason);
         tracing::warn!(
-            job_id = job.id.0, from_epoch = job.epoch.0, to_epoch = to.0, lost_chunks,
-            "job {}: the live store and the database disagreed; epoch raised, {lost_chunks} chunks are lost", job.id
+            job_id = job.id.0,
+            from_epoch = job.epoch.0,
+            to_epoch = to.0,
+            lost_chunks,
+            "job {}: the live store and the database disagreed; epoch raised, {lost_chunks} chunks are lost",
+            job.id
         );
         self.point(points::RAISED).await;
         Ok(Round::Raised)
@@ -190,7 +194,7 @@ impl Pipeline {
             match confirm(self.stores().database.as_ref(), job.id, row, looked.look).await? {
                 Look::Differs(kind) => {
                     let label = (kind, self.stores().live.name(), detector);
-                    self.note_difference(job, row, record, label, looked).await?;
+                    self.note_difference(job, row, record, label, Some(looked)).await?;
                 }
                 Look::Moved | Look::Unreachable | Look::Sound => return Ok(false),
             }
@@ -264,8 +268,7 @@ fn phase_of(job: &Job) -> Phase {
     if job.state == TraceState::Closing { Phase::Closing } else { Phase::Open }
 }
 
-/// Whether the runner is asked to fill holes: from the moment it is known that it can, else from its first final PUT on.
+/// Whether the runner is asked to fill holes: from the moment it is known that it can.
 fn asks(job: &Job) -> bool {
-    let finished_with_claim = job.resend_attempts > 0 && job.trace_reset != Some(false);
-    job.trace_reset == Some(true) || finished_with_claim
+    job.trace_reset == Some(true)
 }

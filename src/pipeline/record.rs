@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::store::Result;
 use crate::store::database::Recorded;
-use crate::telemetry::metrics;
+use crate::telemetry::metrics::{self, RewindCause, RewindResult};
 use crate::trace::{ChunkId, ChunkIndex, ChunkState, Epoch, JobId, OpenEnd, Record};
 
 use super::{Pipeline, points};
@@ -35,7 +35,7 @@ impl Pipeline {
 
     /// A hole is filled: what was wrong with the chunk is healed.
     async fn refilled(&self, job: JobId, chunk: ChunkId) -> Result<()> {
-        metrics::rewind_refilled();
+        metrics::rewind(RewindCause::Hole, RewindResult::Refilled);
         self.note_resent(job, Some(chunk.index)).await?;
         let row = self.stores().database.chunk(job, chunk.index).await?;
         match row.map(|row| row.state) {
@@ -67,4 +67,3 @@ impl Pipeline {
         Ok(Some(written))
     }
 }
-

@@ -22,7 +22,8 @@ pub struct Looked {
 }
 
 impl Looked {
-    fn unreachable(error: StoreError) -> Self {
+    /// The store could not be asked.
+    pub fn unreachable(error: StoreError) -> Self {
         Self { look: Look::Unreachable, bytes: None, error: Some(error) }
     }
 

@@ -7,7 +7,9 @@
 //! | [`database`] | everything else about a trace | [`database::sqlite`] |
 //! | [`object`] | nothing; it keeps bytes under keys that are never used twice | [`object::bucket`] |
 
+pub mod copies;
 pub mod database;
+pub mod hooked;
 pub mod live;
 pub mod object;
 

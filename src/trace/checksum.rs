@@ -113,11 +113,9 @@ impl Record {
 
 /// The CRC-32 and size of a whole trace, combined from its chunks' records in order.
 pub fn combine<'a>(records: impl IntoIterator<Item = &'a Record>) -> (ByteSize, Crc32) {
-    records
-        .into_iter()
-        .fold((ByteSize::ZERO, Crc32::default()), |(size, crc32), next| {
-            (size + next.size, crc32.then(next.crc32, next.size))
-        })
+    records.into_iter().fold((ByteSize::ZERO, Crc32::default()), |(size, crc32), next| {
+        (size + next.size, crc32.then(next.crc32, next.size))
+    })
 }
 
 /// The computation of a [`Record`] between two appends, as bytes that any node can go on from.

@@ -15,7 +15,9 @@ pub struct BadContentRange;
 pub fn parse_start(value: &str) -> Result<Offset, BadContentRange> {
     let value = value.trim();
     let value = match value.split_at_checked(5) {
-        Some((unit, rest)) if unit.eq_ignore_ascii_case("bytes") && rest.starts_with([' ', '=']) => rest[1..].trim_start(),
+        Some((unit, rest)) if unit.eq_ignore_ascii_case("bytes") && rest.starts_with([' ', '=']) => {
+            rest[1..].trim_start()
+        }
         _ => value,
     };
     let (start, rest) = value.split_once('-').ok_or(BadContentRange)?;

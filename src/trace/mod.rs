@@ -10,6 +10,7 @@ pub mod content_range;
 pub mod ids;
 pub mod open_end;
 pub mod plan;
+pub mod proof;
 pub mod state;
 pub mod verdict;
 

@@ -215,6 +215,14 @@ impl OpenEnd {
 pub struct UnreadableOpenEnd(String);
 
 impl OpenEnd {
+    /// True if the checksum state of every chunk being written can be gone on from, and is of the chunk's size.
+    pub fn is_readable(&self) -> bool {
+        [Some(&self.tail), self.fill.as_ref()].into_iter().flatten().all(|head| match &head.midstate {
+            Some(midstate) => midstate.record().is_ok_and(|record| record.size == head.size),
+            None => true,
+        })
+    }
+
     /// As bytes for the live store: JSON, so that a person can read it with the store's own tools.
     pub fn encode(&self) -> Vec<u8> {
         // Serialising to a vector cannot fail: every map has keys that are numbers, and there is no I/O.

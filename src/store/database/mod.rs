@@ -3,17 +3,19 @@
 //! Every change is one atomic statement or transaction that names the state it was decided on (epoch, state, row
 //! version). `false`, `None` or a `Stale` variant means that somebody else was first: look again.
 
+pub mod decide;
+
 use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use super::Result;
+use crate::trace::state::names;
 use crate::trace::{
     ByteSize, ChunkIndex, ChunkRow, ChunkSize, Crc32, DataStore, Detector, Ending, Epoch, JobId, JobStatus, Kind,
     Location, Offset, ProjectId, Record, Timestamp, TraceState, Verdict, Version,
 };
-use crate::trace::state::names;
 
 /// A job and its trace.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,7 +58,7 @@ pub struct Job {
     pub created_at: Timestamp,
     /// When the runner was last heard of; one second late.
     pub last_contact_at: Timestamp,
-    /// When status, state or epoch last changed.
+    /// When status, state or epoch last changed: set by create, rewind, end, reopen, cancel and close.
     pub changed_at: Timestamp,
     /// When the trace was closed.
     pub closed_at: Option<Timestamp>,
@@ -160,7 +162,8 @@ pub enum Recorded {
     Refilled,
     /// The row has another record: the live store went back in time and took other bytes.
     Conflict,
-    /// The job is not `Open` or `Closing` in this epoch any more.
+    /// The job is not `Open` or `Closing` in this epoch any more, or the copy was begun before its bytes were asked for
+    /// again.
     Stale,
 }
 
@@ -187,11 +190,12 @@ pub struct Backlog {
 /// Jobs whose ending is known and whose trace is not closed, and the live traces, for the gauges.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Unfinished {
-    /// Ended and not closed, by the status they will have, with the moment the oldest ended.
+    /// Ended and not closed, by the status they will have, with the moment the oldest ended; in order of status.
     pub ended: Vec<(JobStatus, u64, Timestamp)>,
-    /// Bytes that are in the live store only, by the database's count: sealed chunks and acknowledged open ends.
+    /// Bytes that are in the live store only, by the database's count: sealed chunks, and of unfinished traces what was
+    /// acknowledged behind the last recorded chunk.
     pub live_bytes: ByteSize,
-    /// Chunks that are in the live store only.
+    /// Chunks that are in the live store only, counted from the same bytes.
     pub live_chunks: u64,
 }
 
@@ -296,7 +300,8 @@ pub trait Database: Send + Sync {
     /// Jobs of any state whose `changed_at` is `since` or later and whose number is above `after`, in order of number.
     async fn changed_jobs(&self, since: Timestamp, after: JobId, limit: u32) -> Result<Vec<Job>>;
 
-    /// Raises `acked_length` and `last_contact_at` of all these jobs, in one statement. Unknown jobs are passed over.
+    /// Raises `acked_length` and `last_contact_at` of all these jobs, in one statement. Unknown jobs are passed over; a job
+    /// that is named twice gets the greater of both.
     async fn note_contacts(&self, contacts: &[Contact]) -> Result<()>;
 
     /// Remembers whether the job's runner can send its log again.
@@ -305,29 +310,32 @@ pub trait Database: Send + Sync {
     /// The epoch has reached the live store. True if the job still is `Open` or `Closing` in it.
     async fn mark_installed(&self, job: JobId, epoch: Epoch) -> Result<bool>;
 
-    /// Raises the epoch. True if the job was in `from` and `state`.
+    /// Raises the epoch. True if the job was in `from` and `state` and the rewind [`makes sense`](Rewind::makes_sense).
     async fn rewind(&self, job: JobId, rewind: &Rewind) -> Result<bool>;
 
     /// Stores the ending and makes the trace `Closing`, if there is no ending yet and it is `Open`; or makes an `Open`
-    /// trace whose ending is the same (`Ending::same_as`) `Closing` again. Answers the job as it is afterwards, changed
-    /// or not.
-    async fn end(&self, job: JobId, ending: &Ending, at: Timestamp) -> Result<Option<Job>>;
+    /// trace whose ending is the same (`Ending::same_as`) `Closing` again. While the job is `Open` or `Closing`, the same
+    /// statement stores `trace_reset`, if it is known, and raises `last_contact_at`, if the runner speaks. Answers the job
+    /// as it is afterwards, changed or not.
+    async fn end(&self, job: JobId, ending: &Ending, at: Timestamp, trace_reset: Option<bool>) -> Result<Option<Job>>;
 
     /// Makes a `Closing` trace of this epoch `Open` again and counts a resend attempt. True if it did.
     async fn reopen(&self, job: JobId, epoch: Epoch, at: Timestamp) -> Result<bool>;
 
-    /// Cancels: `Running` becomes `Canceling`; `Pending` becomes `Canceled` with an ending, closed. Anything else stays.
-    /// Answers the job as it is afterwards.
+    /// Cancels an `Open` job without an ending: `Running` becomes `Canceling`; `Pending` becomes `Canceled` with an ending
+    /// and an empty trace, closed. Anything else stays. Answers the job as it is afterwards.
     async fn cancel(&self, job: JobId, at: Timestamp) -> Result<Option<Job>>;
 
-    /// Closes a `Closing` trace of this epoch; the job's status becomes that of its ending. True if it did.
+    /// Closes a `Closing` trace of this epoch; the job's status becomes that of its ending, or `Canceled` if it is
+    /// `Canceling`. True if it did.
     async fn close(&self, job: JobId, epoch: Epoch, closing: &Closing) -> Result<bool>;
 
     /// Makes the row of a chunk, unless it is there, while the job is `Open` in this epoch.
     async fn open_chunk(&self, job: JobId, epoch: Epoch, index: ChunkIndex, at: Timestamp) -> Result<RowOpened>;
 
     /// Writes a chunk's record: the row of chunk `index`, whose live copy was begun in `begun`, becomes `Sealed`; the row
-    /// of `next`, if given, is made unless it is there. `epoch` is the trace's. One statement unless the row is a hole.
+    /// of `next`, if given, is made unless it is there, but not after a conflict. `epoch` is the trace's. One statement
+    /// unless the row is a hole. The decision is [`decide::record`].
     async fn record(
         &self,
         job: JobId,
@@ -347,7 +355,14 @@ pub trait Database: Send + Sync {
 
     /// A `Sealed` chunk of this version was written to `at` and read back: its row becomes `Persisted`. True if it did;
     /// false also if the job is erased.
-    async fn persist(&self, job: JobId, index: ChunkIndex, version: Version, to: &Location, at: Timestamp) -> Result<bool>;
+    async fn persist(
+        &self,
+        job: JobId,
+        index: ChunkIndex,
+        version: Version,
+        to: &Location,
+        at: Timestamp,
+    ) -> Result<bool>;
 
     /// `Sealed` chunks of any job, oldest first, sealed at or before `until`.
     async fn waiting(&self, until: Timestamp, limit: u32) -> Result<Vec<Waiting>>;
@@ -374,7 +389,7 @@ pub trait Database: Send + Sync {
     /// Mismatches in order of number.
     async fn mismatches(&self, filter: MismatchFilter) -> Result<Vec<Mismatch>>;
 
-    /// Open mismatches by kind and store: in how many jobs.
+    /// Open mismatches by kind and store, in this order: in how many jobs.
     async fn corrupt_traces(&self) -> Result<Vec<(Kind, DataStore, u64)>>;
 
     /// Waits at most `limit` for an answer.

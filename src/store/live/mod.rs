@@ -10,8 +10,11 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::Result;
+use super::{Result, StoreError};
 use crate::trace::{ByteSize, ChunkId, DataStore, Epoch, JobId, JobStatus, OpenEnd, Timestamp};
+
+pub mod embedded;
+// pub mod redis;
 
 /// What the live store has under a job's trace key.
 #[derive(Clone, Debug)]
@@ -63,8 +66,9 @@ impl Entry {
     pub fn encode(&self) -> Vec<u8> {
         match self {
             Self::Live(end) => end.encode(),
-            Self::Tombstone(tombstone) => serde_json::to_vec(&TombstoneEntry { tombstone: *tombstone })
-                .expect("a tombstone is always valid JSON"),
+            Self::Tombstone(tombstone) => {
+                serde_json::to_vec(&TombstoneEntry { tombstone: *tombstone }).expect("a tombstone is always valid JSON")
+            }
             Self::Unreadable { .. } => Vec::new(),
         }
     }
@@ -79,6 +83,11 @@ impl Entry {
             Err(_) => Self::Unreadable { epoch },
         }
     }
+}
+
+/// The answer to a replacement by [`Entry::Unreadable`].
+fn unreadable_is_never_written(store: &'static str) -> StoreError {
+    StoreError::unreadable(store, "an unreadable entry is never written")
 }
 
 #[derive(Serialize, Deserialize)]
@@ -189,12 +198,14 @@ pub trait LiveStore: Send + Sync {
 
     /// Stores bytes and the next open end. In this order it is refused if there is no trace key, if the entry or its
     /// epoch is not the expected one byte for byte, or if the chunk's copy has not the expected size.
-    /// Fails with `Full` when the store takes nothing more; then nothing was changed.
+    /// Fails with `Full` when the store takes nothing more; then nothing was changed. A released copy that takes more
+    /// bytes is not released any more.
     async fn append(&self, job: JobId, append: Append) -> Result<Outcome>;
 
     /// Puts `next` in place of `expected` (`None`: there must be no trace key). Sets the status; keeps `watched_until`.
     /// `expires` is for tombstones: the key goes by itself after that time. A live entry never expires; replacing a
-    /// tombstone by one makes it stay. Chunks are not touched. Refused with `Absent` or `Changed`.
+    /// tombstone by one makes it stay. Chunks are not touched. Refused with `Absent` or `Changed`. A full store makes no
+    /// new key (`Full`) but replaces, so that what is in it can be finished.
     async fn replace(
         &self,
         job: JobId,

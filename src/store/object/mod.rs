@@ -1,5 +1,8 @@
 //! The object store: bytes under keys that are never written twice.
 
+pub mod codec;
+pub mod keys;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 

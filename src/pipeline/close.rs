@@ -1,0 +1,106 @@
+//! Close: the end of a trace's life in the live store.
+//!
+//! What is wrong is written down before the verdict is; the verdict is in the database before the live entry goes; and
+//! the live entry goes by becoming a tombstone, so that a stalled node cannot bring the trace back to life.
+
+use std::collections::BTreeSet;
+
+use crate::store::Result;
+use crate::store::database::{Closing, Job, MismatchFilter};
+use crate::telemetry::metrics::{self, ClientChecksum, Operation, RewindCause, RewindResult};
+use crate::trace::proof::Whole;
+use crate::trace::{ByteSize, ChunkIndex, ChunkRow, ChunkState, Detector, JobId, Kind, Offset, Origin, Verdict};
+
+use super::evaluate::{Evaluated, Step};
+use super::{Pipeline, points};
+
+/// Open mismatches of one trace that are looked through.
+const MISMATCHES_MAX: u32 = 10_000;
+
+impl Pipeline {
+    /// Closes a trace with its verdict.
+    pub(super) async fn close(&self, job: &Job, whole: &Whole, verdict: Verdict) -> Result<Step> {
+        self.point(points::DECIDED).await;
+        let closing = Closing {
+            verdict,
+            size: whole.length - Offset::ZERO,
+            crc32: whole.crc32.filter(|_| verdict != Verdict::Corrupt),
+            at: self.now(),
+        };
+        if !self.stores().database.close(job.id, job.epoch, &closing).await? {
+            return Ok(Step::Again(false));
+        }
+        self.point(points::CLOSED).await;
+        self.count_closed(job, &closing);
+        let Some(closed) = self.stores().database.job(job.id).await? else { return Ok(Step::End(Evaluated::Unknown)) };
+        if let Err(error) = self.bury(&closed).await {
+            // The verdict stands; the sweeper buries every job that closed lately.
+            tracing::warn!(job_id = job.id.0, %error, "job {}: closed, its live entry is still there", job.id);
+        }
+        Ok(Step::End(Evaluated::Over(Box::new(closed))))
+    }
+
+    /// Makes sure that everything missing from a trace that closes as corrupt has an open mismatch.
+    pub(super) async fn note_missing(
+        &self,
+        job: &Job,
+        rows: &[ChunkRow],
+        whole: &Whole,
+        required: Offset,
+    ) -> Result<()> {
+        let noted = self.chunks_with_open_mismatches(job.id).await?;
+        for index in whole.holes.iter().filter(|index| !noted.contains(index)) {
+            let row = rows.iter().find(|row| row.index == *index);
+            match row.map(|row| (row, &row.state)) {
+                Some((row, ChunkState::Wanted { record: Some(record), .. })) => {
+                    let label = (Kind::Missing, self.stores().live.name(), Detector::Finalize);
+                    self.note_difference(job, row, record, label, None).await?;
+                }
+                _ => {
+                    let start = job.chunk_size.start_of(*index);
+                    let end = whole.length.min(start + job.chunk_size.bytes());
+                    self.note_gap(job, start, end, Detector::Finalize).await?;
+                }
+            }
+        }
+        if whole.length < required {
+            self.note_gap(job, whole.length, required, Detector::Finalize).await?;
+        }
+        metrics::rewind(RewindCause::Hole, RewindResult::GivenUp);
+        Ok(())
+    }
+
+    /// The whole equals the runner's claim: what was taken for a gap is none.
+    pub(super) async fn heal_gaps(&self, job: &Job, gaps: &[(Offset, Offset)]) -> Result<()> {
+        for (from, _) in gaps {
+            self.note_resent(job.id, Some(job.chunk_size.index_of(*from))).await?;
+        }
+        Ok(())
+    }
+
+    async fn chunks_with_open_mismatches(&self, job: JobId) -> Result<BTreeSet<ChunkIndex>> {
+        let filter = MismatchFilter { job: Some(job), open: Some(true), limit: MISMATCHES_MAX, ..Default::default() };
+        let open = self.stores().database.mismatches(filter).await?;
+        Ok(open.into_iter().filter_map(|mismatch| mismatch.what.chunk).collect())
+    }
+
+    fn count_closed(&self, job: &Job, closing: &Closing) {
+        let Closing { verdict, size, at, .. } = *closing;
+        metrics::trace_size(size);
+        metrics::closed(job.ended_at.map_or(0, |ended| at.ms_since(ended)));
+        metrics::operation(Operation::Accepted);
+        let by_runner = job.ending.as_ref().is_some_and(|ending| ending.origin == Origin::Runner);
+        match verdict {
+            Verdict::Verified => {
+                metrics::client_checksum(ClientChecksum::Match);
+                metrics::e2e_checksum(true);
+            }
+            Verdict::RunnerDisagrees => metrics::client_checksum(ClientChecksum::Mismatch),
+            Verdict::Corrupt => metrics::operation(Operation::Corrupted),
+            Verdict::Unclaimed if by_runner => metrics::client_checksum(ClientChecksum::Absent),
+            _ => {}
+        }
+        let (id, size): (JobId, ByteSize) = (job.id, size);
+        tracing::info!(job_id = id.0, %verdict, size = size.0, "job {id}: closed, {verdict}, {size} bytes");
+    }
+}

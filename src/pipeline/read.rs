@@ -1,0 +1,316 @@
+//! Read: a trace as a stream of verified bytes.
+//!
+//! Chunk by chunk, each compared with its record before a byte of it is handed out, live and persisted alike; so a read
+//! needs the memory of one chunk, and no bad byte is served as good (guarantee 5). A chunk that is not as recorded in one
+//! store is looked for in the other; where none has it, the mismatch is written down and the stream ends with an error.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+use futures::{Stream, StreamExt, stream};
+
+use crate::store::copies::{Looked, confirm, look_live, look_object};
+use crate::store::database::{Job, Rewind};
+use crate::store::live::Entry;
+use crate::store::{Result, StoreError};
+use crate::telemetry::metrics;
+use crate::trace::{
+    ByteSize, ChunkId, ChunkIndex, ChunkRow, ChunkState, DataStore, Detector, JobId, JobStatus, Kind, Location, Look,
+    Offset, Record, Span, TraceState,
+};
+
+use super::Pipeline;
+use super::reconcile::Reconciled;
+
+/// Whether bytes that are not as recorded are handed out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Never.
+    Verified,
+    /// What is there is handed out as it is, with NUL bytes where nothing is. For people who look into a damage.
+    Unverified,
+}
+
+/// Why a stream ends before its end.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// No store has the bytes as they were recorded.
+    #[error("job {job}, chunk {chunk}: no copy is as it was recorded ({kind})")]
+    Damaged {
+        /// The job.
+        job: JobId,
+        /// The chunk.
+        chunk: ChunkIndex,
+        /// What is wrong with the copy that the row names.
+        kind: Kind,
+    },
+    /// Bytes that were acknowledged are gone.
+    #[error("job {job}: bytes from {offset} on are lost")]
+    Lost {
+        /// The job.
+        job: JobId,
+        /// Where the loss begins.
+        offset: Offset,
+    },
+    /// A store could not be asked.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// A trace, ready to be read.
+pub struct Reading {
+    node: Pipeline,
+    job: Job,
+    size: ByteSize,
+    gaps: Vec<(Offset, Offset)>,
+    mode: Mode,
+}
+
+/// Rounds in which a chunk is looked for again because it moved meanwhile.
+const ROUNDS: u32 = 8;
+
+impl Pipeline {
+    /// Opens a trace for reading, as long as it is now; `None` if there is no such job, or it is erased. Reading a trace
+    /// that still grows makes its reader a watcher: the runner is told to send often.
+    pub async fn open_reading(&self, job: JobId, mode: Mode) -> Result<Option<Reading>> {
+        let Some(job) = self.stores().database.job(job).await? else { return Ok(None) };
+        let size = match job.state {
+            TraceState::Erased => return Ok(None),
+            TraceState::Closed | TraceState::Archived => job.size.unwrap_or(ByteSize::ZERO),
+            TraceState::Open | TraceState::Closing => self.readable(&job).await?,
+        };
+        let gaps = self.gaps(job.id).await?;
+        Ok(Some(Reading { node: self.clone(), job, size, gaps, mode }))
+    }
+
+    /// How much of an unfinished trace can be read from its start.
+    async fn readable(&self, job: &Job) -> Result<ByteSize> {
+        if job.status == JobStatus::Pending || (job.installed_epoch.is_none() && job.acked_length == Offset::ZERO) {
+            // Nothing was ever sent; a reader makes no trace key.
+            return Ok(ByteSize::ZERO);
+        }
+        let watched = i64::try_from(self.settings().watch_time.as_millis()).unwrap_or(i64::MAX);
+        self.stores().live.watch(job.id, self.now().plus_ms(watched)).await?;
+        if let Some(trace) = self.stores().live.load(job.id).await?
+            && let Entry::Live(end) = &trace.entry
+            && end.epoch == job.epoch
+        {
+            return Ok(end.readable() - Offset::ZERO);
+        }
+        match self.reconcile(job.id, false, Detector::Read).await? {
+            Reconciled::Live(agreed) => Ok(agreed.end.readable() - Offset::ZERO),
+            Reconciled::Over(job) => Ok(job.size.unwrap_or(ByteSize::ZERO)),
+            Reconciled::Unknown => Ok(ByteSize::ZERO),
+        }
+    }
+
+    /// A chunk's verified bytes, at least up to `to`.
+    async fn read_chunk(&self, job: &Job, index: ChunkIndex, to: ByteSize) -> std::result::Result<Bytes, ReadError> {
+        for round in 0..ROUNDS {
+            let row = self.stores().database.chunk(job.id, index).await?;
+            let found = match row.as_ref().map(|row| &row.state) {
+                Some(ChunkState::Sealed { record }) => self.read_sealed(job, row.as_ref(), record).await?,
+                Some(
+                    ChunkState::Persisted { record, at }
+                    | ChunkState::Wanted { record: Some(record), kept: Some(at), .. },
+                ) => self.read_persisted(job, row.as_ref(), record, at).await?,
+                _ => self.read_open(job, index, round > 0).await?,
+            };
+            if let Some(bytes) = found.filter(|bytes| ByteSize::of(bytes) >= to) {
+                return Ok(bytes);
+            }
+        }
+        Err(ReadError::Lost { job: job.id, offset: job.chunk_size.start_of(index) })
+    }
+
+    async fn read_persisted(
+        &self,
+        job: &Job,
+        row: Option<&ChunkRow>,
+        record: &Record,
+        at: &Location,
+    ) -> std::result::Result<Option<Bytes>, ReadError> {
+        let Some(row) = row else { return Ok(None) };
+        let looked = self.look_persisted(at, record).await.reached()?;
+        let kind = match confirm(self.stores().database.as_ref(), job.id, row, looked.look).await? {
+            Look::Sound => return Ok(looked.bytes),
+            Look::Moved | Look::Unreachable => return Ok(None),
+            Look::Differs(kind) => kind,
+        };
+        let label = (kind, DataStore::ObjectStore, Detector::Read);
+        self.note_difference(job, row, record, label, Some(&looked)).await?;
+        // The live copy may still be there: for a while after the move, or for longer after a crash.
+        let live = look_live(self.stores().live.as_ref(), job.id, row.id(), record).await;
+        if live.look == Look::Sound {
+            return Ok(live.bytes);
+        }
+        self.want_again(job, row.index).await?;
+        Err(ReadError::Damaged { job: job.id, chunk: row.index, kind })
+    }
+
+    /// The job runs, and a proven chunk has no good copy any more: its runner is asked for it while it has it.
+    async fn want_again(&self, job: &Job, index: ChunkIndex) -> Result<()> {
+        let Some(now) = self.stores().database.job(job.id).await? else { return Ok(()) };
+        if !matches!(now.state, TraceState::Open | TraceState::Closing) || now.epoch != job.epoch {
+            return Ok(());
+        }
+        let rewind = Rewind {
+            from: now.epoch,
+            to: now.epoch.next(),
+            state: now.state,
+            next_state: now.state,
+            lost: vec![index],
+            everything: false,
+            counts_as_attempt: false,
+            at: self.now(),
+        };
+        if self.stores().database.rewind(job.id, &rewind).await? {
+            metrics::rewind(metrics::RewindCause::Hole, metrics::RewindResult::Started);
+            self.reconcile(job.id, false, Detector::Read).await?;
+        }
+        Ok(())
+    }
+
+    async fn read_sealed(
+        &self,
+        job: &Job,
+        row: Option<&ChunkRow>,
+        record: &Record,
+    ) -> std::result::Result<Option<Bytes>, ReadError> {
+        let Some(row) = row else { return Ok(None) };
+        let looked = look_live(self.stores().live.as_ref(), job.id, row.id(), record).await.reached()?;
+        match confirm(self.stores().database.as_ref(), job.id, row, looked.look).await? {
+            Look::Sound => Ok(looked.bytes),
+            Look::Moved | Look::Unreachable => Ok(None),
+            Look::Differs(_) => {
+                // Writes it down, and asks the runner again if it can.
+                self.reconcile(job.id, true, Detector::Read).await?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// The chunk has no record in the database: the open end says what its bytes must be.
+    async fn read_open(
+        &self,
+        job: &Job,
+        index: ChunkIndex,
+        suspect: bool,
+    ) -> std::result::Result<Option<Bytes>, ReadError> {
+        let live = &self.stores().live;
+        let promised = |entry: &Entry| match entry {
+            Entry::Live(end) => end.promised(index),
+            Entry::Tombstone(_) | Entry::Unreadable { .. } => None,
+        };
+        let Some(trace) = live.load(job.id).await? else { return Ok(None) };
+        let Some((chunk, _)) = promised(&trace.entry) else { return Ok(None) };
+        // The copy and the promise as they are in the same moment.
+        let copy = live.read_chunk(job.id, chunk).await?;
+        let Some((_, record)) = copy.trace.and_then(|trace| promised(&trace.entry)).filter(|now| now.0 == chunk) else {
+            return Ok(None);
+        };
+        match copy.bytes.filter(|bytes| Record::of(bytes) == record) {
+            Some(bytes) => Ok(Some(bytes)),
+            None => {
+                if suspect {
+                    self.reconcile(job.id, true, Detector::Read).await?;
+                }
+                Ok(None)
+            }
+        }
+    }
+
+    async fn look_persisted(&self, at: &Location, record: &Record) -> Looked {
+        match at {
+            Location::Object(object) => look_object(self.stores().objects.as_ref(), object, record).await,
+            Location::Database => {
+                Looked::unreachable(StoreError::unreadable("database", "it holds no chunk copies yet"))
+            }
+        }
+    }
+
+    /// A chunk's bytes as they are, cut or filled with NUL bytes to `to`.
+    async fn read_unverified(&self, job: &Job, index: ChunkIndex, to: ByteSize) -> Result<Bytes> {
+        if let Ok(bytes) = self.read_chunk(job, index, to).await {
+            return Ok(bytes);
+        }
+        let mut bytes = match self.stores().database.chunk(job.id, index).await? {
+            Some(row) => self.any_copy(job.id, &row).await?,
+            None => None,
+        }
+        .unwrap_or_default()
+        .to_vec();
+        bytes.resize(to.as_usize(), 0);
+        Ok(bytes.into())
+    }
+
+    async fn any_copy(&self, job: JobId, row: &ChunkRow) -> Result<Option<Bytes>> {
+        if let ChunkState::Persisted { record, at } | ChunkState::Wanted { record: Some(record), kept: Some(at), .. } =
+            &row.state
+            && let Some(bytes) = self.look_persisted(at, record).await.bytes
+        {
+            return Ok(Some(bytes));
+        }
+        // Copies begun before the bytes were asked for again keep their names.
+        for epoch in (1..=row.epoch.0).rev().take(ROUNDS as usize) {
+            let chunk = ChunkId { index: row.index, epoch: crate::trace::Epoch(epoch) };
+            if let Some(bytes) = self.stores().live.read_chunk(job, chunk).await?.bytes {
+                return Ok(Some(bytes));
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl Reading {
+    /// The job as it was when the reading was opened.
+    pub fn job(&self) -> &Job {
+        &self.job
+    }
+
+    /// How many bytes there are to read.
+    pub fn size(&self) -> ByteSize {
+        self.size
+    }
+
+    /// True if the trace does not grow any more.
+    pub fn is_finished(&self) -> bool {
+        matches!(self.job.state, TraceState::Closed | TraceState::Archived)
+    }
+
+    /// The bytes of `range` (which is cut to what there is), in pieces of at most one chunk. After an error it ends.
+    pub fn stream(
+        self,
+        range: Range<Offset>,
+    ) -> impl Stream<Item = std::result::Result<Bytes, ReadError>> + Send + 'static {
+        let end = range.end.min(Offset::ZERO + self.size);
+        let spans: Vec<Span> = self.job.chunk_size.spans(range.start, end).collect();
+        stream::unfold(Some((self, spans.into_iter())), |state| async move {
+            let (reading, mut spans) = state?;
+            let piece = reading.piece(spans.next()?).await;
+            let next = if piece.is_ok() { Some((reading, spans)) } else { None };
+            Some((piece, next))
+        })
+        .inspect(|piece| {
+            if let Ok(bytes) = piece {
+                metrics::served(ByteSize::of(bytes));
+            }
+        })
+    }
+
+    async fn piece(&self, span: Span) -> std::result::Result<Bytes, ReadError> {
+        let Self { node, job, .. } = self;
+        let chunk = match self.mode {
+            Mode::Unverified => node.read_unverified(job, span.index, span.to).await?,
+            Mode::Verified => {
+                let start = job.chunk_size.start_of(span.index);
+                let (from, to) = (start + span.from, start + span.to);
+                if let Some((gap, _)) = self.gaps.iter().find(|(gap, end)| *gap < to && *end > from) {
+                    return Err(ReadError::Lost { job: job.id, offset: *gap });
+                }
+                node.read_chunk(job, span.index, span.to).await?
+            }
+        };
+        Ok(chunk.slice(span.from.as_usize()..span.to.as_usize()))
+    }
+}

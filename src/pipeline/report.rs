@@ -1,0 +1,251 @@
+//! The integrity report of one trace: what was promised, where each copy is, and what is known of the whole.
+
+use serde::Serialize;
+
+use crate::store::Result;
+use crate::store::copies::look_live;
+use crate::store::database::{Found, Job, Mismatch, MismatchFilter};
+use crate::store::live::Entry;
+use crate::trace::{
+    ByteSize, ChunkId, ChunkIndex, ChunkRow, ChunkState, Claim, Crc32, DataStore, Detector, Epoch, JobId, Kind,
+    Location, Look, Offset, OpenEnd, Record, Sha256, Timestamp, TraceState, Verdict,
+};
+
+use super::Pipeline;
+
+/// A trace's integrity, as the API shows it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Integrity {
+    /// The job.
+    pub job_id: JobId,
+    /// How far the trace reaches, in bytes.
+    pub size: ByteSize,
+    /// CRC-32 of the whole; absent while bytes are missing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub crc32: Option<Crc32>,
+    /// What the runner says, once it said it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub claim: Option<Claim>,
+    /// What is known of the whole.
+    pub verdict: Verdict,
+    /// The chunks in order.
+    pub chunks: Vec<ChunkReport>,
+    /// Every mismatch that was ever confirmed.
+    pub mismatches: Vec<MismatchReport>,
+}
+
+/// One chunk.
+#[derive(Clone, Debug, Serialize)]
+pub struct ChunkReport {
+    /// Its place, from 0.
+    pub index: ChunkIndex,
+    /// Its size in bytes, as far as it is recorded or received.
+    pub size: ByteSize,
+    /// CRC-32 of these bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub crc32: Option<Crc32>,
+    /// SHA-256 of these bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<Sha256>,
+    /// The epoch in which its copy was begun.
+    pub epoch: Epoch,
+    /// The store that is answerable for its bytes; absent where no store has them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data_store: Option<DataStore>,
+    /// Its copies.
+    pub copies: Vec<CopyReport>,
+}
+
+/// One copy of a chunk.
+#[derive(Clone, Debug, Serialize)]
+pub struct CopyReport {
+    /// Where it lies.
+    pub store: DataStore,
+    /// `verified`: it was read and equals the record; `differs`, `missing`, `unreachable`: what was found instead.
+    pub state: &'static str,
+    /// The key, for an object.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// When it was last read and found equal, RFC 3339.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verified_at: Option<String>,
+}
+
+/// One mismatch.
+#[derive(Clone, Debug, Serialize)]
+pub struct MismatchReport {
+    /// Its number.
+    pub id: i64,
+    /// The chunk; absent for a mismatch of the whole.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub chunk_index: Option<ChunkIndex>,
+    /// The chunk's epoch.
+    pub epoch: Epoch,
+    /// What is wrong.
+    pub kind: Kind,
+    /// Where.
+    pub store: DataStore,
+    /// Who found it.
+    pub detector: Detector,
+    /// What was promised.
+    pub expected: Found,
+    /// What was there.
+    pub found: Found,
+    /// When it was first seen, RFC 3339.
+    pub first_seen: String,
+    /// When it was last seen, RFC 3339.
+    pub last_seen: String,
+    /// `open` or `resolved`.
+    pub state: &'static str,
+    /// How it was resolved.
+    pub resolution: Option<&'static str>,
+    /// When it was resolved, RFC 3339.
+    pub resolved_at: Option<String>,
+}
+
+/// Mismatches shown at most.
+const MISMATCHES_MAX: u32 = 1000;
+
+impl Pipeline {
+    /// The report on one trace; `None` if there is no such job. Live copies are read and compared, of persistent copies
+    /// the last proof is told.
+    pub async fn integrity(&self, id: JobId) -> Result<Option<Integrity>> {
+        let Some(job) = self.stores().database.job(id).await? else { return Ok(None) };
+        let rows = self.all_rows(id).await?;
+        let end = match self.stores().live.load(id).await?.map(|trace| trace.entry) {
+            Some(Entry::Live(end)) if end.epoch == job.epoch => Some(end),
+            _ => None,
+        };
+        let mut chunks = Vec::with_capacity(rows.len());
+        for row in &rows {
+            if let Some(chunk) = self.chunk_report(id, row, end.as_ref()).await {
+                chunks.push(chunk);
+            }
+        }
+        let filter = MismatchFilter { job: Some(id), limit: MISMATCHES_MAX, ..MismatchFilter::default() };
+        let mismatches = self.stores().database.mismatches(filter).await?;
+        Ok(Some(Integrity {
+            job_id: id,
+            size: size_of(&job, end.as_ref()),
+            crc32: crc32_of(&job, &rows, end.as_ref()),
+            claim: job.ending.as_ref().and_then(|ending| ending.claim),
+            verdict: if job.state == TraceState::Erased { Verdict::Erased } else { job.verdict },
+            chunks,
+            mismatches: mismatches.iter().map(MismatchReport::from).collect(),
+        }))
+    }
+
+    async fn chunk_report(&self, job: JobId, row: &ChunkRow, end: Option<&OpenEnd>) -> Option<ChunkReport> {
+        let live = self.stores().live.name();
+        let mut copies = Vec::new();
+        let (record, data_store) = match &row.state {
+            ChunkState::Persisted { record, at } => {
+                copies.push(persistent_copy(at));
+                copies.extend(self.live_copy(job, row.id(), record).await.filter(|copy| copy.state != "missing"));
+                (Some(*record), Some(store_of(at)))
+            }
+            ChunkState::Sealed { record } => {
+                copies.extend(self.live_copy(job, row.id(), record).await);
+                (Some(*record), Some(live))
+            }
+            ChunkState::Wanted { record, kept: Some(at), .. } => {
+                copies.push(persistent_copy(at));
+                (*record, Some(store_of(at)))
+            }
+            ChunkState::Open | ChunkState::Wanted { .. } => match end.and_then(|end| end.promised(row.index)) {
+                Some((chunk, record)) if !record.size.is_zero() => {
+                    copies.extend(self.live_copy(job, chunk, &record).await);
+                    (Some(record), Some(live))
+                }
+                _ if row.is_wanted() => (row_record(row), None),
+                _ => return None,
+            },
+        };
+        Some(ChunkReport {
+            index: row.index,
+            size: record.map_or(ByteSize::ZERO, |record| record.size),
+            crc32: record.map(|record| record.crc32),
+            sha256: record.map(|record| record.sha256),
+            epoch: row.epoch,
+            data_store,
+            copies,
+        })
+    }
+
+    async fn live_copy(&self, job: JobId, chunk: ChunkId, record: &Record) -> Option<CopyReport> {
+        let looked = look_live(self.stores().live.as_ref(), job, chunk, record).await;
+        let (state, verified_at) = match looked.look {
+            Look::Sound => ("verified", Some(rfc3339(self.now()))),
+            Look::Differs(Kind::Missing) => ("missing", None),
+            Look::Differs(_) => ("differs", None),
+            Look::Moved | Look::Unreachable => ("unreachable", None),
+        };
+        Some(CopyReport { store: self.stores().live.name(), state, key: None, verified_at })
+    }
+}
+
+fn persistent_copy(at: &Location) -> CopyReport {
+    let key = match at {
+        Location::Object(object) => Some(object.key.clone()),
+        Location::Database => None,
+    };
+    CopyReport { store: store_of(at), state: "verified", key, verified_at: None }
+}
+
+fn store_of(at: &Location) -> DataStore {
+    match at {
+        Location::Object(_) => DataStore::ObjectStore,
+        Location::Database => DataStore::Database,
+    }
+}
+
+fn row_record(row: &ChunkRow) -> Option<Record> {
+    match row.state {
+        ChunkState::Wanted { record, .. } => record,
+        _ => row.record().copied(),
+    }
+}
+
+fn size_of(job: &Job, end: Option<&OpenEnd>) -> ByteSize {
+    job.size.unwrap_or_else(|| end.map_or(ByteSize::ZERO, |end| end.length() - Offset::ZERO))
+}
+
+/// The whole CRC-32: as proven, or so far.
+fn crc32_of(job: &Job, rows: &[ChunkRow], end: Option<&OpenEnd>) -> Option<Crc32> {
+    if !matches!(job.state, TraceState::Open | TraceState::Closing) {
+        return job.crc32;
+    }
+    let end = end?;
+    let mut crc32 = Crc32::default();
+    for span in job.chunk_size.spans(Offset::ZERO, end.length()) {
+        let recorded = rows.iter().find(|row| row.index == span.index).and_then(ChunkRow::record).copied();
+        let record = recorded.or_else(|| end.promised(span.index).map(|(_, record)| record))?;
+        crc32 = crc32.then(record.crc32, record.size);
+    }
+    Some(crc32)
+}
+
+impl From<&Mismatch> for MismatchReport {
+    fn from(mismatch: &Mismatch) -> Self {
+        let what = &mismatch.what;
+        Self {
+            id: mismatch.id,
+            chunk_index: what.chunk,
+            epoch: what.epoch,
+            kind: what.kind,
+            store: what.store,
+            detector: what.detector,
+            expected: what.expected.clone(),
+            found: what.found.clone(),
+            first_seen: rfc3339(what.at),
+            last_seen: rfc3339(mismatch.last_seen),
+            state: if mismatch.resolved.is_some() { "resolved" } else { "open" },
+            resolution: mismatch.resolved.map(|(resolution, _)| resolution.as_str()),
+            resolved_at: mismatch.resolved.map(|(_, at)| rfc3339(at)),
+        }
+    }
+}
+
+fn rfc3339(at: Timestamp) -> String {
+    jiff::Timestamp::from_millisecond(at.0).map(|at| at.to_string()).unwrap_or_default()
+}

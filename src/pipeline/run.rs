@@ -1,0 +1,105 @@
+//! A node at work: what runs by itself beside the requests, and how it comes to rest.
+
+use std::time::Duration;
+
+use crate::seams::within;
+use crate::telemetry::metrics::{self, Task};
+use crate::trace::Detector;
+
+use super::Pipeline;
+use super::work::Item;
+
+/// How often a node that comes to rest looks whether everything is done.
+const DRAIN_POLL: Duration = Duration::from_millis(20);
+
+impl Pipeline {
+    /// Starts the workers and the sweeps. Once per node.
+    pub fn start(&self) {
+        for _ in 0..self.settings().migrate_workers.max(1) {
+            self.spawn_loop("work", |node| async move { node.work_on().await });
+        }
+        self.spawn_loop("contacts", |node| async move { node.write_contacts_for_ever().await });
+        self.spawn_loop("sweep", |node| async move { node.sweep_for_ever().await });
+        self.spawn_loop("live_sweep", |node| async move { node.sweep_live_for_ever().await });
+    }
+
+    /// Comes to rest: finishes what is under way, and writes down what was acknowledged. True if all of it was done
+    /// within `limit`; what was not is taken up by the next sweep of any node. The caller has stopped taking requests.
+    pub async fn drain(&self, limit: Duration) -> bool {
+        self.work.drain();
+        let settled = within(self.seams().clock.as_ref(), limit, async {
+            while !self.work.is_idle() {
+                self.seams().clock.sleep(DRAIN_POLL).await;
+            }
+        });
+        let settled = settled.await.is_some();
+        match self.contacts.write(self.stores().database.as_ref(), self.now()).await {
+            Ok(()) => settled,
+            Err(error) => {
+                tracing::error!(%error, "acknowledged lengths could not be written before stopping");
+                false
+            }
+        }
+    }
+
+    fn spawn_loop<F>(&self, name: &'static str, run: impl FnOnce(Self) -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.seams().spawn.spawn(name, Box::pin(run(self.clone())));
+    }
+
+    async fn work_on(&self) {
+        while let Some(item) = self.work.next().await {
+            if self.work.is_draining() {
+                return;
+            }
+            let _under_way = self.work.begin();
+            let (job, done) = match item {
+                Item::Migrate(job, index) => (job, self.migrate_or_rewind(job, index, Detector::Migrate).await),
+                Item::Evaluate(job) => (job, self.evaluate_alone(job).await.map(drop)),
+            };
+            if let Err(error) = done {
+                tracing::warn!(job_id = job.0, %error, "job {job}: not done yet, the next sweep tries again");
+            }
+        }
+    }
+
+    async fn write_contacts_for_ever(&self) {
+        while !self.work.is_draining() {
+            self.seams().clock.sleep(self.settings().contact_interval).await;
+            let started = self.now();
+            let written = self.contacts.write(self.stores().database.as_ref(), started).await;
+            metrics::task_ran(Task::Contacts, written.is_ok(), self.now().ms_since(started), self.now());
+            if let Err(error) = written {
+                tracing::warn!(%error, "acknowledged lengths could not be written down yet");
+            }
+        }
+    }
+
+    async fn sweep_for_ever(&self) {
+        while !self.work.is_draining() {
+            let started = self.now();
+            let swept = self.sweep().await;
+            let fine = matches!(&swept, Ok(report) if report.errors == 0);
+            metrics::task_ran(Task::Sweep, fine, self.now().ms_since(started), self.now());
+            if let Err(error) = swept {
+                tracing::warn!(%error, "the sweep could not ask the database");
+            }
+            self.seams().clock.sleep(self.settings().sweep_interval).await;
+        }
+    }
+
+    async fn sweep_live_for_ever(&self) {
+        while !self.work.is_draining() {
+            let started = self.now();
+            let swept = self.sweep_live().await;
+            let fine = matches!(&swept, Ok(report) if report.errors == 0);
+            metrics::task_ran(Task::LiveSweep, fine, self.now().ms_since(started), self.now());
+            if let Err(error) = swept {
+                tracing::warn!(%error, "the sweep of the live store could not list its keys");
+            }
+            self.seams().clock.sleep(self.settings().live_sweep_interval).await;
+        }
+    }
+}

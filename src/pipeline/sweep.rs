@@ -1,0 +1,184 @@
+//! Sweep: whatever must happen and was not finished, found in the database and taken up again.
+//!
+//! The queue in memory is a shortcut; this is what makes a node's death harmless. Oldest first, in bounded batches, and
+//! no error is swallowed: each is logged, counted, and does not keep the rest from going on.
+
+use std::time::Duration;
+
+use crate::store::Result;
+use crate::store::database::Job;
+use crate::store::live::Entry;
+use crate::telemetry::metrics::{self, RewindCause, RewindResult};
+use crate::trace::{Detector, JobId, JobStatus, Offset, Origin, Timestamp, TraceState};
+
+use super::Pipeline;
+use super::migrate::Migrated;
+
+/// What a sweep did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SweepReport {
+    /// Jobs looked at.
+    pub jobs: u64,
+    /// Chunks migrated, or found to be settled.
+    pub chunks: u64,
+    /// Live keys of finished jobs that were removed.
+    pub removed: u64,
+    /// Steps that failed and are left to the next sweep.
+    pub errors: u64,
+}
+
+impl SweepReport {
+    pub(super) fn count<T>(&mut self, what: &'static str, job: JobId, result: Result<T>) -> Option<T> {
+        match result {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.errors += 1;
+                tracing::warn!(job_id = job.0, %error, "job {job}: {what} failed, the next sweep tries again");
+                None
+            }
+        }
+    }
+}
+
+/// Jobs or chunks fetched at a time.
+const BATCH: u32 = 100;
+/// Chunks looked for in one sweep: 4096 chunks are 512 MiB at the default size.
+const CHUNKS_MAX: u64 = 4096;
+/// A sealed chunk that its node did not migrate by then is taken up by the sweeper.
+const SEALED_FOR: Duration = Duration::from_secs(5);
+/// Cancels, endings and rewinds of the last minutes are brought to the live store again.
+const CHANGED_WITHIN: Duration = Duration::from_secs(300);
+
+impl Pipeline {
+    /// One sweep over everything unfinished. Fails only if the database cannot be asked at all.
+    pub async fn sweep(&self) -> Result<SweepReport> {
+        let mut report = SweepReport::default();
+        let now = self.now();
+        self.contacts.write(self.stores().database.as_ref(), now).await?;
+        self.sweep_chunks(before(now, SEALED_FOR), &mut report).await?;
+        self.sweep_unfinished(&mut report).await?;
+        self.sweep_changed(before(now, CHANGED_WITHIN), &mut report).await?;
+        Ok(report)
+    }
+
+    /// Sealed chunks that wait for longer than the node that sealed them should need.
+    async fn sweep_chunks(&self, until: Timestamp, report: &mut SweepReport) -> Result<()> {
+        let mut tried = std::collections::BTreeSet::new();
+        while report.chunks < CHUNKS_MAX {
+            let waiting = self.stores().database.waiting(until, BATCH).await?;
+            let untried: Vec<_> =
+                waiting.into_iter().filter(|chunk| tried.insert((chunk.job, chunk.row.index))).collect();
+            if untried.is_empty() {
+                break;
+            }
+            for chunk in untried {
+                report.chunks += 1;
+                let migrated = self.migrate_or_rewind(chunk.job, chunk.row.index, Detector::Sweep).await;
+                report.count("migrating a chunk", chunk.job, migrated);
+            }
+        }
+        Ok(())
+    }
+
+    /// Migrates a chunk; one whose live copy is lost or wrong goes through the reconciliation, which writes that down.
+    pub(super) async fn migrate_or_rewind(
+        &self,
+        job: JobId,
+        index: crate::trace::ChunkIndex,
+        detector: Detector,
+    ) -> Result<()> {
+        if self.migrate(job, index).await? == Migrated::Lost {
+            metrics::rewind(RewindCause::LiveDamaged, RewindResult::Started);
+            self.reconcile(job, true, detector).await?;
+        }
+        Ok(())
+    }
+
+    async fn sweep_unfinished(&self, report: &mut SweepReport) -> Result<()> {
+        let mut after = JobId(0);
+        loop {
+            let jobs = self.stores().database.unfinished_jobs(after, BATCH).await?;
+            let Some(last) = jobs.last() else { return Ok(()) };
+            after = last.id;
+            for job in jobs {
+                report.jobs += 1;
+                let swept = self.sweep_job(&job).await;
+                report.count("moving an unfinished job on", job.id, swept);
+            }
+        }
+    }
+
+    async fn sweep_job(&self, job: &Job) -> Result<()> {
+        let silent = |limit: Duration| u128::from(self.now().ms_since(job.last_contact_at)) >= limit.as_millis();
+        let settings = self.settings();
+        match (job.state, job.status, &job.ending) {
+            (TraceState::Closing, _, _) => {
+                self.evaluate_alone(job.id).await?;
+            }
+            // The runner was asked to send again and has not come.
+            (_, _, Some(ending)) if silent(settings.resend_window) => {
+                self.stores().database.end(job.id, ending, job.last_contact_at, None).await?;
+                self.evaluate_alone(job.id).await?;
+            }
+            (_, JobStatus::Canceling, None) if self.canceled_for_too_long(job) => {
+                self.end_without_runner(job.id, JobStatus::Canceled, "job_canceled", Origin::Cancel).await?;
+            }
+            (_, JobStatus::Running, None) if silent(settings.runner_timeout) => {
+                self.end_without_runner(job.id, JobStatus::Failed, "stuck_or_timeout_failure", Origin::Vanished)
+                    .await?;
+            }
+            (_, JobStatus::Pending, _) => {}
+            _ => self.look_for_losses(job).await?,
+        }
+        Ok(())
+    }
+
+    fn canceled_for_too_long(&self, job: &Job) -> bool {
+        let since = job.changed_at.max(job.last_contact_at);
+        u128::from(self.now().ms_since(since)) >= self.settings().cancel_timeout.as_millis()
+    }
+
+    /// A live store that holds less than was acknowledged has lost something, whether or not a runner speaks now.
+    async fn look_for_losses(&self, job: &Job) -> Result<()> {
+        if job.acked_length == Offset::ZERO {
+            return Ok(());
+        }
+        let live = self.stores().live.load(job.id).await?;
+        let holds = live.map(|trace| match trace.entry {
+            Entry::Live(end) if end.epoch == job.epoch => end.length(),
+            _ => Offset::ZERO,
+        });
+        if holds.is_none_or(|length| length < job.acked_length) || job.installed_epoch != Some(job.epoch) {
+            self.reconcile(job.id, false, Detector::Sweep).await?;
+        }
+        Ok(())
+    }
+
+    /// Brings what was decided lately to the live store, in case the node that decided it died in between.
+    async fn sweep_changed(&self, since: Timestamp, report: &mut SweepReport) -> Result<()> {
+        let mut after = JobId(0);
+        loop {
+            let jobs = self.stores().database.changed_jobs(since, after, BATCH).await?;
+            let Some(last) = jobs.last() else { return Ok(()) };
+            after = last.id;
+            for job in jobs {
+                let told = self.tell_live(&job).await;
+                report.count("bringing its state to the live store", job.id, told);
+            }
+        }
+    }
+
+    async fn tell_live(&self, job: &Job) -> Result<()> {
+        match job.state {
+            TraceState::Closed | TraceState::Archived | TraceState::Erased => self.bury(job).await,
+            TraceState::Open | TraceState::Closing if job.installed_epoch.is_some() => {
+                self.reconcile(job.id, false, Detector::Sweep).await.map(drop)
+            }
+            TraceState::Open | TraceState::Closing => Ok(()),
+        }
+    }
+}
+
+fn before(now: Timestamp, time: Duration) -> Timestamp {
+    now.plus_ms(-i64::try_from(time.as_millis()).unwrap_or(i64::MAX))
+}

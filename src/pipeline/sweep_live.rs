@@ -1,0 +1,100 @@
+//! The sweep of the live store: keys that nobody needs any more.
+//!
+//! A crash between the flip of a row and the release leaves a live copy behind; a restored live store brings back what
+//! was long gone. The database says what each key is worth. Nothing is removed that is not proven elsewhere: the remains
+//! of a chunk that was lost are put into quarantine first.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use crate::store::Result;
+use crate::store::database::Job;
+use crate::store::live::Found;
+use crate::store::object::keys;
+use crate::trace::{ChunkId, ChunkState, JobId, TraceState};
+
+use super::Pipeline;
+use super::sweep::SweepReport;
+
+/// Keys fetched at a time.
+const PAGE: usize = 500;
+
+impl Pipeline {
+    /// One sweep over all keys of the live store. Fails only if the store cannot be scanned.
+    pub async fn sweep_live(&self) -> Result<SweepReport> {
+        let mut report = SweepReport::default();
+        let mut from = None;
+        loop {
+            let page = self.stores().live.scan(from, PAGE).await?;
+            // Within one page a job is looked up once.
+            let mut jobs = HashMap::new();
+            for found in page.found {
+                let swept = self.sweep_key(found, &mut jobs).await;
+                let job = match found {
+                    Found::Trace(job) | Found::Chunk { job, .. } => job,
+                };
+                if report.count("sweeping a live key", job, swept) == Some(true) {
+                    report.removed += 1;
+                }
+            }
+            match page.next {
+                Some(next) => from = Some(next),
+                None => return Ok(report),
+            }
+        }
+    }
+
+    async fn sweep_key(&self, found: Found, jobs: &mut HashMap<JobId, Option<Job>>) -> Result<bool> {
+        let id = match found {
+            Found::Chunk { released: true, .. } => return Ok(false),
+            Found::Trace(job) | Found::Chunk { job, .. } => job,
+        };
+        if let std::collections::hash_map::Entry::Vacant(vacant) = jobs.entry(id) {
+            vacant.insert(self.stores().database.job(id).await?);
+        }
+        let Some(job) = jobs.get(&id).and_then(Option::as_ref) else {
+            // A job that this database does not know: perhaps it is the wrong database. A person must look.
+            tracing::warn!(
+                job_id = id.0,
+                "job {id}: in the live store and not in the database; its keys are left alone"
+            );
+            return Ok(false);
+        };
+        let over = !matches!(job.state, TraceState::Open | TraceState::Closing);
+        match found {
+            Found::Trace(_) if over => self.bury(job).await.map(|()| false),
+            Found::Trace(_) => Ok(false),
+            Found::Chunk { chunk, .. } => self.sweep_copy(job, chunk, over).await,
+        }
+    }
+
+    async fn sweep_copy(&self, job: &Job, chunk: ChunkId, over: bool) -> Result<bool> {
+        let row = self.stores().database.chunk(job.id, chunk.index).await?;
+        let live = &self.stores().live;
+        match row.map(|row| (row.epoch, row.state)) {
+            Some((epoch, ChunkState::Persisted { .. })) if epoch == chunk.epoch => {
+                live.release(job.id, chunk, self.settings().live_grace).await?;
+            }
+            // A later copy of the same chunk is proven.
+            Some((epoch, ChunkState::Persisted { .. })) if epoch > chunk.epoch => {
+                live.release(job.id, chunk, Duration::ZERO).await?;
+            }
+            _ if over && job.state != TraceState::Erased => {
+                self.quarantine(job.id, chunk).await?;
+                live.release(job.id, chunk, Duration::ZERO).await?;
+            }
+            _ if over => live.release(job.id, chunk, Duration::ZERO).await?,
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    /// Keeps bytes that no row speaks for: nothing bad is thrown away.
+    async fn quarantine(&self, job: JobId, chunk: ChunkId) -> Result<()> {
+        let Some(bytes) = self.stores().live.read_chunk(job, chunk).await?.bytes else { return Ok(()) };
+        let key = keys::quarantine_key(job, chunk.index, chunk.epoch, &self.seams().chance.name());
+        self.stores().objects.put(&key, bytes).await?;
+        tracing::warn!(job_id = job.0, key, "job {job}: the remains of chunk {} are in quarantine", chunk.index);
+        Ok(())
+    }
+}

@@ -1,0 +1,145 @@
+//! One wrapper around every store: measuring, recording, delays and faults are hooks over it.
+//!
+//! A wrapped store keeps the contract of the store inside. What a hook adds is an error before the call, which then has
+//! no effect, or one after it, which takes away the answer and not the effect: the two ways in which a network fails.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use super::database::{
+    Backlog, Closing, Contact, Database, Job, Mismatch, MismatchFilter, NewJob, NewMismatch, Recorded, Resolution,
+    Rewind, RowOpened, Unfinished, Waiting,
+};
+use super::live::{Append, Entry, LiveCopy, LiveStore, LiveTrace, LiveUsage, Outcome, ScanPage};
+use super::object::{Listed, ObjectStore};
+use super::{Result, StoreError};
+use crate::seams::Clock;
+use crate::trace::{
+    ChunkId, ChunkIndex, ChunkRow, DataStore, Ending, Epoch, JobId, JobStatus, Kind, Location, Record, Timestamp,
+    Version,
+};
+
+/// A call to a store, as hooks see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Call {
+    /// The store's role: `live`, `database` or `object_store`.
+    pub store: &'static str,
+    /// The method of the store's trait.
+    pub operation: &'static str,
+    /// The job, where the arguments name exactly one. An object's key is not taken apart for it.
+    pub job: Option<JobId>,
+}
+
+/// Stands on both sides of every call.
+#[async_trait]
+pub trait Hook: Send + Sync {
+    /// Before the store is asked. An error: the call fails without an effect.
+    async fn before(&self, call: &Call) -> Result<()>;
+
+    /// After the store answered. An error: the effect (if any) happened, its answer is lost. Not told of a call that its
+    /// caller gave up while it was under way.
+    async fn after(&self, call: &Call, took: Duration, failed: Option<&StoreError>) -> Result<()>;
+}
+
+/// A store with a hook around every call that asks it something.
+pub struct Hooked<S: ?Sized> {
+    inner: Arc<S>,
+    hook: Arc<dyn Hook>,
+    clock: Arc<dyn Clock>,
+}
+
+impl<S: ?Sized> Hooked<S> {
+    /// `inner` with `hook` around its calls; `clock` measures how long they take.
+    pub fn new(inner: Arc<S>, hook: Arc<dyn Hook>, clock: Arc<dyn Clock>) -> Self {
+        Self { inner, hook, clock }
+    }
+
+    async fn around<T>(&self, call: Call, work: impl Future<Output = Result<T>> + Send) -> Result<T> {
+        self.hook.before(&call).await?;
+        let begun = self.clock.now();
+        let answer = work.await;
+        let took = Duration::from_millis(self.clock.now().ms_since(begun));
+        self.hook.after(&call, took, answer.as_ref().err()).await?;
+        answer
+    }
+}
+
+/// Implements a store's trait by calling the store inside between the hooks: per method its arguments, its answer, and
+/// the job that the call is about.
+macro_rules! hooked {
+    ($store:literal, $trait:ident { $($plain:tt)* } $(
+        $method:ident($($argument:ident: $type:ty),*) -> $answer:ty, $job:expr;
+    )+) => {
+        #[async_trait]
+        impl $trait for Hooked<dyn $trait> {
+            $($plain)*
+
+            $(async fn $method(&self, $($argument: $type),*) -> Result<$answer> {
+                let call = Call { store: $store, operation: stringify!($method), job: $job };
+                self.around(call, self.inner.$method($($argument),*)).await
+            })+
+        }
+    };
+}
+
+hooked! { "live", LiveStore {
+    fn name(&self) -> DataStore {
+        self.inner.name()
+    }
+}
+    load(job: JobId) -> Option<LiveTrace>, Some(job);
+    append(job: JobId, append: Append) -> Outcome, Some(job);
+    replace(
+        job: JobId, expected: Option<Bytes>, next: &Entry, status: JobStatus, expires: Option<Duration>
+    ) -> Outcome, Some(job);
+    set_status(job: JobId, status: JobStatus) -> bool, Some(job);
+    watch(job: JobId, until: Timestamp) -> (), Some(job);
+    read_chunk(job: JobId, chunk: ChunkId) -> LiveCopy, Some(job);
+    release(job: JobId, chunk: ChunkId, grace: Duration) -> (), Some(job);
+    scan(from: Option<Vec<u8>>, limit: usize) -> ScanPage, None;
+    usage() -> LiveUsage, None;
+    ping() -> (), None;
+}
+
+hooked! { "database", Database {}
+    create_job(new: NewJob) -> Job, None;
+    job(job: JobId) -> Option<Job>, Some(job);
+    unfinished_jobs(after: JobId, limit: u32) -> Vec<Job>, None;
+    changed_jobs(since: Timestamp, after: JobId, limit: u32) -> Vec<Job>, None;
+    note_contacts(contacts: &[Contact]) -> (), None;
+    set_trace_reset(job: JobId, trace_reset: bool) -> (), Some(job);
+    mark_installed(job: JobId, epoch: Epoch) -> bool, Some(job);
+    rewind(job: JobId, rewind: &Rewind) -> bool, Some(job);
+    end(job: JobId, ending: &Ending, at: Timestamp, trace_reset: Option<bool>) -> Option<Job>, Some(job);
+    reopen(job: JobId, epoch: Epoch, at: Timestamp) -> bool, Some(job);
+    cancel(job: JobId, at: Timestamp) -> Option<Job>, Some(job);
+    close(job: JobId, epoch: Epoch, closing: &Closing) -> bool, Some(job);
+    open_chunk(job: JobId, epoch: Epoch, index: ChunkIndex, at: Timestamp) -> RowOpened, Some(job);
+    record(
+        job: JobId, epoch: Epoch, index: ChunkIndex, begun: Epoch, record: &Record, next: Option<ChunkIndex>, at: Timestamp
+    ) -> Recorded, Some(job);
+    chunk(job: JobId, index: ChunkIndex) -> Option<ChunkRow>, Some(job);
+    chunks(job: JobId, from: ChunkIndex, limit: u32) -> Vec<ChunkRow>, Some(job);
+    persist(job: JobId, index: ChunkIndex, version: Version, to: &Location, at: Timestamp) -> bool, Some(job);
+    waiting(until: Timestamp, limit: u32) -> Vec<Waiting>, None;
+    backlog() -> Backlog, None;
+    unfinished() -> Unfinished, None;
+    open_mismatch(mismatch: &NewMismatch) -> bool, Some(mismatch.job);
+    resolve_mismatches(
+        job: JobId, chunk: Option<ChunkIndex>, resolution: Resolution, at: Timestamp
+    ) -> u64, Some(job);
+    mismatches(filter: MismatchFilter) -> Vec<Mismatch>, filter.job;
+    corrupt_traces() -> Vec<(Kind, DataStore, u64)>, None;
+    ping(limit: Duration) -> (), None;
+}
+
+hooked! { "object_store", ObjectStore {}
+    put(key: &str, bytes: Bytes) -> (), None;
+    get(key: &str) -> Option<Bytes>, None;
+    delete(key: &str) -> (), None;
+    list(prefix: &str) -> Vec<Listed>, None;
+    ping() -> (), None;
+}

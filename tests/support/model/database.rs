@@ -1,0 +1,421 @@
+//! A database in memory, for simulations: everything happens at once under one lock, in an order that a seed repeats.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use veritail::store::Result;
+use veritail::store::database::{
+    Backlog, Closing, Contact, Database, Job, Mismatch, MismatchFilter, NewJob, NewMismatch, Recorded, Resolution,
+    Rewind, RowOpened, Unfinished, Waiting, decide,
+};
+use veritail::trace::{
+    ByteSize, ChunkIndex, ChunkRow, ChunkState, Crc32, DataStore, Ending, Epoch, JobId, JobStatus, Kind, Location,
+    Offset, Origin, ProjectId, Record, Timestamp, TraceState, Verdict, Version,
+};
+
+/// See the module.
+#[derive(Default)]
+pub struct ModelDatabase {
+    tables: Mutex<Tables>,
+}
+
+#[derive(Default)]
+struct Tables {
+    projects: Vec<String>,
+    jobs: BTreeMap<JobId, Job>,
+    rows: BTreeMap<(JobId, ChunkIndex), Row>,
+    mismatches: Vec<Mismatch>,
+}
+
+struct Row {
+    row: ChunkRow,
+    sealed_at: Timestamp,
+}
+
+impl ModelDatabase {
+    /// An empty database.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// All jobs, in order.
+    pub fn jobs(&self) -> Vec<Job> {
+        self.tables().jobs.values().cloned().collect()
+    }
+
+    /// All rows of a job, in order.
+    pub fn all_rows(&self, job: JobId) -> Vec<ChunkRow> {
+        self.tables().rows_of(job, ChunkIndex(0)).cloned().collect()
+    }
+
+    /// All mismatches, in order.
+    pub fn all_mismatches(&self) -> Vec<Mismatch> {
+        self.tables().mismatches.clone()
+    }
+
+    fn tables(&self) -> MutexGuard<'_, Tables> {
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Tables {
+    fn job_if(&mut self, job: JobId, condition: impl FnOnce(&Job) -> bool) -> Option<&mut Job> {
+        self.jobs.get_mut(&job).filter(|job| condition(job))
+    }
+
+    fn rows_of(&self, job: JobId, from: ChunkIndex) -> impl Iterator<Item = &ChunkRow> {
+        self.rows.range((job, from)..=(job, ChunkIndex(u32::MAX))).map(|(_, row)| &row.row)
+    }
+
+    fn row(&self, job: JobId, index: ChunkIndex) -> Option<&ChunkRow> {
+        self.rows.get(&(job, index)).map(|row| &row.row)
+    }
+
+    fn put_row(&mut self, job: JobId, row: ChunkRow, at: Timestamp) {
+        self.rows.insert((job, row.index), Row { row, sealed_at: at });
+    }
+
+    fn make_row(&mut self, job: JobId, epoch: Epoch, index: ChunkIndex, at: Timestamp) {
+        let row = ChunkRow { index, epoch, version: Version::FIRST, state: ChunkState::Open };
+        self.rows.entry((job, index)).or_insert(Row { row, sealed_at: at });
+    }
+
+    /// Sealed chunks with their jobs, sizes and times.
+    fn sealed(&self) -> impl Iterator<Item = (JobId, &Row, ByteSize)> {
+        self.rows.iter().filter_map(|((job, _), row)| match row.row.state {
+            ChunkState::Sealed { record } => Some((*job, row, record.size)),
+            _ => None,
+        })
+    }
+}
+
+#[async_trait]
+impl Database for ModelDatabase {
+    async fn create_job(&self, new: NewJob) -> Result<Job> {
+        let mut tables = self.tables();
+        let position = tables.projects.iter().position(|path| *path == new.project_path).unwrap_or_else(|| {
+            tables.projects.push(new.project_path.clone());
+            tables.projects.len() - 1
+        });
+        let job = Job {
+            id: JobId(tables.jobs.len() as i64 + 1),
+            project: ProjectId(position as i64 + 1),
+            project_path: new.project_path,
+            name: new.name,
+            token_sha256: new.token_sha256,
+            status: new.status,
+            state: TraceState::Open,
+            epoch: Epoch::FIRST,
+            installed_epoch: None,
+            chunk_size: new.chunk_size,
+            trace_limit: new.trace_limit,
+            acked_length: Offset::ZERO,
+            ending: None,
+            ended_at: None,
+            resend_attempts: 0,
+            asked_everything: false,
+            trace_reset: new.trace_reset,
+            created_at: new.at,
+            last_contact_at: new.at,
+            changed_at: new.at,
+            closed_at: None,
+            size: None,
+            crc32: None,
+            verdict: Verdict::Pending,
+        };
+        tables.jobs.insert(job.id, job.clone());
+        Ok(job)
+    }
+
+    async fn job(&self, job: JobId) -> Result<Option<Job>> {
+        Ok(self.tables().jobs.get(&job).cloned())
+    }
+
+    async fn unfinished_jobs(&self, after: JobId, limit: u32) -> Result<Vec<Job>> {
+        let tables = self.tables();
+        let jobs = tables.jobs.values().filter(|job| job.id > after && job.is_unfinished());
+        Ok(jobs.take(limit as usize).cloned().collect())
+    }
+
+    async fn changed_jobs(&self, since: Timestamp, after: JobId, limit: u32) -> Result<Vec<Job>> {
+        let tables = self.tables();
+        let jobs = tables.jobs.values().filter(|job| job.id > after && job.changed_at >= since);
+        Ok(jobs.take(limit as usize).cloned().collect())
+    }
+
+    async fn note_contacts(&self, contacts: &[Contact]) -> Result<()> {
+        let mut tables = self.tables();
+        for contact in contacts {
+            if let Some(job) = tables.jobs.get_mut(&contact.job) {
+                job.acked_length = job.acked_length.max(contact.acked_length);
+                job.last_contact_at = job.last_contact_at.max(contact.at);
+            }
+        }
+        Ok(())
+    }
+
+    async fn set_trace_reset(&self, job: JobId, trace_reset: bool) -> Result<()> {
+        if let Some(job) = self.tables().jobs.get_mut(&job) {
+            job.trace_reset = Some(trace_reset);
+        }
+        Ok(())
+    }
+
+    async fn mark_installed(&self, job: JobId, epoch: Epoch) -> Result<bool> {
+        let mut tables = self.tables();
+        let Some(job) = tables.job_if(job, |job| job.epoch == epoch && job.is_unfinished()) else { return Ok(false) };
+        job.installed_epoch = Some(epoch);
+        Ok(true)
+    }
+
+    async fn rewind(&self, id: JobId, rewind: &Rewind) -> Result<bool> {
+        let mut tables = self.tables();
+        let is_as_decided_on = |job: &Job| job.epoch == rewind.from && job.state == rewind.state;
+        let Some(job) = tables.job_if(id, is_as_decided_on).filter(|_| rewind.makes_sense()) else { return Ok(false) };
+        job.epoch = rewind.to;
+        job.state = rewind.next_state;
+        job.changed_at = rewind.at;
+        job.resend_attempts += u32::from(rewind.counts_as_attempt);
+        job.asked_everything |= rewind.everything;
+
+        let lost: BTreeSet<ChunkIndex> = rewind.lost.iter().copied().collect();
+        let mut changed: Vec<ChunkRow> =
+            lost.iter().map(|index| decide::lost(tables.row(id, *index), *index, rewind.to)).collect();
+        if rewind.everything {
+            let others = tables.rows_of(id, ChunkIndex(0)).filter(|row| !lost.contains(&row.index));
+            changed.extend(others.filter_map(|row| decide::wanted_again(row, rewind.to)));
+        }
+        for row in changed {
+            tables.put_row(id, row, rewind.at);
+        }
+        Ok(true)
+    }
+
+    async fn end(&self, job: JobId, ending: &Ending, at: Timestamp, trace_reset: Option<bool>) -> Result<Option<Job>> {
+        let mut tables = self.tables();
+        if let Some(job) = tables.job_if(job, Job::is_unfinished) {
+            job.trace_reset = trace_reset.or(job.trace_reset);
+            if ending.origin == Origin::Runner {
+                job.last_contact_at = job.last_contact_at.max(at);
+            }
+            let may_end = job.ending.as_ref().is_none_or(|first| first.same_as(ending));
+            if job.state == TraceState::Open && may_end {
+                job.state = TraceState::Closing;
+                job.changed_at = at;
+                job.ending.get_or_insert_with(|| ending.clone());
+                job.ended_at.get_or_insert(at);
+            }
+        }
+        Ok(tables.jobs.get(&job).cloned())
+    }
+
+    async fn reopen(&self, job: JobId, epoch: Epoch, at: Timestamp) -> Result<bool> {
+        let mut tables = self.tables();
+        let is_closing = |job: &Job| job.state == TraceState::Closing && job.epoch == epoch;
+        let Some(job) = tables.job_if(job, is_closing) else { return Ok(false) };
+        job.state = TraceState::Open;
+        job.changed_at = at;
+        job.resend_attempts += 1;
+        Ok(true)
+    }
+
+    async fn cancel(&self, job: JobId, at: Timestamp) -> Result<Option<Job>> {
+        let mut tables = self.tables();
+        if let Some(job) = tables.job_if(job, |job| job.state == TraceState::Open && job.ending.is_none()) {
+            match job.status {
+                JobStatus::Running => {
+                    job.status = JobStatus::Canceling;
+                    job.changed_at = at;
+                }
+                JobStatus::Pending => {
+                    job.status = JobStatus::Canceled;
+                    job.state = TraceState::Closed;
+                    job.ending = Some(decide::canceled_before_it_ran());
+                    job.ended_at = Some(at);
+                    job.closed_at = Some(at);
+                    job.changed_at = at;
+                    job.size = Some(ByteSize::ZERO);
+                    job.crc32 = Some(Crc32::default());
+                    job.verdict = Verdict::Unclaimed;
+                }
+                _ => {}
+            }
+        }
+        Ok(tables.jobs.get(&job).cloned())
+    }
+
+    async fn close(&self, job: JobId, epoch: Epoch, closing: &Closing) -> Result<bool> {
+        let mut tables = self.tables();
+        let is_closing = |job: &Job| job.state == TraceState::Closing && job.epoch == epoch;
+        let Some(job) = tables.job_if(job, is_closing) else { return Ok(false) };
+        let Some(ending) = &job.ending else { return Ok(false) };
+        job.status = decide::final_status(job.status, ending);
+        job.state = TraceState::Closed;
+        job.verdict = closing.verdict;
+        job.size = Some(closing.size);
+        job.crc32 = closing.crc32;
+        job.closed_at = Some(closing.at);
+        job.changed_at = closing.at;
+        Ok(true)
+    }
+
+    async fn open_chunk(&self, job: JobId, epoch: Epoch, index: ChunkIndex, at: Timestamp) -> Result<RowOpened> {
+        let mut tables = self.tables();
+        if tables.job_if(job, |job| job.state == TraceState::Open && job.epoch == epoch).is_none() {
+            return Ok(RowOpened::Stale);
+        }
+        tables.make_row(job, epoch, index, at);
+        let is_recorded = tables.row(job, index).is_some_and(|row| row.record().is_some());
+        Ok(if is_recorded { RowOpened::Recorded } else { RowOpened::Ready })
+    }
+
+    async fn record(
+        &self,
+        job: JobId,
+        epoch: Epoch,
+        index: ChunkIndex,
+        begun: Epoch,
+        record: &Record,
+        next: Option<ChunkIndex>,
+        at: Timestamp,
+    ) -> Result<Recorded> {
+        let mut tables = self.tables();
+        if tables.job_if(job, |job| job.is_unfinished() && job.epoch == epoch).is_none() {
+            return Ok(Recorded::Stale);
+        }
+        let decision = decide::record(tables.row(job, index), index, begun, record);
+        if let Some(row) = decision.row {
+            tables.put_row(job, row, at);
+        }
+        if let Some(next) = next.filter(|_| decision.answer.is_taken()) {
+            tables.make_row(job, epoch, next, at);
+        }
+        Ok(decision.answer)
+    }
+
+    async fn chunk(&self, job: JobId, index: ChunkIndex) -> Result<Option<ChunkRow>> {
+        Ok(self.tables().row(job, index).cloned())
+    }
+
+    async fn chunks(&self, job: JobId, from: ChunkIndex, limit: u32) -> Result<Vec<ChunkRow>> {
+        Ok(self.tables().rows_of(job, from).take(limit as usize).cloned().collect())
+    }
+
+    async fn persist(
+        &self,
+        job: JobId,
+        index: ChunkIndex,
+        version: Version,
+        to: &Location,
+        at: Timestamp,
+    ) -> Result<bool> {
+        let mut tables = self.tables();
+        if tables.job_if(job, |job| job.state != TraceState::Erased).is_none() {
+            return Ok(false);
+        }
+        let Some(row) = tables.row(job, index).filter(|row| row.version == version) else { return Ok(false) };
+        let ChunkState::Sealed { record } = row.state else { return Ok(false) };
+        let state = ChunkState::Persisted { record, at: to.clone() };
+        let row = ChunkRow { version: Version(version.0 + 1), state, ..row.clone() };
+        tables.put_row(job, row, at);
+        Ok(true)
+    }
+
+    async fn waiting(&self, until: Timestamp, limit: u32) -> Result<Vec<Waiting>> {
+        let tables = self.tables();
+        let mut sealed: Vec<_> = tables.sealed().filter(|(_, row, _)| row.sealed_at <= until).collect();
+        sealed.sort_by_key(|(job, row, _)| (row.sealed_at, *job, row.row.index));
+        let waiting = sealed.into_iter().map(|(job, row, _)| Waiting { job, row: row.row.clone() });
+        Ok(waiting.take(limit as usize).collect())
+    }
+
+    async fn backlog(&self) -> Result<Backlog> {
+        let tables = self.tables();
+        Ok(tables.sealed().fold(Backlog::default(), |backlog, (_, row, size)| Backlog {
+            chunks: backlog.chunks + 1,
+            bytes: backlog.bytes + size,
+            oldest: Some(backlog.oldest.map_or(row.sealed_at, |oldest| oldest.min(row.sealed_at))),
+        }))
+    }
+
+    async fn unfinished(&self) -> Result<Unfinished> {
+        let tables = self.tables();
+        let mut ended: BTreeMap<JobStatus, (u64, Timestamp)> = BTreeMap::new();
+        let (mut live_bytes, mut live_chunks) = (ByteSize::ZERO, 0);
+        for (_, _, size) in tables.sealed() {
+            live_bytes = live_bytes + size;
+            live_chunks += 1;
+        }
+        for job in tables.jobs.values().filter(|job| job.is_unfinished()) {
+            if let (Some(ending), Some(at)) = (&job.ending, job.ended_at) {
+                let (count, oldest) = ended.entry(decide::final_status(job.status, ending)).or_insert((0, at));
+                *count += 1;
+                *oldest = at.min(*oldest);
+            }
+            let recorded = tables.rows_of(job.id, ChunkIndex(0));
+            let last = recorded.filter_map(|row| Some((row.index, row.record()?.size))).last();
+            let (bytes, chunks) = decide::open_end(job.acked_length, job.chunk_size, last);
+            live_bytes = live_bytes + bytes;
+            live_chunks += chunks;
+        }
+        let ended = ended.into_iter().map(|(status, (count, oldest))| (status, count, oldest)).collect();
+        Ok(Unfinished { ended, live_bytes, live_chunks })
+    }
+
+    async fn open_mismatch(&self, new: &NewMismatch) -> Result<bool> {
+        let mut tables = self.tables();
+        let known = tables.mismatches.iter_mut().find(|known| {
+            let key = |what: &NewMismatch| (what.job, what.chunk, what.epoch, what.store, what.kind);
+            known.resolved.is_none() && key(&known.what) == key(new)
+        });
+        if let Some(known) = known {
+            known.last_seen = known.last_seen.max(new.at);
+            return Ok(false);
+        }
+        let id = tables.mismatches.len() as i64 + 1;
+        tables.mismatches.push(Mismatch { id, what: new.clone(), last_seen: new.at, resolved: None });
+        Ok(true)
+    }
+
+    async fn resolve_mismatches(
+        &self,
+        job: JobId,
+        chunk: Option<ChunkIndex>,
+        resolution: Resolution,
+        at: Timestamp,
+    ) -> Result<u64> {
+        let mut resolved = 0;
+        for known in &mut self.tables().mismatches {
+            let is_meant = known.what.job == job && (chunk.is_none() || known.what.chunk == chunk);
+            if is_meant && known.resolved.is_none() {
+                known.resolved = Some((resolution, at));
+                resolved += 1;
+            }
+        }
+        Ok(resolved)
+    }
+
+    async fn mismatches(&self, filter: MismatchFilter) -> Result<Vec<Mismatch>> {
+        let tables = self.tables();
+        let listed = tables.mismatches.iter().filter(|known| {
+            known.id > filter.after
+                && filter.job.is_none_or(|job| known.what.job == job)
+                && filter.open.is_none_or(|open| known.resolved.is_none() == open)
+        });
+        Ok(listed.take(filter.limit_or_default() as usize).cloned().collect())
+    }
+
+    async fn corrupt_traces(&self) -> Result<Vec<(Kind, DataStore, u64)>> {
+        let mut jobs: BTreeMap<(Kind, DataStore), BTreeSet<JobId>> = BTreeMap::new();
+        for known in self.tables().mismatches.iter().filter(|known| known.resolved.is_none()) {
+            jobs.entry((known.what.kind, known.what.store)).or_default().insert(known.what.job);
+        }
+        Ok(jobs.into_iter().map(|((kind, store), jobs)| (kind, store, jobs.len() as u64)).collect())
+    }
+
+    async fn ping(&self, _limit: Duration) -> Result<()> {
+        Ok(())
+    }
+}

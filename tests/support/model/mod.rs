@@ -1,0 +1,5 @@
+//! Models of the stores: in memory, deterministic, with the same answers as the real ones, and open to every kind of harm.
+
+pub mod database;
+pub mod live;
+pub mod objects;
