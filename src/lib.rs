@@ -4,6 +4,8 @@
 //! `cli`, `api` > `pipeline` > `tasks` > `store` > `trace`; `telemetry` is a leaf.
 
 pub mod api;
+pub mod app;
+pub mod cli;
 pub mod config;
 pub mod pipeline;
 pub mod seams;
