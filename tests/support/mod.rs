@@ -3,6 +3,6 @@
 #![allow(unreachable_pub, reason = "public to the test binary that includes it")]
 
 pub mod clock;
-//hooks
+pub mod hooks;
 pub mod model;
-//redis
+pub mod redis_server;
