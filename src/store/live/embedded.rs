@@ -12,8 +12,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use self::committer::Committer;
 pub use self::committer::CommitStats;
+use self::committer::Committer;
 use self::space::Space;
 use super::{Append, Entry, LiveCopy, LiveStore, LiveTrace, LiveUsage, Outcome, ScanPage};
 use crate::seams::Clock;
@@ -134,10 +134,8 @@ impl LiveStore for EmbeddedLive {
     }
 
     async fn usage(&self) -> Result<LiveUsage> {
-        self.read(|space, _| {
-            Ok(LiveUsage { used: ByteSize(space.disk_space()?), limit: ByteSize::ZERO, evicted: 0 })
-        })
-        .await
+        self.read(|space, _| Ok(LiveUsage { used: ByteSize(space.disk_space()?), limit: ByteSize::ZERO, evicted: 0 }))
+            .await
     }
 
     async fn ping(&self) -> Result<()> {

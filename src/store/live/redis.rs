@@ -14,6 +14,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use self::errors::error;
+use self::replies::Fields;
 use super::{Append, Entry, Found, LiveCopy, LiveStore, LiveTrace, LiveUsage, Outcome, ScanPage};
 use crate::store::{Result, StoreError};
 use crate::trace::{ByteSize, ChunkId, DataStore, JobId, JobStatus, Timestamp};
@@ -45,6 +46,7 @@ struct Scripts {
     replace: Script,
     set_status: Script,
     watch: Script,
+    read_chunk: Script,
     release: Script,
 }
 
@@ -65,15 +67,16 @@ impl RedisLive {
             .set_connection_timeout(Some(CONNECTION_TIMEOUT))
             // Every command tries to connect again; waiting for more attempts would only hold its caller.
             .set_number_of_retries(0);
-        let connection = ConnectionManager::new_with_config(client, config).await.map_err(|error| {
-            StoreError::unavailable(NAME, format_args!("cannot connect to {address}: {error}"))
-        })?;
+        let connection = ConnectionManager::new_with_config(client, config)
+            .await
+            .map_err(|error| StoreError::unavailable(NAME, format_args!("cannot connect to {address}: {error}")))?;
         let scripts = Scripts {
             append: Script::new(include_str!("redis/append.lua")),
             open: Script::new(include_str!("redis/open.lua")),
             replace: Script::new(include_str!("redis/replace.lua")),
             set_status: Script::new(include_str!("redis/set_status.lua")),
             watch: Script::new(include_str!("redis/watch.lua")),
+            read_chunk: Script::new(include_str!("redis/read_chunk.lua")),
             release: Script::new(include_str!("redis/release.lua")),
         };
         let live = Self { connection, scripts };
@@ -169,10 +172,10 @@ impl LiveStore for RedisLive {
     }
 
     async fn read_chunk(&self, job: JobId, chunk: ChunkId) -> Result<LiveCopy> {
-        // A transaction of reads: one trip and one moment, without copying the bytes through Lua.
-        let mut reads = ::redis::pipe();
-        reads.atomic().add_command(replies::load(job)).cmd("GET").arg(keys::chunk(job, chunk));
-        let (fields, bytes) = reads.query_async(&mut self.connection.clone()).await.map_err(error)?;
+        let mut script = self.scripts.read_chunk.key(keys::trace(job));
+        script.key(keys::chunk(job, chunk));
+        let mut fields: Fields = script.invoke_async(&mut self.connection.clone()).await.map_err(error)?;
+        let bytes = fields.pop().flatten();
         Ok(LiveCopy { trace: replies::trace(fields)?, bytes })
     }
 

@@ -154,7 +154,8 @@ async fn sealed_chunk_takes_the_memory_it_needs() {
     }
     assert_eq!(order::<u64>(&mut hands, &format!("STRLEN {CHUNK}")).await, 128 * 1024);
     let used = order::<u64>(&mut hands, &format!("MEMORY USAGE {CHUNK}")).await;
-    assert!(used < 128 * 1024 * 5 / 4, "{used} bytes for a chunk of 128 KiB");
+    // The allocator's next size is 160 KiB; built by appends alone it would be 256 KiB.
+    assert!(used < 164 * 1024, "{used} bytes for a chunk of 128 KiB");
 }
 
 #[tokio::test]

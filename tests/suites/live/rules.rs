@@ -5,14 +5,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::join_all;
-use veritail::store::live::{Entry, Found, Outcome, Refusal, Tombstone};
 use veritail::store::StoreError;
+use veritail::store::live::{Entry, Found, Outcome, Refusal, Tombstone};
 use veritail::trace::{ByteSize, ChunkId, Epoch, JobId, JobStatus, Phase, Timestamp};
 
 use super::Rig;
-use super::steps::{
-    JOB, append, append_of, bury, bytes, changed, chunk, empty_end, load, open, refused, scan, stored,
-};
+use super::steps::{JOB, append, append_of, bury, bytes, changed, chunk, empty_end, load, open, refused, scan, stored};
 
 const SHORT: Duration = Duration::from_millis(40);
 const LONGER: Duration = Duration::from_millis(60);
@@ -210,7 +208,8 @@ pub(super) async fn live_entry_in_place_of_a_tombstone_stays(rig: Rig) {
     let end = open(&*rig.store, JOB).await;
     let tombstone = bury(&*rig.store, JOB, &end, Some(Duration::from_secs(2))).await;
     let next = Entry::Live(end.clone());
-    let outcome = rig.store.replace(JOB, Some(tombstone.encode().into()), &next, JobStatus::Running, None).await.unwrap();
+    let outcome =
+        rig.store.replace(JOB, Some(tombstone.encode().into()), &next, JobStatus::Running, None).await.unwrap();
     stored(outcome);
     rig.pass(Duration::from_millis(2050)).await;
     assert_eq!(load(&*rig.store, JOB).await.expect("it stays").entry, next);

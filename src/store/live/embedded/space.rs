@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use bytes::{Bytes, BytesMut};
-use fjall::{Database, Guard, Keyspace, KeyspaceCreateOptions, PersistMode, Readable, Snapshot, OwnedWriteBatch};
+use fjall::{Database, Guard, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode, Readable, Snapshot};
 
 use super::NAME;
 use super::layout::{self, CopyRecord, TraceRecord};
