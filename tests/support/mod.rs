@@ -4,3 +4,5 @@
 
 pub mod clock;
 pub mod model;
+pub mod hooks;
+pub mod redis_server;
