@@ -4,6 +4,7 @@
 //! version). `false`, `None` or a `Stale` variant means that somebody else was first: look again.
 
 pub mod decide;
+pub mod sqlite;
 
 use std::time::Duration;
 
