@@ -22,7 +22,8 @@ use crate::seams::{FailPoints, Seams, within};
 use crate::store::StoreError;
 use crate::telemetry::exporter::{self, CannotExport, UPKEEP_INTERVAL};
 use crate::telemetry::metrics::{self, Task};
-use crate::trace::{BadChunkSize, ByteSize, ChunkSize};
+use crate::trace::chunks::BadChunkSize;
+use crate::trace::{ByteSize, ChunkSize};
 
 /// Why Veritail does not start. Each says what to do next.
 #[derive(Debug, thiserror::Error)]

@@ -27,7 +27,8 @@ fn flags_beat_variables_beat_the_file_beats_defaults() {
 #[test]
 fn mistakes_name_the_place_the_value_and_what_is_allowed() {
     let none = Flags::default();
-    let cases: &[(&str, &[(&str, &str)], &[&str])] = &[
+    type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a [&'a str]);
+    let cases: &[Case<'_>] = &[
         ("[http]\nlisen = 'x'", &[], &["FILE", "lisen", "listen"]),
         ("[htp]", &[], &["FILE", "htp", "http"]),
         ("[pipeline]\nfinalize_wait = '3 weeks'", &[], &["FILE", "pipeline.finalize_wait", "3 weeks", "0s"]),
