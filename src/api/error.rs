@@ -4,7 +4,7 @@
 
 use axum::Json;
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::{HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
@@ -128,11 +128,20 @@ pub fn problem(status: StatusCode, detail: Option<String>) -> Response {
 }
 
 /// A path that leads nowhere.
-pub async fn no_such_route(uri: axum::http::Uri) -> Response {
+pub async fn no_such_route(uri: Uri) -> Response {
+    nothing_there(&uri, StatusCode::NOT_FOUND, "there is no such path")
+}
+
+/// A path that takes other methods; which ones is said in `Allow`.
+pub async fn no_such_method(uri: Uri) -> Response {
+    nothing_there(&uri, StatusCode::METHOD_NOT_ALLOWED, "this path does not take this method")
+}
+
+fn nothing_there(uri: &Uri, status: StatusCode, detail: &str) -> Response {
     if uri.path().starts_with("/api/v4/") {
-        message(StatusCode::NOT_FOUND, "404 Not Found")
+        message(status, &titled(status))
     } else {
-        problem(StatusCode::NOT_FOUND, Some("there is no such path".to_owned()))
+        problem(status, Some(detail.to_owned()))
     }
 }
 
@@ -159,6 +168,31 @@ mod tests {
         for (refused, status) in cases {
             assert_eq!(refused.status().as_u16(), status, "{refused:?}");
         }
+    }
+
+    #[tokio::test]
+    #[allow(clippy::disallowed_methods, reason = "a server beside the test that asks it")]
+    async fn a_panic_in_a_handler_is_500_and_the_server_goes_on() {
+        use axum::routing::get;
+
+        let fine = || async { "fine" };
+        let panics = || async {
+            if true {
+                panic!("on purpose")
+            }
+        };
+        let routes = axum::Router::new().route("/fine", get(fine)).route("/panics", get(panics));
+        let routes = routes.layer(tower_http::catch_panic::CatchPanicLayer::custom(after_panic));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        let server = tokio::spawn(async move { axum::serve(listener, routes).await });
+
+        let client = reqwest::Client::new();
+        let panicked = client.get(format!("{url}/panics")).send().await.expect("answered");
+        assert_eq!(panicked.status(), 500);
+        assert_eq!(panicked.text().await.expect("a body"), r#"{"message":"500 Internal Server Error"}"#);
+        assert_eq!(client.get(format!("{url}/fine")).send().await.expect("answered").status(), 200);
+        server.abort();
     }
 
     #[test]

@@ -31,6 +31,7 @@ pub fn router(api: Api) -> Router {
         .route("/readyz", get(ops::readyz))
         .route("/metrics", get(ops::metrics))
         .fallback(error::no_such_route)
+        .method_not_allowed_fallback(error::no_such_method)
         .layer(CatchPanicLayer::custom(error::after_panic))
         .layer(from_fn_with_state(api.clone(), observe::observe))
         .with_state(api)

@@ -275,3 +275,47 @@ async fn what_was_acknowledged_is_there_after_a_restart() {
     assert_eq!(service.trace(&job).send().await.expect("answered").text().await.expect("a body"), "kept on");
     service.running.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_stalls_is_ended_and_what_came_whole_is_kept() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut config = config(folder.path());
+    config.http.body_timeout = "200ms".parse().expect("a time");
+    let running = app::start(config).await.expect("started");
+    let service = Service { running, client: Client::new(), _folder: folder };
+    let job = service.make_job().await;
+    // One whole slice (a chunk), a part of the next, then silence.
+    let body = log(140_000);
+    let first = futures::stream::iter([Ok::<_, std::io::Error>(body.clone())]);
+    let stalling = futures::StreamExt::chain(first, futures::stream::pending());
+    let answer = service
+        .request(Method::PATCH, &format!("/api/v4/jobs/{}/trace", job.id))
+        .header("JOB-TOKEN", &job.token)
+        .header("Content-Range", "0-200000")
+        .body(reqwest::Body::wrap_stream(stalling))
+        .send()
+        .await
+        .expect("answered");
+    assert_eq!((answer.status().as_u16(), header(&answer, "Range")), (408, "0-131072"));
+    let again = service.append(&job, 0, &body).await;
+    assert_eq!((again.status().as_u16(), header(&again, "Range")), (416, "0-131072"));
+    assert_eq!(service.append(&job, 131_072, &body[131_072..]).await.status(), 202);
+    service.running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_sends_a_full_patch_before_it_reads_gets_its_refusal() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    let service = Service::start().await;
+    let body = vec![b'x'; 1024 * 1024];
+    let head = format!("PATCH /api/v4/jobs/77/trace HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", body.len());
+    let mut connection = tokio::net::TcpStream::connect(service.running.address).await.expect("connected");
+    connection.write_all(head.as_bytes()).await.expect("sent");
+    connection.write_all(&body).await.expect("the body is taken to its end");
+    let mut answer = [0; 12];
+    connection.read_exact(&mut answer).await.expect("answered");
+    assert_eq!(&answer, b"HTTP/1.1 403");
+    drop(connection);
+    service.running.stop().await;
+}

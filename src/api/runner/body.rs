@@ -55,14 +55,20 @@ impl<'a> Incoming<'a> {
         Box::pin(stream::unfold(self, |body| async move { body.next().await.map(|item| (item, body)) }))
     }
 
-    /// Reads on before a refusal, up to a limit that counts from the body's start.
+    /// Reads on before a refusal, up to a limit that counts from the body's start, and for no longer than a body may
+    /// bring nothing.
     pub(super) async fn read_on(&mut self) {
-        while self.received < READ_BEFORE_REFUSAL {
-            match self.next().await {
-                Some(Ok(_)) => {}
-                Some(Err(BodyBroken)) | None => return,
+        let (clock, patience) = (self.clock, self.patience);
+        let reading = async {
+            while self.received < READ_BEFORE_REFUSAL {
+                match self.next().await {
+                    Some(Ok(_)) => {}
+                    Some(Err(BodyBroken)) | None => return,
+                }
             }
-        }
+        };
+        // What came by then will do: the answer is on its way either way.
+        let _ = within(clock, patience, reading).await;
     }
 
     /// The whole body; `None` if it is longer than `limit`.
