@@ -1,9 +1,13 @@
 //! The service as a whole, over HTTP and real stores: that the parts are wired to each other.
 
+use std::time::Duration;
+
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
 use veritail::app::{self, Running};
 use veritail::config::Config;
+use veritail::seams::real::SystemClock;
+use veritail::seams::within;
 
 /// A running service with an empty data folder.
 struct Service {
@@ -304,7 +308,7 @@ async fn a_body_that_stalls_is_ended_and_what_came_whole_is_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_sends_a_full_patch_before_it_reads_gets_its_refusal() {
+async fn a_refusal_comes_only_after_a_full_patch_was_read() {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     let service = Service::start().await;
@@ -312,8 +316,10 @@ async fn a_client_that_sends_a_full_patch_before_it_reads_gets_its_refusal() {
     let head = format!("PATCH /api/v4/jobs/77/trace HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", body.len());
     let mut connection = tokio::net::TcpStream::connect(service.running.address).await.expect("connected");
     connection.write_all(head.as_bytes()).await.expect("sent");
-    connection.write_all(&body).await.expect("the body is taken to its end");
     let mut answer = [0; 12];
+    let early = within(&SystemClock, Duration::from_millis(200), connection.peek(&mut answer)).await;
+    assert!(early.is_none(), "answered before the body was read");
+    connection.write_all(&body).await.expect("the body is taken to its end");
     connection.read_exact(&mut answer).await.expect("answered");
     assert_eq!(&answer, b"HTTP/1.1 403");
     drop(connection);
