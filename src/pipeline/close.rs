@@ -3,12 +3,12 @@
 //! What is wrong is written down before the verdict is; the verdict is in the database before the live entry goes; and
 //! the live entry goes by becoming a tombstone, so that a stalled node cannot bring the trace back to life.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::store::Result;
-use crate::store::database::{Closing, Job, MismatchFilter};
+use crate::store::database::{Closing, Job, Mismatch, MismatchFilter, Resolution};
 use crate::telemetry::metrics::{self, ClientChecksum, Operation, RewindCause, RewindResult};
-use crate::trace::proof::Whole;
+use crate::trace::proof::{Whole, persistent_record};
 use crate::trace::{ByteSize, ChunkIndex, ChunkRow, ChunkState, Detector, JobId, Kind, Offset, Origin, Verdict};
 
 use super::evaluate::{Evaluated, Step};
@@ -78,9 +78,40 @@ impl Pipeline {
         Ok(())
     }
 
-    async fn chunks_with_open_mismatches(&self, job: JobId) -> Result<BTreeSet<ChunkIndex>> {
+    /// Resolves the mismatches of chunks that are good again: begun anew after the mismatch, or proven elsewhere although
+    /// the live copy seemed lost. A crash between a refill and its note leaves this to be done here.
+    pub(super) async fn note_healed(&self, job: &Job, rows: &[ChunkRow]) -> Result<()> {
+        let mut healed: BTreeMap<ChunkIndex, Option<Resolution>> = BTreeMap::new();
+        for mismatch in self.open_mismatches(job.id).await? {
+            let Some(index) = mismatch.what.chunk else { continue };
+            let row = rows.iter().find(|row| row.index == index && persistent_record(row).is_some());
+            let resolution = match row {
+                Some(row) if mismatch.what.kind != Kind::Gap && row.epoch > mismatch.what.epoch => {
+                    Some(Resolution::Resent)
+                }
+                Some(_) if mismatch.what.kind != Kind::Gap && mismatch.what.store == self.stores().live.name() => {
+                    Some(Resolution::Repaired)
+                }
+                _ => None,
+            };
+            // One mismatch that is still true keeps the chunk's others open.
+            healed.entry(index).and_modify(|so_far| *so_far = so_far.and(resolution)).or_insert(resolution);
+        }
+        for (index, resolution) in healed {
+            if let Some(resolution) = resolution {
+                self.stores().database.resolve_mismatches(job.id, Some(index), resolution, self.now()).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn open_mismatches(&self, job: JobId) -> Result<Vec<Mismatch>> {
         let filter = MismatchFilter { job: Some(job), open: Some(true), limit: MISMATCHES_MAX, ..Default::default() };
-        let open = self.stores().database.mismatches(filter).await?;
+        self.stores().database.mismatches(filter).await
+    }
+
+    async fn chunks_with_open_mismatches(&self, job: JobId) -> Result<BTreeSet<ChunkIndex>> {
+        let open = self.open_mismatches(job).await?;
         Ok(open.into_iter().filter_map(|mismatch| mismatch.what.chunk).collect())
     }
 

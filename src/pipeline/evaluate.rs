@@ -138,6 +138,7 @@ impl Pipeline {
         }
         let whole = Whole::of(&rows, job.chunk_size);
         let claim = job.ending.as_ref().and_then(|ending| ending.claim);
+        self.note_healed(job, &rows).await?;
         let gaps = self.gaps(job.id).await?;
         match whole.finding(job.acked_length, claim.as_ref()) {
             Finding::Equal => {

@@ -1,0 +1,242 @@
+//! What must be true, whatever goes wrong: the guarantees as checks.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use veritail::pipeline::ReadError;
+use veritail::store::database::{Job, Mismatch};
+use veritail::trace::{DataStore, JobId, JobStatus, Offset, TraceState, Verdict};
+
+use super::plan::{JobPlan, Kind};
+use super::reader::Read;
+use super::world::World;
+
+/// What is known of one job from outside.
+pub struct Truth {
+    pub plan: JobPlan,
+    /// The runner's log; for a forgetful runner only what was acknowledged counts.
+    log: Vec<u8>,
+    /// What was acknowledged, by offset.
+    acknowledged: Vec<u8>,
+    live_harmed: bool,
+    object_harmed: bool,
+    outcome: &'static str,
+}
+
+#[derive(Default)]
+pub struct Oracle {
+    jobs: BTreeMap<JobId, Truth>,
+    violations: Vec<String>,
+}
+
+impl Oracle {
+    pub fn add_job(&mut self, job: JobId, plan: JobPlan, log: Vec<u8>) {
+        let truth = Truth {
+            plan,
+            log,
+            acknowledged: Vec::new(),
+            live_harmed: false,
+            object_harmed: false,
+            outcome: "still at work",
+        };
+        self.jobs.insert(job, truth);
+    }
+
+    pub fn violation(&mut self, what: String) {
+        tracing::error!("VIOLATION: {what}");
+        self.violations.push(what);
+    }
+
+    pub fn first_violation(&self) -> Option<String> {
+        self.violations.first().cloned()
+    }
+
+    pub fn live_harmed_all(&mut self) {
+        self.jobs.values_mut().for_each(|truth| truth.live_harmed = true);
+    }
+
+    pub fn live_harmed(&mut self, job: JobId) {
+        self.truth(job).live_harmed = true;
+    }
+
+    pub fn object_harmed(&mut self, job: JobId) {
+        self.truth(job).object_harmed = true;
+    }
+
+    pub fn runner_ended(&mut self, job: JobId, outcome: &'static str) {
+        tracing::info!("job {job}: its runner {outcome}");
+        self.truth(job).outcome = outcome;
+    }
+
+    pub fn log_ends_at(&mut self, job: JobId, size: usize) {
+        self.truth(job).log.truncate(size);
+    }
+
+    pub fn acknowledged(&mut self, job: JobId, start: usize, bytes: &[u8]) {
+        let truth = self.truth(job);
+        let end = start + bytes.len();
+        if truth.acknowledged.len() < end {
+            truth.acknowledged.resize(end, 0);
+        }
+        truth.acknowledged[start..end].copy_from_slice(bytes);
+    }
+
+    fn truth(&mut self, job: JobId) -> &mut Truth {
+        self.jobs.get_mut(&job).expect("a job of this simulation")
+    }
+
+    /// No bad byte is served as good, and a sound trace does not break off.
+    pub fn was_read(&mut self, job: JobId, read: &Read) {
+        let truth = self.truth(job);
+        let wrong = truth.first_wrong_byte(&read.bytes);
+        let harmed = truth.live_harmed || truth.object_harmed;
+        let complete = read.broken.is_some() || read.bytes.len() as u64 == read.announced;
+        if let Some(at) = wrong {
+            self.violation(format!("job {job}: a reader was served a wrong byte at {at}"));
+        }
+        if !complete {
+            self.violation(format!("job {job}: a reader got {} of {} bytes", read.bytes.len(), read.announced));
+        }
+        if let Some(error @ (ReadError::Damaged { .. } | ReadError::Lost { .. })) = &read.broken
+            && !harmed
+        {
+            self.violation(format!("job {job}: nothing was harmed, and a reader was told: {error}"));
+        }
+    }
+
+    /// Everything that must be true of a job in the end.
+    pub fn check_end(&mut self, job: &Job, mismatches: &[Mismatch], read: &Read) {
+        let truth = &self.jobs[&job.id];
+        for complaint in truth.complaints(job, mismatches, read) {
+            self.violation(format!(
+                "job {} ({:?}, runner {}, {} of {} bytes, {} acknowledged): {complaint}",
+                job.id, truth_kind(&self.jobs[&job.id]), self.jobs[&job.id].outcome, read.bytes.len(),
+                self.jobs[&job.id].log.len(), self.jobs[&job.id].acknowledged.len(),
+            ));
+        }
+    }
+
+    pub fn seen(&self, jobs: &[Job], mismatches: usize) -> Seen {
+        let mut seen = Seen { jobs: jobs.len() as u64, mismatches: mismatches as u64, ..Seen::default() };
+        for job in jobs {
+            *seen.verdicts.entry(job.verdict).or_default() += 1;
+            seen.resent += u64::from(job.resend_attempts);
+            seen.epochs += u64::from(job.epoch.0 - 1);
+        }
+        seen
+    }
+}
+
+fn truth_kind(truth: &Truth) -> Kind {
+    truth.plan.kind
+}
+
+impl Truth {
+    fn is_forgetful(&self) -> bool {
+        matches!(self.plan.kind, Kind::Forgetful { .. })
+    }
+
+    fn first_wrong_byte(&self, bytes: &[u8]) -> Option<usize> {
+        let truth = if self.is_forgetful() { &self.acknowledged } else { &self.log };
+        if !self.is_forgetful() && bytes.len() > truth.len() && self.plan.kind != Kind::Vanishes {
+            return Some(truth.len());
+        }
+        bytes.iter().zip(truth).position(|(read, right)| read != right)
+    }
+
+    fn complaints(&self, job: &Job, mismatches: &[Mismatch], read: &Read) -> Vec<String> {
+        let mut complaints = Vec::new();
+        let mut must = |holds: bool, complaint: &str| {
+            if !holds {
+                complaints.push(complaint.to_owned());
+            }
+        };
+        let harmed = self.live_harmed || self.object_harmed;
+        let open: Vec<&Mismatch> = mismatches.iter().filter(|mismatch| mismatch.resolved.is_none()).collect();
+        let open_live = open.iter().filter(|mismatch| mismatch.what.store == DataStore::Embedded).count();
+
+        must(job.state == TraceState::Closed && job.status.is_final(), "it is not closed");
+        must(harmed || mismatches.is_empty(), "a mismatch without damage");
+        must(self.first_wrong_byte(&read.bytes).is_none(), "a wrong byte is served");
+        match job.verdict {
+            Verdict::Verified => {
+                must(self.plan.kind != Kind::Liar && !self.is_forgetful(), "verified against a claim that is wrong or absent");
+                must(job.size.map(|size| size.0 as usize) == Some(self.log.len()), "verified with another size");
+                must(open_live == 0, "verified with an open mismatch in the live store");
+                must(read.broken.is_some() || read.bytes == self.log, "verified, and not the runner's bytes");
+                must(read.broken.is_none() || self.object_harmed, "verified, unharmed and not readable");
+            }
+            Verdict::RunnerDisagrees => must(self.plan.kind == Kind::Liar, "the claim was right"),
+            Verdict::Unclaimed => {
+                let size = job.size.map_or(0, |size| size.0);
+                must(Offset(size) >= job.acked_length, "shorter than acknowledged, without a mismatch");
+                must(harmed || size >= self.acknowledged.len() as u64, "acknowledged bytes are gone");
+                must(open_live == 0, "unclaimed with an open mismatch in the live store");
+                must(read.broken.is_none() || self.object_harmed, "unclaimed, unharmed and not readable");
+            }
+            Verdict::Corrupt => {
+                must(harmed, "corrupt without damage");
+                must(!open.is_empty(), "corrupt without an open mismatch");
+            }
+            Verdict::Pending | Verdict::Erased => must(false, "it has no verdict"),
+        }
+        if read.broken.is_some() {
+            must(!open.is_empty(), "a broken read without an open mismatch");
+        }
+        let finished = self.outcome == "finished" && job.status != JobStatus::Canceled;
+        if finished && !harmed {
+            let expected = match self.plan.kind {
+                Kind::Resends { .. } | Kind::ClaimsOnly => Verdict::Verified,
+                Kind::Liar => Verdict::RunnerDisagrees,
+                Kind::Forgetful { .. } | Kind::Vanishes => Verdict::Unclaimed,
+            };
+            must(job.verdict == expected, "unharmed, finished, and another verdict than it deserves");
+        }
+        complaints
+    }
+}
+
+impl World {
+    /// A 200 with a claim is only answered once the trace is closed.
+    pub fn check_done(&self, id: JobId, status: JobStatus, claimed: bool) {
+        let jobs = self.database.jobs();
+        let job = jobs.iter().find(|job| job.id == id).expect("a job of this simulation");
+        let closed = job.state == TraceState::Closed && job.status == status;
+        if claimed && !closed {
+            let what = format!("job {id}: answered 200 ({status}) while it is {} and {}", job.state, job.status);
+            self.oracle.lock().expect("not poisoned").violation(what);
+        }
+    }
+}
+
+/// What happened over many seeds: a simulation in which nothing happens proves nothing.
+#[derive(Default)]
+pub struct Seen {
+    pub jobs: u64,
+    pub mismatches: u64,
+    pub resent: u64,
+    pub epochs: u64,
+    pub verdicts: BTreeMap<Verdict, u64>,
+}
+
+impl Seen {
+    pub fn add(&mut self, other: &Self) {
+        self.jobs += other.jobs;
+        self.mismatches += other.mismatches;
+        self.resent += other.resent;
+        self.epochs += other.epochs;
+        for (verdict, count) in &other.verdicts {
+            *self.verdicts.entry(*verdict).or_default() += count;
+        }
+    }
+}
+
+impl fmt::Display for Seen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} jobs, {} mismatches, {} resends, {} epochs raised;", self.jobs, self.mismatches, self.resent, self.epochs)?;
+        for (verdict, count) in &self.verdicts {
+            write!(f, " {count} {verdict}")?;
+        }
+        Ok(())
+    }
+}

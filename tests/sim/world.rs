@@ -1,0 +1,197 @@
+//! The stores, the nodes over them, and the network between runners and nodes.
+#![allow(clippy::disallowed_methods, reason = "tokio's paused clock and tasks are what the simulation hands in")]
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::channel::oneshot;
+use futures::stream;
+use veritail::pipeline::{BodyBroken, Pipeline, Settings, Stores};
+use veritail::seams::{Clock, Seams, Spawn};
+use veritail::store::database::Database;
+use veritail::store::hooked::Hooked;
+use veritail::store::live::LiveStore;
+use veritail::store::object::ObjectStore;
+
+use super::faults::FlakyNetwork;
+use super::machine::{DeadlyPoints, Dice, Life, SimClock};
+use super::oracle::Oracle;
+use super::plan::Trouble;
+use super::support::model::database::ModelDatabase;
+use super::support::model::live::ModelLive;
+use super::support::model::objects::ModelObjects;
+
+pub const NODES: usize = 2;
+
+pub struct World {
+    pub dice: Dice,
+    pub trouble: Trouble,
+    pub clock: Arc<SimClock>,
+    pub live: Arc<ModelLive>,
+    pub database: Arc<ModelDatabase>,
+    pub objects: Arc<ModelObjects>,
+    pub oracle: Mutex<Oracle>,
+    /// While false nothing fails any more.
+    pub stormy: Arc<AtomicBool>,
+    deadly: Arc<AtomicU64>,
+    nodes: Mutex<Vec<Node>>,
+}
+
+struct Node {
+    pipeline: Pipeline,
+    life: Arc<Life>,
+}
+
+/// The request was not answered: the node is down, died, or its answer was lost.
+#[derive(Clone, Copy, Debug)]
+pub struct NoAnswer;
+
+/// A client gives up after that time.
+const CLIENT_TIMEOUT: Duration = Duration::from_secs(60);
+
+pub fn settings() -> Settings {
+    Settings {
+        live_grace: Duration::from_secs(20),
+        resend_window: Duration::from_secs(200),
+        sweep_interval: Duration::from_secs(5),
+        live_sweep_interval: Duration::from_secs(30),
+        cancel_timeout: Duration::from_secs(200),
+        runner_timeout: Duration::from_secs(400),
+        migrate_workers: 2,
+        ..Settings::default()
+    }
+}
+
+impl World {
+    pub fn new(seed: u64) -> Arc<Self> {
+        let dice = Dice::new(seed);
+        let trouble = Trouble::roll(&dice);
+        let clock = Arc::new(SimClock::new(0));
+        let live = Arc::new(ModelLive::new(clock.clone()));
+        let deadly = Arc::new(AtomicU64::new(trouble.die_at_point));
+        let world = Arc::new(Self {
+            dice,
+            trouble,
+            clock,
+            live,
+            database: Arc::new(ModelDatabase::new()),
+            objects: Arc::new(ModelObjects::new()),
+            oracle: Mutex::new(Oracle::default()),
+            stormy: Arc::new(AtomicBool::new(true)),
+            deadly,
+            nodes: Mutex::new(Vec::new()),
+        });
+        for node in 0..NODES {
+            let born = world.give_birth(node);
+            world.nodes.lock().expect("not poisoned").push(born);
+        }
+        world
+    }
+
+    fn give_birth(&self, node: usize) -> Node {
+        let skew = if node == 0 { 0 } else { self.trouble.clock_skew_ms };
+        let clock: Arc<dyn Clock> = Arc::new(self.clock.with_skew(skew));
+        let life = Arc::new(Life::default());
+        let hook = Arc::new(FlakyNetwork::new(self.dice.fork(), self.trouble.clone(), self.stormy.clone()));
+        let points = DeadlyPoints { life: Arc::downgrade(&life), dice: self.dice.fork(), per_mille: self.deadly.clone() };
+        let seams = Seams {
+            clock: clock.clone(),
+            chance: Arc::new(self.dice.fork()),
+            spawn: life.clone(),
+            points: Arc::new(points),
+        };
+        let live: Arc<dyn LiveStore> = self.live.clone();
+        let database: Arc<dyn Database> = self.database.clone();
+        let objects: Arc<dyn ObjectStore> = self.objects.clone();
+        let stores = Stores {
+            live: Arc::new(Hooked::new(live, hook.clone(), clock.clone())),
+            database: Arc::new(Hooked::new(database, hook.clone(), clock.clone())),
+            objects: Arc::new(Hooked::new(objects, hook, clock)),
+        };
+        let pipeline = Pipeline::new(stores, seams, settings());
+        pipeline.start();
+        Node { pipeline, life }
+    }
+
+    /// Lets a node die, if it lives, and a new one take its place.
+    pub fn restart(&self, node: usize) {
+        let born = self.give_birth(node);
+        let old = std::mem::replace(&mut self.nodes.lock().expect("not poisoned")[node], born);
+        old.life.end();
+    }
+
+    pub fn kill(&self, node: usize) {
+        self.nodes.lock().expect("not poisoned")[node].life.end();
+    }
+
+    pub fn is_down(&self, node: usize) -> bool {
+        self.nodes.lock().expect("not poisoned")[node].life.is_over()
+    }
+
+    /// The storm is over: nothing fails any more, and every node is up.
+    pub fn calm(&self) {
+        self.stormy.store(false, Ordering::Relaxed);
+        self.deadly.store(0, Ordering::Relaxed);
+        self.live.set_full(false);
+        for node in 0..NODES {
+            if self.is_down(node) {
+                self.restart(node);
+            }
+        }
+    }
+
+    pub fn is_stormy(&self) -> bool {
+        self.stormy.load(Ordering::Relaxed)
+    }
+
+    pub async fn sleep_ms(&self, ms: u64) {
+        tokio::time::sleep(Duration::from_millis(ms)).await;
+    }
+
+    /// Sends a request to some node and waits for its answer.
+    pub async fn request<T, F>(&self, dice: &Dice, work: impl FnOnce(Pipeline) -> F) -> Result<T, NoAnswer>
+    where
+        T: Send + 'static,
+        F: Future<Output = T> + Send + 'static,
+    {
+        let (pipeline, life) = {
+            let nodes = self.nodes.lock().expect("not poisoned");
+            let node = &nodes[dice.below(NODES as u64) as usize];
+            (node.pipeline.clone(), node.life.clone())
+        };
+        if life.is_over() {
+            return Err(NoAnswer);
+        }
+        let (sender, answer) = oneshot::channel();
+        let work = work(pipeline);
+        life.spawn("request", Box::pin(async move {
+            let _ = sender.send(work.await);
+        }));
+        let answer = tokio::time::timeout(CLIENT_TIMEOUT, answer).await;
+        if self.is_stormy() && dice.chance(self.trouble.answers_lost) {
+            return Err(NoAnswer);
+        }
+        answer.map_err(|_| NoAnswer)?.map_err(|_| NoAnswer)
+    }
+
+    /// A request's body as the network brings it: in pieces, and sometimes not to its end.
+    pub fn body(
+        &self,
+        dice: &Dice,
+        bytes: &[u8],
+    ) -> impl futures::Stream<Item = Result<Bytes, BodyBroken>> + Send + Unpin + use<> {
+        let mut pieces = Vec::new();
+        let mut rest = Bytes::copy_from_slice(bytes);
+        while !rest.is_empty() {
+            let size = dice.between(1, rest.len() as u64 + 1) as usize;
+            pieces.push(Ok(rest.split_to(size)));
+        }
+        if self.is_stormy() && dice.chance(self.trouble.bodies_broken) {
+            pieces.truncate(dice.below(pieces.len() as u64 + 1) as usize);
+            pieces.push(Err(BodyBroken));
+        }
+        stream::iter(pieces)
+    }
+}
