@@ -85,9 +85,10 @@ CREATE TABLE trace_chunks (
 -- What waits for migration, oldest first; with sizes, so that the backlog is counted without touching the rows.
 CREATE INDEX trace_chunks_waiting ON trace_chunks (sealed_at, job_id, chunk_index, size) WHERE state = 'sealed';
 
--- The history stays when a job is removed, and an orphan may belong to no job at all: no foreign key.
+-- The history stays when a job is removed, and an orphan may belong to no job at all: no foreign key. No row is ever
+-- removed, so numbers are not used again without AUTOINCREMENT, which would burn one whenever a mismatch is seen again.
 CREATE TABLE mismatches (
-    id          INTEGER PRIMARY KEY AUTOINCREMENT,
+    id          INTEGER PRIMARY KEY,
     job_id      INTEGER NOT NULL,
     chunk_index INTEGER,
     epoch       INTEGER NOT NULL,

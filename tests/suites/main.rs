@@ -6,3 +6,5 @@
 mod support;
 
 mod live;
+mod database;
+mod object;

@@ -34,7 +34,7 @@ pub(super) async fn run(writer: &SqlitePool) -> Result<()> {
     let migrator = Migrator::new(Embedded).await.map_err(|error| StoreError::unreadable(NAME, error))?;
     // One transaction around all of it: several nodes may open a new file at the same moment.
     let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
-    migrator.run(&mut *transaction).await.map_err(|error| match error {
+    migrator.run_direct(None, &mut *transaction, false).await.map_err(|error| match error {
         MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => failed(error),
         error => StoreError::unreadable(NAME, error),
     })?;

@@ -211,3 +211,40 @@ impl Database for SqliteDatabase {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trace::{ByteSize, ChunkSize, JobStatus};
+
+    #[tokio::test]
+    async fn a_full_disk_is_full_and_changes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = SqliteDatabase::open(&folder.path().join("veritail.db")).await.unwrap();
+        let new = NewJob {
+            project_path: "group/demo".to_owned(),
+            name: "rspec".to_owned(),
+            token_sha256: [0; 32],
+            status: JobStatus::Running,
+            payload: None,
+            chunk_size: ChunkSize::DEFAULT,
+            trace_limit: ByteSize::ZERO,
+            trace_reset: None,
+            at: Timestamp(0),
+        };
+        let job = db.create_job(new).await.unwrap().id;
+        sqlx::query("PRAGMA max_page_count = 1").execute(&db.writer).await.unwrap();
+        for index in (0..10_000).map(ChunkIndex) {
+            let record = Record::of(b"log");
+            match db.record(job, Epoch::FIRST, index, Epoch::FIRST, &record, None, Timestamp(0)).await {
+                Ok(_) => {}
+                Err(error) => {
+                    assert!(matches!(error, StoreError::Full { store: "database", .. }), "{error}");
+                    assert_eq!(db.chunk(job, index).await.unwrap(), None);
+                    return;
+                }
+            }
+        }
+        panic!("never full");
+    }
+}

@@ -94,31 +94,31 @@ async fn find(transaction: &mut Transaction<'_, Sqlite>, job: JobId, index: Chun
     row.as_ref().map(chunks::read).transpose()
 }
 
-/// Writes the row of a chunk that was wanted. A copy that was kept is in its columns already.
+/// Writes the row that was decided on.
 async fn refill(transaction: &mut Transaction<'_, Sqlite>, sealing: &Sealing<'_>, row: &ChunkRow) -> Result<()> {
     let keeps_copy = matches!(row.state, ChunkState::Persisted { .. });
-    sqlx::query(
-        "INSERT INTO trace_chunks (job_id, chunk_index, epoch, version, state, size, crc32, sha256, opened_at, sealed_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9)
-         ON CONFLICT (job_id, chunk_index) DO UPDATE SET
-             epoch = excluded.epoch, version = excluded.version, state = excluded.state, asked_in = NULL,
-             size = excluded.size, crc32 = excluded.crc32, sha256 = excluded.sha256, sealed_at = excluded.sealed_at,
-             data_store = iif(?10, data_store, NULL), object_key = iif(?10, object_key, NULL),
-             stored_size = iif(?10, stored_size, NULL), stored_sha256 = iif(?10, stored_sha256, NULL)",
-    )
-    .bind(sealing.job.0)
-    .bind(row.index.0)
-    .bind(row.epoch.0)
-    .bind(row.version.0)
-    .bind(if keeps_copy { "persisted" } else { "sealed" })
-    .bind(stored(sealing.record.size.0)?)
-    .bind(sealing.record.crc32.0)
-    .bind(&sealing.record.sha256.0[..])
-    .bind(sealing.at.0)
-    .bind(keeps_copy)
-    .execute(&mut **transaction)
-    .await
-    .map_err(failed)?;
+    // A copy that was kept, and the record that it is the copy of, are in their columns already.
+    let statement = if keeps_copy {
+        sqlx::query(
+            "UPDATE trace_chunks SET epoch = ?3, version = ?4, state = 'persisted', asked_in = NULL
+             WHERE job_id = ?1 AND chunk_index = ?2",
+        )
+    } else {
+        sqlx::query(
+            "INSERT INTO trace_chunks (job_id, chunk_index, epoch, version, state, size, crc32, sha256, opened_at, sealed_at)
+             VALUES (?1, ?2, ?3, ?4, 'sealed', ?5, ?6, ?7, ?8, ?8)
+             ON CONFLICT (job_id, chunk_index) DO UPDATE SET
+                 epoch = excluded.epoch, version = excluded.version, state = 'sealed', asked_in = NULL,
+                 size = excluded.size, crc32 = excluded.crc32, sha256 = excluded.sha256, sealed_at = excluded.sealed_at,
+                 data_store = NULL, object_key = NULL, stored_size = NULL, stored_sha256 = NULL",
+        )
+    };
+    let mut statement = statement.bind(sealing.job.0).bind(row.index.0).bind(row.epoch.0).bind(row.version.0);
+    if !keeps_copy {
+        let Record { size, crc32, sha256 } = sealing.record;
+        statement = statement.bind(stored(size.0)?).bind(crc32.0).bind(&sha256.0[..]).bind(sealing.at.0);
+    }
+    statement.execute(&mut **transaction).await.map_err(failed)?;
     Ok(())
 }
 
