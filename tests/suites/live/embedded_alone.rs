@@ -10,7 +10,7 @@ use futures::future::join_all;
 use veritail::store::StoreError;
 use veritail::store::live::embedded::EmbeddedLive;
 use veritail::store::live::{Entry, Found, LiveStore, Outcome};
-use veritail::trace::{ByteSize, JobId};
+use veritail::trace::{ByteSize, JobId, JobStatus};
 
 use super::manual_clock;
 use super::steps::{JOB, append, append_of, bury, bytes, chunk, load, open, scan};
@@ -106,6 +106,35 @@ async fn append_whose_caller_goes_away_is_whole_or_not_there() {
     let store = reopen(folder.path(), clock);
     assert_eq!(load(&store, JOB).await.unwrap().entry, Entry::Live(next));
     assert_eq!(bytes(&store, JOB, chunk(0)).await.as_deref(), Some(&b"abc"[..]));
+}
+
+#[tokio::test]
+async fn full_disk_refuses_appends_unchanged_and_lets_traces_be_finished() {
+    let (clock, folder) = (manual_clock(), tempfile::tempdir().unwrap());
+    let store = reopen(folder.path(), clock.clone());
+    let end = append(&store, JOB, &open(&store, JOB).await, b"abc").await;
+    let usage = store.usage().await.unwrap();
+    assert!(usage.limit > usage.used, "{usage:?}");
+    drop(store);
+
+    // No disk has so much room that it would not be full with this reserve.
+    let store = EmbeddedLive::open_with_reserve(folder.path(), clock, ByteSize(u64::MAX)).unwrap();
+    let (more, _) = append_of(&end, b"def");
+    let answer = store.append(JOB, more).await;
+    assert!(matches!(answer, Err(StoreError::Full { .. })), "{answer:?}");
+    let new = store.replace(JobId(43), None, &Entry::Live(end.clone()), JobStatus::Running, None).await;
+    assert!(matches!(new, Err(StoreError::Full { .. })), "{new:?}");
+    assert!(load(&store, JobId(43)).await.is_none());
+    assert_eq!(load(&store, JOB).await.unwrap().raw, end.encode());
+    assert_eq!(bytes(&store, JOB, chunk(0)).await.as_deref(), Some(&b"abc"[..]));
+    let usage = store.usage().await.unwrap();
+    assert_eq!(usage.limit, usage.used);
+
+    assert!(store.set_status(JOB, JobStatus::Canceling).await.unwrap());
+    bury(&store, JOB, &end, None).await;
+    store.release(JOB, chunk(0), Duration::ZERO).await.unwrap();
+    assert_eq!(bytes(&store, JOB, chunk(0)).await, None);
+    store.ping().await.unwrap();
 }
 
 #[tokio::test]
