@@ -5,6 +5,6 @@
 #[path = "../support/mod.rs"]
 mod support;
 
-mod live;
 mod database;
+mod live;
 mod object;
