@@ -12,6 +12,7 @@ use async_trait::async_trait;
 
 use crate::trace::Timestamp;
 
+pub mod abort;
 pub mod real;
 
 /// A future that can be handed to [`Spawn`].

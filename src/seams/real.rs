@@ -1,9 +1,11 @@
 //! The machine's own time, chance and tasks. The only place that may take them.
 #![allow(clippy::disallowed_methods, reason = "this is what everything else is handed")]
 
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
+use tokio::task::JoinSet;
 
 use super::{Chance, Clock, FailPoints, Spawn, Task};
 use crate::trace::Timestamp;
@@ -41,6 +43,26 @@ pub struct TokioSpawn;
 impl Spawn for TokioSpawn {
     fn spawn(&self, _name: &'static str, task: Task) {
         tokio::spawn(task);
+    }
+}
+
+/// Tokio's tasks, which all end when their owner says so: what they hold (a folder, a lock) is free afterwards.
+#[derive(Debug, Default)]
+pub struct OwnedTasks(Mutex<JoinSet<()>>);
+
+impl Spawn for OwnedTasks {
+    fn spawn(&self, _name: &'static str, task: Task) {
+        let mut tasks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn(task);
+    }
+}
+
+impl OwnedTasks {
+    /// Ends all tasks, at whatever they await, and returns when they are gone.
+    pub async fn end(&self) {
+        let mut tasks = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        tasks.shutdown().await;
     }
 }
 

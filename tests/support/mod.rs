@@ -3,4 +3,6 @@
 #![allow(unreachable_pub, reason = "public to the test binary that includes it")]
 
 pub mod clock;
+pub mod hooks;
 pub mod model;
+pub mod redis_server;

@@ -4,6 +4,7 @@
 //! version). `false`, `None` or a `Stale` variant means that somebody else was first: look again.
 
 pub mod decide;
+pub mod sqlite;
 
 use std::time::Duration;
 
@@ -336,6 +337,7 @@ pub trait Database: Send + Sync {
     /// Writes a chunk's record: the row of chunk `index`, whose live copy was begun in `begun`, becomes `Sealed`; the row
     /// of `next`, if given, is made unless it is there, but not after a conflict. `epoch` is the trace's. One statement
     /// unless the row is a hole. The decision is [`decide::record`].
+    #[allow(clippy::too_many_arguments, reason = "the guard, the record and what comes next belong to one statement")]
     async fn record(
         &self,
         job: JobId,

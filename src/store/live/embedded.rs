@@ -30,11 +30,16 @@ mod writes;
 /// The store's name in errors.
 const NAME: &str = DataStore::Embedded.as_str();
 
+/// Room on the disk that appends do not take: a write that finds no room at all would stop the store until it is opened
+/// again, and what is in it has to be read, replaced and released to be moved on. A journal's size.
+pub const RESERVE: ByteSize = ByteSize(128 * 1024 * 1024);
+
 /// The live store in one folder. Only one process can have it open.
 pub struct EmbeddedLive {
     space: Arc<Space>,
     clock: Arc<dyn Clock>,
     committer: Committer,
+    reserve: ByteSize,
 }
 
 impl EmbeddedLive {
@@ -43,9 +48,14 @@ impl EmbeddedLive {
     /// Fails if another process has it open, or if it holds what this version cannot read. Dropping the store finishes
     /// what its committer took, and stops it.
     pub fn open(path: &Path, clock: Arc<dyn Clock>) -> Result<Self> {
+        Self::open_with_reserve(path, clock, RESERVE)
+    }
+
+    /// The same with another [`RESERVE`]: with less room on the disk it is full.
+    pub fn open_with_reserve(path: &Path, clock: Arc<dyn Clock>, reserve: ByteSize) -> Result<Self> {
         let space = Arc::new(Space::open(path)?);
-        let committer = Committer::start(space.clone(), clock.clone())?;
-        Ok(Self { space, clock, committer })
+        let committer = Committer::start(space.clone(), clock.clone(), reserve)?;
+        Ok(Self { space, clock, committer, reserve })
     }
 
     /// How many writes were committed since the store was opened, and in how many batches.
@@ -134,8 +144,14 @@ impl LiveStore for EmbeddedLive {
     }
 
     async fn usage(&self) -> Result<LiveUsage> {
-        self.read(|space, _| Ok(LiveUsage { used: ByteSize(space.disk_space()?), limit: ByteSize::ZERO, evicted: 0 }))
-            .await
+        let reserve = self.reserve.0;
+        self.read(move |space, _| {
+            let used = space.disk_space()?;
+            // What it could use if nothing else took room on the disk.
+            let limit = used.saturating_add(space.free()?.saturating_sub(reserve));
+            Ok(LiveUsage { used: ByteSize(used), limit: ByteSize(limit), evicted: 0 })
+        })
+        .await
     }
 
     async fn ping(&self) -> Result<()> {

@@ -14,7 +14,7 @@ use super::{Result, StoreError};
 use crate::trace::{ByteSize, ChunkId, DataStore, Epoch, JobId, JobStatus, OpenEnd, Timestamp};
 
 pub mod embedded;
-// pub mod redis;
+pub mod redis;
 
 /// What the live store has under a job's trace key.
 #[derive(Clone, Debug)]
@@ -53,6 +53,9 @@ pub struct Tombstone {
 }
 
 impl Entry {
+    /// How the bytes of a tombstone begin, for a store that has to know one where it cannot decode it.
+    pub const TOMBSTONE_BEGINS: &str = r#"{"tombstone":"#;
+
     /// The entry's epoch.
     pub fn epoch(&self) -> Epoch {
         match self {

@@ -1,5 +1,6 @@
 //! The object store: bytes under keys that are never written twice.
 
+pub mod bucket;
 pub mod codec;
 pub mod keys;
 

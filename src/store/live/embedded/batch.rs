@@ -6,9 +6,10 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
+use super::NAME;
 use super::layout::{self, CopyRecord, TraceRecord};
 use super::space::{self, Space, View};
-use crate::store::Result;
+use crate::store::{Result, StoreError};
 use crate::trace::{ByteSize, ChunkId, JobId, Timestamp};
 
 /// Something that goes by itself.
@@ -24,6 +25,7 @@ pub(super) enum Expiring {
 pub(super) struct Batch<'a> {
     view: View<'a>,
     now: Timestamp,
+    is_full: bool,
     traces: BTreeMap<JobId, Option<TraceRecord>>,
     copies: BTreeMap<(JobId, ChunkId), Option<CopyRecord>>,
     pieces: BTreeMap<Vec<u8>, Option<Bytes>>,
@@ -31,10 +33,11 @@ pub(super) struct Batch<'a> {
 }
 
 impl<'a> Batch<'a> {
-    pub(super) fn on(space: &'a Space, now: Timestamp) -> Self {
+    pub(super) fn on(space: &'a Space, now: Timestamp, is_full: bool) -> Self {
         Self {
             view: space.view(),
             now,
+            is_full,
             traces: BTreeMap::new(),
             copies: BTreeMap::new(),
             pieces: BTreeMap::new(),
@@ -44,6 +47,15 @@ impl<'a> Batch<'a> {
 
     pub(super) fn now(&self) -> Timestamp {
         self.now
+    }
+
+    /// Fails if the disk has no room for more than what finishes the traces that are there.
+    pub(super) fn has_room(&self) -> Result<()> {
+        if self.is_full {
+            let message = "the disk is full but for a reserve; nothing new is taken".to_owned();
+            return Err(StoreError::Full { store: NAME, message });
+        }
+        Ok(())
     }
 
     pub(super) fn takes_writes(&self) -> Result<()> {

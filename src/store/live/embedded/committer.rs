@@ -14,7 +14,7 @@ use super::layout::{self, CopyRecord, TraceRecord};
 use super::space::{self, Space};
 use crate::seams::Clock;
 use crate::store::{Result, StoreError};
-use crate::trace::Timestamp;
+use crate::trace::{ByteSize, Timestamp};
 
 /// Writes that may wait; with slices of at most 256 KiB that is 64 MiB. Whoever comes later waits for room.
 const MAX_WAITING: usize = 256;
@@ -55,11 +55,11 @@ pub(super) struct Committer {
 }
 
 impl Committer {
-    pub(super) fn start(space: Arc<Space>, clock: Arc<dyn Clock>) -> Result<Self> {
+    pub(super) fn start(space: Arc<Space>, clock: Arc<dyn Clock>, reserve: ByteSize) -> Result<Self> {
         let expiring = find_expiring(&space)?;
         let (queue, waiting) = mpsc::channel(MAX_WAITING);
         let counters = Arc::new(Counters::default());
-        let work = Work { space, clock, expiring, counters: counters.clone() };
+        let work = Work { space, clock, reserve, expiring, counters: counters.clone() };
         let thread = std::thread::Builder::new().name("live-committer".to_owned()).spawn(move || work.run(waiting));
         let thread = thread.map_err(|error| StoreError::unavailable(NAME, error))?;
         Ok(Self { queue: Some(queue), thread: Some(thread), counters })
@@ -136,6 +136,7 @@ fn find_expiring(space: &Space) -> Result<BTreeSet<(Timestamp, Expiring)>> {
 struct Work {
     space: Arc<Space>,
     clock: Arc<dyn Clock>,
+    reserve: ByteSize,
     expiring: BTreeSet<(Timestamp, Expiring)>,
     counters: Arc<Counters>,
 }
@@ -171,7 +172,9 @@ impl Work {
         let now = self.clock.now();
         // The handle is cloned so that the batch does not borrow what is changed beside it.
         let space = self.space.clone();
-        let mut batch = Batch::on(&space, now);
+        // A disk that cannot be asked is not called full: the commit says what is wrong with it.
+        let is_full = space.free().is_ok_and(|free| free < self.reserve.0);
+        let mut batch = Batch::on(&space, now, is_full);
         let count = writes.len() as u64;
         let answers: Vec<Answer> = writes.into_iter().map(|waiting| (waiting.write)(&mut batch)).collect();
         for _ in 0..MAX_PURGED {

@@ -1,6 +1,6 @@
 //! The folder and its three keyspaces, and reads at one moment.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use bytes::{Bytes, BytesMut};
 use fjall::{Database, Guard, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode, Readable, Snapshot};
@@ -15,6 +15,7 @@ const MAX_JOURNAL: u64 = 128 * 1024 * 1024;
 
 /// The open folder.
 pub(super) struct Space {
+    path: PathBuf,
     database: Database,
     pub(super) traces: Keyspace,
     pub(super) copies: Keyspace,
@@ -33,7 +34,7 @@ impl Space {
         })?;
         let keyspace = |name| database.keyspace(name, KeyspaceCreateOptions::default).map_err(error);
         let (traces, copies, pieces) = (keyspace("traces")?, keyspace("copies")?, keyspace("pieces")?);
-        Ok(Self { database, traces, copies, pieces })
+        Ok(Self { path: path.to_owned(), database, traces, copies, pieces })
     }
 
     /// Everything as committed at this moment.
@@ -49,6 +50,12 @@ impl Space {
     /// Bytes on disk.
     pub(super) fn disk_space(&self) -> Result<u64> {
         self.database.disk_space().map_err(error)
+    }
+
+    /// Bytes that the disk has room for.
+    pub(super) fn free(&self) -> Result<u64> {
+        let disk = rustix::fs::statvfs(&self.path).map_err(|error| StoreError::unavailable(NAME, error))?;
+        Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
     }
 
     /// Fails if an earlier write failed: then nothing is taken until the folder is opened again.

@@ -11,6 +11,7 @@ use crate::store::live::{Append, Entry, LiveTrace, Outcome, Refusal};
 use crate::trace::{ByteSize, ChunkId, JobId, JobStatus, Timestamp};
 
 pub(super) fn append(batch: &mut Batch<'_>, job: JobId, append: Append) -> Result<Outcome> {
+    batch.has_room()?;
     let Some(trace) = batch.trace(job)? else { return Ok(Outcome::Refused(Refusal::Absent)) };
     if trace.epoch != append.epoch || trace.raw != append.expected {
         return Ok(Outcome::Refused(Refusal::Changed(trace.into())));
@@ -40,7 +41,10 @@ pub(super) fn replace(
     next: TraceRecord,
 ) -> Result<Outcome> {
     let watched_until = match (batch.trace(job)?, expected) {
-        (None, None) => Timestamp::default(),
+        (None, None) => {
+            batch.has_room()?;
+            Timestamp::default()
+        }
         (None, Some(_)) => return Ok(Outcome::Refused(Refusal::Absent)),
         (Some(trace), Some(expected)) if trace.raw == expected => trace.watched_until,
         (Some(trace), _) => return Ok(Outcome::Refused(Refusal::Changed(trace.into()))),

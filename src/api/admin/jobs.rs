@@ -1,0 +1,129 @@
+//! Jobs come in here: made and canceled by the admin.
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::api::Api;
+use crate::api::error::{Manners, Refused};
+use crate::api::token::{JOB_PREFIX, TokenHash, make};
+use crate::store::database::{Job, NewJob};
+use crate::trace::{JobId, JobStatus};
+
+/// A job to be made.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wanted {
+    project: String,
+    name: String,
+    payload: Option<Value>,
+    trace_reset: Option<bool>,
+}
+
+/// The longest project path or job name.
+const NAME_MAX: usize = 255;
+
+/// `POST /api/v1/jobs`: makes a job, and its project if there is none of that path. Its token is shown this once.
+pub(in crate::api) async fn create_job(State(api): State<Api>, headers: HeaderMap, body: Bytes) -> Response {
+    match create(&api, &headers, &body).await {
+        Ok((job, token)) => {
+            let JobId(id) = job.id;
+            let answer = json!({ "id": id, "token": token, "project_id": job.project, "status": job.status });
+            (StatusCode::CREATED, Json(answer)).into_response()
+        }
+        Err(refused) => refused.answer(&api, Manners::Own),
+    }
+}
+
+async fn create(api: &Api, headers: &HeaderMap, body: &[u8]) -> Result<(Job, String), Refused> {
+    api.auth.admin(headers)?;
+    let wanted = read(body)?;
+    let token = make(JOB_PREFIX, api.pipeline.seams().chance.as_ref());
+    // With a payload a runner has to ask for the job; without, whoever made it runs it.
+    let status = if wanted.payload.is_some() { JobStatus::Pending } else { JobStatus::Running };
+    let new = NewJob {
+        project_path: wanted.project,
+        name: wanted.name,
+        token_sha256: TokenHash::of(&token).0,
+        status,
+        payload: wanted.payload,
+        chunk_size: api.chunk_size,
+        trace_limit: api.trace_limit,
+        trace_reset: wanted.trace_reset,
+        at: api.clock().now(),
+    };
+    let job = api.pipeline.stores().database.create_job(new).await?;
+    tracing::info!(job_id = job.id.0, project = job.project_path, "job {} made in {}", job.id, job.project_path);
+    Ok((job, token))
+}
+
+fn read(body: &[u8]) -> Result<Wanted, Refused> {
+    let wanted: Wanted = serde_json::from_slice(body).map_err(|error| Refused::Bad(error.to_string()))?;
+    if !is_path(&wanted.project) {
+        let shown: String = wanted.project.chars().take(64).collect();
+        return Err(Refused::Bad(format!("project {shown:?} is not a path such as \"group/demo\"")));
+    }
+    if wanted.name.is_empty() || wanted.name.len() > NAME_MAX {
+        return Err(Refused::Bad(format!("name must have 1 to {NAME_MAX} bytes")));
+    }
+    if wanted.payload.as_ref().is_some_and(|payload| !payload.is_object()) {
+        return Err(Refused::Bad("payload must be an object".to_owned()));
+    }
+    Ok(wanted)
+}
+
+/// A path as GitLab has them. One that is all digits would be taken for a number.
+fn is_path(path: &str) -> bool {
+    let good = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
+    path.len() <= NAME_MAX
+        && path.split('/').all(|part| !matches!(part, "" | "." | "..") && part.bytes().all(good))
+        && !path.bytes().all(|b| b.is_ascii_digit())
+}
+
+/// `POST /api/v1/jobs/:id/cancel`: the runner learns it with its next request; its last lines still count.
+pub(in crate::api) async fn cancel_job(
+    State(api): State<Api>,
+    Path(job): Path<String>,
+    headers: HeaderMap,
+) -> Response {
+    match cancel(&api, &job, &headers).await {
+        Ok(job) => Json(json!({ "id": job.id, "project_id": job.project, "status": job.status })).into_response(),
+        Err(refused) => refused.answer(&api, Manners::Own),
+    }
+}
+
+async fn cancel(api: &Api, job: &str, headers: &HeaderMap) -> Result<Job, Refused> {
+    api.auth.admin(headers)?;
+    let id = job.parse().map(JobId).map_err(|_| Refused::Unknown)?;
+    api.pipeline.cancel(id).await?.ok_or(Refused::Unknown)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_needs_a_project_path_and_a_name() {
+        assert!(read(br#"{"project":"group/demo","name":"rspec"}"#).is_ok());
+        assert!(read(br#"{"project":"group/demo","name":"rspec","payload":{},"trace_reset":true}"#).is_ok());
+        for bad in [
+            "",
+            "{}",
+            r#"{"project":"group/demo"}"#,
+            r#"{"project":"","name":"rspec"}"#,
+            r#"{"project":"a//b","name":"rspec"}"#,
+            r#"{"project":"../b","name":"rspec"}"#,
+            r#"{"project":"12","name":"rspec"}"#,
+            r#"{"project":"a b","name":"rspec"}"#,
+            r#"{"project":"a","name":""}"#,
+            r#"{"project":"a","name":"b","payload":[]}"#,
+            r#"{"project":"a","name":"b","pyload":{}}"#,
+        ] {
+            assert!(read(bad.as_bytes()).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! What went wrong, and the one place where it becomes a status.
+//!
+//! Under `/api/v1` an error is a problem document (RFC 9457), under `/api/v4` GitLab's `{"message": ...}`.
+
+use axum::Json;
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::{HeaderValue, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+use super::Api;
+use crate::store::StoreError;
+
+/// Why a request gets no answer to what it asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Refused {
+    /// It carries no token.
+    #[error("401 Unauthorized")]
+    NoToken,
+    /// Its token does not allow this.
+    #[error("403 Forbidden")]
+    NotAllowed,
+    /// There is no such thing, or this token may not know of it.
+    #[error("404 Not Found")]
+    Unknown,
+    /// It cannot be understood.
+    #[error("400 Bad Request: {0}")]
+    Bad(String),
+    /// A store is away, full, or answers nonsense.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Whose manners an error has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Manners {
+    /// Veritail's own: problem documents.
+    Own,
+    /// GitLab's.
+    GitLab,
+}
+
+impl Refused {
+    /// The status. A store that answers nonsense needs a person; the others only time.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::NoToken => StatusCode::UNAUTHORIZED,
+            Self::NotAllowed => StatusCode::FORBIDDEN,
+            Self::Unknown => StatusCode::NOT_FOUND,
+            Self::Bad(_) => StatusCode::BAD_REQUEST,
+            Self::Store(StoreError::Unavailable { .. } | StoreError::Full { .. }) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Store(StoreError::Unreadable { .. }) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// What the client is told; what a store said stays in the log.
+    fn detail(&self) -> Option<String> {
+        match self {
+            Self::NoToken => Some("send a token in PRIVATE-TOKEN, Authorization: Bearer or JOB-TOKEN".to_owned()),
+            Self::NotAllowed => Some("this needs the admin token".to_owned()),
+            Self::Unknown => None,
+            Self::Bad(what) => Some(what.clone()),
+            Self::Store(StoreError::Unavailable { store, .. }) => Some(format!("{store} is unavailable")),
+            Self::Store(StoreError::Full { store, .. }) => Some(format!("{store} is full")),
+            Self::Store(StoreError::Unreadable { store, .. }) => Some(format!("{store} answered something unreadable")),
+        }
+    }
+
+    /// The whole answer.
+    pub fn answer(self, api: &Api, manners: Manners) -> Response {
+        let status = self.status();
+        let mut response = match manners {
+            Manners::Own => problem(status, self.detail()),
+            Manners::GitLab => message(status, &gitlab_message(&self, status)),
+        };
+        let headers = response.headers_mut();
+        match &self {
+            Self::NoToken => {
+                headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            Self::Store(error) => {
+                match error {
+                    StoreError::Unreadable { .. } => tracing::error!(%error, "a request failed: {error}"),
+                    StoreError::Unavailable { .. } | StoreError::Full { .. } => {
+                        tracing::warn!(%error, "a request failed for now: {error}");
+                    }
+                }
+                let seams = api.pipeline.seams();
+                let wait = api.outage.retry_after(seams.clock.as_ref(), seams.chance.as_ref());
+                headers.insert(RETRY_AFTER, HeaderValue::from(wait));
+            }
+            Self::NotAllowed | Self::Unknown | Self::Bad(_) => {}
+        }
+        response
+    }
+}
+
+fn gitlab_message(refused: &Refused, status: StatusCode) -> String {
+    match refused {
+        Refused::Bad(_) => refused.to_string(),
+        _ => titled(status),
+    }
+}
+
+/// `403 Forbidden`.
+fn titled(status: StatusCode) -> String {
+    format!("{} {}", status.as_u16(), status.canonical_reason().unwrap_or_default())
+}
+
+/// An answer in GitLab's words.
+pub fn message(status: StatusCode, text: &str) -> Response {
+    (status, Json(json!({ "message": text }))).into_response()
+}
+
+/// A problem document.
+pub fn problem(status: StatusCode, detail: Option<String>) -> Response {
+    let mut document = json!({
+        "type": "about:blank",
+        "title": status.canonical_reason().unwrap_or_default(),
+        "status": status.as_u16(),
+    });
+    if let Some(detail) = detail {
+        document["detail"] = detail.into();
+    }
+    let mut response = (status, Json(document)).into_response();
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    response
+}
+
+/// A path that leads nowhere.
+pub async fn no_such_route(uri: Uri) -> Response {
+    nothing_there(&uri, StatusCode::NOT_FOUND, "there is no such path")
+}
+
+/// A path that takes other methods; which ones is said in `Allow`.
+pub async fn no_such_method(uri: Uri) -> Response {
+    nothing_there(&uri, StatusCode::METHOD_NOT_ALLOWED, "this path does not take this method")
+}
+
+fn nothing_there(uri: &Uri, status: StatusCode, detail: &str) -> Response {
+    if uri.path().starts_with("/api/v4/") {
+        message(status, &titled(status))
+    } else {
+        problem(status, Some(detail.to_owned()))
+    }
+}
+
+/// A handler panicked: counted and logged by the hook; the server goes on.
+pub fn after_panic(_: Box<dyn std::any::Any + Send + 'static>) -> Response {
+    message(StatusCode::INTERNAL_SERVER_ERROR, "500 Internal Server Error")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_refusal_has_its_status() {
+        let cases = [
+            (Refused::NoToken, 401),
+            (Refused::NotAllowed, 403),
+            (Refused::Unknown, 404),
+            (Refused::Bad("x".to_owned()), 400),
+            (StoreError::unavailable("redis", "gone").into(), 503),
+            (StoreError::Full { store: "redis", message: "OOM".to_owned() }.into(), 503),
+            (StoreError::unreadable("database", "?").into(), 500),
+        ];
+        for (refused, status) in cases {
+            assert_eq!(refused.status().as_u16(), status, "{refused:?}");
+        }
+    }
+
+    #[tokio::test]
+    #[allow(clippy::disallowed_methods, reason = "a server beside the test that asks it")]
+    async fn a_panic_in_a_handler_is_500_and_the_server_goes_on() {
+        use axum::routing::get;
+
+        let fine = || async { "fine" };
+        let panics = || async {
+            if true {
+                panic!("on purpose")
+            }
+        };
+        let routes = axum::Router::new().route("/fine", get(fine)).route("/panics", get(panics));
+        let routes = routes.layer(tower_http::catch_panic::CatchPanicLayer::custom(after_panic));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        let server = tokio::spawn(async move { axum::serve(listener, routes).await });
+
+        let client = reqwest::Client::new();
+        let panicked = client.get(format!("{url}/panics")).send().await.expect("answered");
+        assert_eq!(panicked.status(), 500);
+        assert_eq!(panicked.text().await.expect("a body"), r#"{"message":"500 Internal Server Error"}"#);
+        assert_eq!(client.get(format!("{url}/fine")).send().await.expect("answered").status(), 200);
+        server.abort();
+    }
+
+    #[test]
+    fn what_a_store_said_stays_inside() {
+        let refused = Refused::from(StoreError::unavailable("redis", "10.1.2.3:6379 refused"));
+        assert!(!refused.detail().unwrap_or_default().contains("10.1.2.3"));
+        assert!(!gitlab_message(&refused, refused.status()).contains("10.1.2.3"));
+    }
+}

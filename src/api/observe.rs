@@ -1,0 +1,78 @@
+//! Around every request: its id, its line in every log message, its place in the metrics.
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderName, HeaderValue};
+use axum::middleware::Next;
+use axum::response::Response;
+use tracing::Instrument as _;
+
+use super::{Api, router};
+use crate::telemetry::metrics::{self, Method, Route, Status};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// The longest id that is taken over from a client.
+const ID_MAX: usize = 128;
+
+/// Wraps a request.
+pub(super) async fn observe(State(api): State<Api>, request: Request, next: Next) -> Response {
+    let matched = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+    let route = route_of(matched.as_deref(), request.method());
+    let method = method_of(request.method());
+    let id = request.headers().get(REQUEST_ID).filter(|id| is_sane(id)).cloned();
+    let id = id.unwrap_or_else(|| made(&api));
+    let span = tracing::info_span!(
+        "request",
+        request_id = id.to_str().unwrap_or_default(),
+        method = method.as_str(),
+        path = request.uri().path(),
+    );
+
+    let _in_flight = metrics::request_began(route);
+    let began = api.clock().now();
+    let mut response = next.run(request).instrument(span.clone()).await;
+    let took = api.clock().now().ms_since(began);
+
+    let status = response.status().as_u16();
+    metrics::request_answered(route, method, Status::of(status), took);
+    span.in_scope(|| tracing::debug!(status, took_ms = took, "answered {status} after {took} ms"));
+    response.headers_mut().insert(REQUEST_ID, id);
+    response
+}
+
+fn made(api: &Api) -> HeaderValue {
+    HeaderValue::try_from(api.pipeline.seams().chance.name()).unwrap_or_else(|_| HeaderValue::from_static("none"))
+}
+
+/// Short, and made of what cannot hurt a log line.
+fn is_sane(id: &HeaderValue) -> bool {
+    let id = id.as_bytes();
+    (1..=ID_MAX).contains(&id.len()) && id.iter().all(|b| b.is_ascii_alphanumeric() || b"-_.:/+=".contains(b))
+}
+
+fn route_of(matched: Option<&str>, method: &axum::http::Method) -> Route {
+    match (matched, method.as_str()) {
+        (Some(router::APPEND), "PATCH") => Route::Append,
+        (Some(router::FINALIZE), "PUT") => Route::Finalize,
+        (Some(router::TRACE), "GET" | "HEAD") => Route::Read,
+        _ => Route::Other,
+    }
+}
+
+fn method_of(method: &axum::http::Method) -> Method {
+    method.as_str().parse().unwrap_or(Method::Other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_harmless_request_ids_are_taken_over() {
+        for good in ["a", "4bf92f3577b34da6", "a-b_c.d:e/f+g="] {
+            assert!(is_sane(&HeaderValue::from_str(good).expect("a value")), "{good}");
+        }
+        for bad in ["", "a b", "a\"b", "a{b", &"x".repeat(129)] {
+            assert!(!is_sane(&HeaderValue::from_str(bad).expect("a value")), "{bad}");
+        }
+    }
+}

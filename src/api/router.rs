@@ -1,0 +1,38 @@
+//! All routes on one screen.
+
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use axum::routing::{get, patch, post, put};
+use tower_http::catch_panic::CatchPanicLayer;
+
+use super::{Api, admin, error, observe, ops, reader, runner};
+
+/// Where runners append.
+pub const APPEND: &str = "/api/v4/jobs/{job}/trace";
+/// Where runners say how a job is.
+pub const FINALIZE: &str = "/api/v4/jobs/{job}";
+/// Where readers get a trace.
+pub const TRACE: &str = "/api/v4/projects/{project}/jobs/{job}/trace";
+
+/// Everything that is answered.
+pub fn router(api: Api) -> Router {
+    Router::new()
+        // Runners
+        .route(APPEND, patch(runner::append))
+        .route(FINALIZE, put(runner::finalize))
+        // Readers
+        .route(TRACE, get(reader::trace))
+        .route("/api/v1/jobs/{job}/integrity", get(admin::integrity))
+        // The admin
+        .route("/api/v1/jobs", post(admin::create_job))
+        .route("/api/v1/jobs/{job}/cancel", post(admin::cancel_job))
+        // Whoever runs this process
+        .route("/healthz", get(ops::healthz))
+        .route("/readyz", get(ops::readyz))
+        .route("/metrics", get(ops::metrics))
+        .fallback(error::no_such_route)
+        .method_not_allowed_fallback(error::no_such_method)
+        .layer(CatchPanicLayer::custom(error::after_panic))
+        .layer(from_fn_with_state(api.clone(), observe::observe))
+        .with_state(api)
+}

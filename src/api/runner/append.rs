@@ -1,0 +1,158 @@
+//! `PATCH /api/v4/jobs/:id/trace`: the bytes of a log, from an offset on.
+
+use axum::Json;
+use axum::extract::{Path, Query, Request, State};
+use axum::http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_RANGE};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+use super::body::Incoming;
+use super::{ended, forbidden, job_id, with_interval, with_range, with_status};
+use crate::api::error::{Manners, Refused, message};
+use crate::api::{Api, auth::Known, token};
+use crate::pipeline::{AppendRequest, Appended, pace};
+use crate::telemetry::metrics::{self, Operation, Rejection, Route};
+use crate::trace::content_range::parse_start;
+use crate::trace::{ByteSize, JobStatus, Offset};
+
+/// The query's parts, as far as they can be read.
+pub(super) type Parameters = Vec<(String, String)>;
+
+/// A parameter's value. Unknown ones are ignored, as GitLab does.
+pub(super) fn parameter<'a>(parameters: &'a Parameters, name: &str) -> Option<&'a str> {
+    parameters.iter().find(|(key, value)| key == name && !value.is_empty()).map(|(_, value)| value.as_str())
+}
+
+/// Stores the body, or says where the log goes on.
+pub(in crate::api) async fn append(
+    State(api): State<Api>,
+    Path(job): Path<String>,
+    query: Result<Query<Parameters>, axum::extract::rejection::QueryRejection>,
+    request: Request,
+) -> Response {
+    let parameters = query.map(|Query(parameters)| parameters).unwrap_or_default();
+    let (head, body) = request.into_parts();
+    let mut incoming = Incoming::new(body, api.clock(), api.body_timeout);
+    let response = answer(&api, &job, &parameters, &head.headers, &mut incoming).await;
+    if response.status() != StatusCode::ACCEPTED {
+        incoming.read_on().await;
+    }
+    metrics::request_size(Route::Append, incoming.received());
+    response
+}
+
+async fn answer(
+    api: &Api,
+    job: &str,
+    parameters: &Parameters,
+    headers: &HeaderMap,
+    incoming: &mut Incoming<'_>,
+) -> Response {
+    // The parameter wins over the header, as in GitLab.
+    let token = parameter(parameters, "token").or_else(|| token::job_token(headers));
+    let known = match job_id(job) {
+        Some(job) => api.auth.runner(api.pipeline.stores().database.as_ref(), job, token).await,
+        None => Ok(None),
+    };
+    let known = match known {
+        Ok(Some(known)) => known,
+        Ok(None) => return forbidden(),
+        Err(error) => return unavailable(api, error.into()),
+    };
+    let start = headers.get(CONTENT_RANGE).and_then(|range| range.to_str().ok()).map(parse_start);
+    let Some(Ok(start)) = start else {
+        return message(StatusCode::BAD_REQUEST, "400 Bad Request: Content-Range is missing or not START-END");
+    };
+    store(api, &known, start, declared(headers), incoming).await
+}
+
+async fn store(
+    api: &Api,
+    known: &Known,
+    start: Offset,
+    declared: Option<ByteSize>,
+    incoming: &mut Incoming<'_>,
+) -> Response {
+    let request = AppendRequest { job: known.job, trace_limit: known.trace_limit, start, declared };
+    match api.pipeline.append(request, incoming.chunks()).await {
+        Ok(appended) => {
+            api.outage.is_over();
+            answer_to(appended)
+        }
+        Err(error) => unavailable(api, error.into()),
+    }
+}
+
+fn answer_to(appended: Appended) -> Response {
+    match appended {
+        Appended::Accepted { length, status, interval } => {
+            metrics::operation(Operation::Appended);
+            let accepted = message(StatusCode::ACCEPTED, "202 Accepted");
+            with_interval(with_range(with_status(accepted, status), length), interval)
+        }
+        Appended::Elsewhere { position } => {
+            metrics::append_rejected(Rejection::Range);
+            let body = Json(json!({ "error": "416 Range Not Satisfiable" }));
+            let elsewhere = (StatusCode::RANGE_NOT_SATISFIABLE, body).into_response();
+            with_interval(with_range(elsewhere, position), pace::BEHIND)
+        }
+        Appended::Ended { status } => {
+            metrics::append_rejected(Rejection::Finished);
+            ended(status)
+        }
+        Appended::TooLarge => {
+            metrics::append_rejected(Rejection::SizeLimit);
+            let refused = message(StatusCode::FORBIDDEN, "403 Forbidden - The trace is over its limit");
+            with_status(refused, JobStatus::Failed)
+        }
+        Appended::Broken { stored } => {
+            // Whatever else this client sends on this connection is not worth reading.
+            let mut broken = message(StatusCode::REQUEST_TIMEOUT, "408 Request Timeout");
+            broken.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            with_range(broken, stored)
+        }
+        Appended::Gone => forbidden(),
+    }
+}
+
+fn unavailable(api: &Api, refused: Refused) -> Response {
+    metrics::append_rejected(Rejection::Unavailable);
+    refused.answer(api, Manners::GitLab)
+}
+
+fn declared(headers: &HeaderMap) -> Option<ByteSize> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok().map(ByteSize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header(response: &Response, name: &str) -> Option<String> {
+        response.headers().get(name).map(|value| value.to_str().expect("text").to_owned())
+    }
+
+    #[test]
+    fn every_ending_of_an_append_has_its_answer() {
+        let status = JobStatus::Canceling;
+        let accepted = answer_to(Appended::Accepted { length: Offset(7), status, interval: 60 });
+        assert_eq!(accepted.status(), 202);
+        assert_eq!(header(&accepted, "Range").as_deref(), Some("0-7"));
+        assert_eq!(header(&accepted, "Job-Status").as_deref(), Some("canceling"));
+        assert_eq!(header(&accepted, "X-GitLab-Trace-Update-Interval").as_deref(), Some("60"));
+
+        let elsewhere = answer_to(Appended::Elsewhere { position: Offset(0) });
+        assert_eq!(elsewhere.status(), 416);
+        assert_eq!(header(&elsewhere, "Range").as_deref(), Some("0-0"));
+        assert_eq!(header(&elsewhere, "X-GitLab-Trace-Update-Interval").as_deref(), Some("1"));
+
+        let ended = answer_to(Appended::Ended { status: JobStatus::Success });
+        assert_eq!((ended.status().as_u16(), header(&ended, "Job-Status").as_deref()), (403, Some("success")));
+        assert_eq!(answer_to(Appended::TooLarge).status(), 403);
+        assert_eq!(answer_to(Appended::Broken { stored: Offset(0) }).status(), 408);
+
+        let gone = answer_to(Appended::Gone);
+        assert_eq!((gone.status().as_u16(), header(&gone, "Job-Status")), (403, None));
+    }
+}

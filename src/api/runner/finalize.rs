@@ -1,0 +1,114 @@
+//! `PUT /api/v4/jobs/:id`: the job goes on, or how it ended.
+
+use axum::extract::{Path, Query, Request, State};
+use axum::http::header::CONNECTION;
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::Response;
+
+use super::append::Parameters;
+use super::body::Incoming;
+use super::update::{self, Said, Update};
+use super::{ended, forbidden, job_id, with_interval, with_status};
+use crate::api::error::{Manners, message};
+use crate::api::{Api, token};
+use crate::pipeline::{FinalPut, Finalized, pace};
+use crate::telemetry::metrics::{self, Route};
+use crate::trace::{ByteSize, JobId, JobStatus};
+
+/// The longest body; runners send a few hundred bytes.
+const BODY_MAX: ByteSize = ByteSize(1024 * 1024);
+
+/// Takes what the runner says of its job.
+pub(in crate::api) async fn finalize(
+    State(api): State<Api>,
+    Path(job): Path<String>,
+    query: Result<Query<Parameters>, axum::extract::rejection::QueryRejection>,
+    request: Request,
+) -> Response {
+    let parameters = query.map(|Query(parameters)| parameters).unwrap_or_default();
+    let (head, body) = request.into_parts();
+    let mut incoming = Incoming::new(body, api.clock(), api.body_timeout);
+    let body = incoming.whole(BODY_MAX).await;
+    metrics::request_size(Route::Finalize, incoming.received());
+    let Ok(body) = body else {
+        let mut broken = message(StatusCode::REQUEST_TIMEOUT, "408 Request Timeout");
+        broken.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        return broken;
+    };
+    match body.as_deref().map(|body| update::read(body, &parameters)) {
+        Some(Ok(update)) => answer(&api, &job, &head.headers, update).await,
+        Some(Err(malformed)) => message(StatusCode::BAD_REQUEST, &format!("400 Bad Request: {malformed}")),
+        None => message(StatusCode::BAD_REQUEST, &format!("400 Bad Request: the body is over {BODY_MAX} bytes")),
+    }
+}
+
+async fn answer(api: &Api, job: &str, headers: &HeaderMap, update: Update) -> Response {
+    let token = update.token.as_deref().or_else(|| token::job_token(headers));
+    let known = match job_id(job) {
+        Some(job) => api.auth.runner(api.pipeline.stores().database.as_ref(), job, token).await,
+        None => Ok(None),
+    };
+    match known {
+        Ok(Some(known)) => match update.said {
+            Said::Running => still_running(api, known.job, update.trace_reset).await,
+            Said::Ended(ending) => {
+                let put = FinalPut { job: known.job, ending, trace_reset: update.trace_reset };
+                answer_to(api.pipeline.finalize(put).await)
+            }
+            Said::Unknown => message(StatusCode::BAD_REQUEST, "400 Bad Request: state does not have a valid value"),
+        },
+        Ok(None) => forbidden(),
+        // Whether this job is known cannot be told: the one case in which a PUT is answered 503.
+        Err(error) => crate::api::error::Refused::from(error).answer(api, Manners::GitLab),
+    }
+}
+
+async fn still_running(api: &Api, job: JobId, trace_reset: Option<bool>) -> Response {
+    match api.pipeline.still_running(job, trace_reset).await {
+        Ok(Some(status)) if status.is_final() => ended(status),
+        Ok(Some(status)) => {
+            api.outage.is_over();
+            with_status(message(StatusCode::OK, "200 OK"), status)
+        }
+        Ok(None) => forbidden(),
+        Err(error) => {
+            tracing::warn!(job_id = job.0, %error, "job {job}: that it goes on could not be noted");
+            answer_to(Finalized::Proving { interval: pace::BEHIND })
+        }
+    }
+}
+
+fn answer_to(finalized: Finalized) -> Response {
+    let running = |code, text, interval| with_interval(with_status(message(code, text), JobStatus::Running), interval);
+    match finalized {
+        Finalized::Done { status } => with_status(message(StatusCode::OK, "200 OK"), status),
+        Finalized::Proving { interval } => running(StatusCode::ACCEPTED, "202 Accepted", interval),
+        Finalized::Resend { interval } => running(StatusCode::PRECONDITION_FAILED, "412 Precondition Failed", interval),
+        Finalized::Ended { status } => ended(status),
+        Finalized::Gone => forbidden(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_ending_of_a_final_put_has_its_answer() {
+        let status = JobStatus::Success;
+        let cases = [
+            (Finalized::Done { status }, 200, Some("success"), None),
+            (Finalized::Proving { interval: 4 }, 202, Some("running"), Some("4")),
+            (Finalized::Resend { interval: 0 }, 412, Some("running"), Some("1")),
+            (Finalized::Ended { status: JobStatus::Canceled }, 403, Some("canceled"), None),
+            (Finalized::Gone, 403, None, None),
+        ];
+        for (finalized, code, status, interval) in cases {
+            let response = answer_to(finalized);
+            let header = |name: &str| response.headers().get(name).map(|value| value.to_str().expect("text"));
+            assert_eq!(response.status().as_u16(), code, "{finalized:?}");
+            assert_eq!(header("Job-Status"), status, "{finalized:?}");
+            assert_eq!(header("X-GitLab-Trace-Update-Interval"), interval, "{finalized:?}");
+        }
+    }
+}

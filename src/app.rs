@@ -1,0 +1,188 @@
+//! Wiring: configuration, stores, pipeline, HTTP, in this order; stopping goes the other way.
+
+mod gauges;
+mod measure;
+mod stores;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+
+use crate::api::auth::{ADMIN_TOKEN_FILE, Auth, NoAdminToken, admin_token};
+use crate::api::{Api, router};
+use crate::config::{Config, value::Secret};
+use crate::pipeline::Pipeline;
+use crate::seams::abort::{self, AbortAt, BadFailPoint};
+use crate::seams::real::{NoFailPoints, OwnedTasks, SystemChance, SystemClock};
+use crate::seams::{FailPoints, Seams, within};
+use crate::store::StoreError;
+use crate::telemetry::exporter::{self, CannotExport, UPKEEP_INTERVAL};
+use crate::telemetry::metrics::{self, Task};
+use crate::trace::chunks::BadChunkSize;
+use crate::trace::{ByteSize, ChunkSize};
+
+/// Why Veritail does not start. Each says what to do next.
+#[derive(Debug, thiserror::Error)]
+pub enum CannotStart {
+    /// The data folder cannot be made.
+    #[error("the data folder {}: {error}", path.display())]
+    DataDir {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// A store cannot be opened.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// There is no admin token.
+    #[error(transparent)]
+    AdminToken(#[from] NoAdminToken),
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}: {error}; choose another with --listen")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// The chunk size is none.
+    #[error(transparent)]
+    ChunkSize(#[from] BadChunkSize),
+    /// The fail point for a crash test cannot be read.
+    #[error(transparent)]
+    FailPoint(#[from] BadFailPoint),
+    /// Metrics cannot be recorded.
+    #[error(transparent)]
+    Metrics(#[from] CannotExport),
+}
+
+/// A running Veritail.
+pub struct Running {
+    /// Where it listens; the real port where 0 was asked for.
+    pub address: SocketAddr,
+    /// The token that may do everything.
+    pub admin_token: Secret,
+    /// The file that holds it, unless it was configured.
+    pub admin_token_file: Option<PathBuf>,
+    api: Api,
+    pipeline: Pipeline,
+    drain_timeout: Duration,
+    stop: oneshot::Sender<()>,
+    stopped: oneshot::Receiver<()>,
+    tasks: Arc<OwnedTasks>,
+}
+
+/// Starts everything. Several can run in one process, each with a data folder of its own; they share the metrics.
+pub async fn start(config: Config) -> Result<Running, CannotStart> {
+    let exporter = exporter::install()?;
+    let tasks = Arc::new(OwnedTasks::default());
+    let seams = seams(tasks.clone())?;
+    std::fs::create_dir_all(&config.data_dir)
+        .map_err(|error| CannotStart::DataDir { path: config.data_dir.clone(), error })?;
+    let stores = stores::open(&config, &seams).await?;
+    let admin_token = admin_token(config.http.admin_token.as_ref(), &config.data_dir, seams.chance.as_ref())?;
+    let configured = config.http.admin_token.is_some();
+    let admin_token_file = (!configured).then(|| config.data_dir.join(ADMIN_TOKEN_FILE));
+
+    let pipeline = Pipeline::new(stores, seams.clone(), (&config.pipeline).into());
+    let api = Api::new(
+        pipeline.clone(),
+        Auth::new(&admin_token, config.http.auth_ttl.0),
+        exporter,
+        config.http.body_timeout.0,
+        ChunkSize::new(config.pipeline.chunk_size)?,
+        ByteSize(config.pipeline.trace_limit),
+    );
+    let cannot_listen = |error| CannotStart::Listen { address: config.http.listen, error };
+    let listener = TcpListener::bind(config.http.listen).await.map_err(cannot_listen)?;
+    let address = listener.local_addr().map_err(cannot_listen)?;
+
+    schedule_tasks(&config, &seams);
+    pipeline.start();
+    let sampler = gauges::sample_for_ever(pipeline.clone(), config.telemetry.gauge_interval.0);
+    seams.spawn.spawn("gauges", Box::pin(sampler));
+    let clock = seams.clock.clone();
+    seams.spawn.spawn(
+        "upkeep",
+        Box::pin(async move {
+            loop {
+                clock.sleep(UPKEEP_INTERVAL).await;
+                exporter.upkeep();
+            }
+        }),
+    );
+    let (stop, asked_to_stop) = oneshot::channel();
+    let (has_stopped, stopped) = oneshot::channel();
+    seams.spawn.spawn("http", Box::pin(serve(listener, api.clone(), asked_to_stop, has_stopped)));
+    let drain_timeout = config.http.drain_timeout.0;
+    Ok(Running { address, admin_token, admin_token_file, api, pipeline, drain_timeout, stop, stopped, tasks })
+}
+
+async fn serve(listener: TcpListener, api: Api, asked_to_stop: oneshot::Receiver<()>, stopped: oneshot::Sender<()>) {
+    let served = axum::serve(listener, router::router(api)).with_graceful_shutdown(async {
+        // Dropped without a word: whoever started this is gone, which is the same.
+        let _ = asked_to_stop.await;
+    });
+    if let Err(error) = served.await {
+        tracing::error!(%error, "the HTTP server ended: {error}");
+    }
+    let _ = stopped.send(());
+}
+
+/// The machine's own; a fail point only where the environment names one.
+fn seams(spawn: Arc<OwnedTasks>) -> Result<Seams, BadFailPoint> {
+    let points: Arc<dyn FailPoints> = match std::env::var(abort::VARIABLE) {
+        Ok(text) => {
+            let point: AbortAt = text.parse()?;
+            tracing::warn!(point = point.point(), "this process will abort at {}: for crash tests only", point.point());
+            Arc::new(point)
+        }
+        Err(_) => Arc::new(NoFailPoints),
+    };
+    Ok(Seams { clock: Arc::new(SystemClock), chance: Arc::new(SystemChance), spawn, points })
+}
+
+/// From now on each task is late if it does not succeed in its time.
+fn schedule_tasks(config: &Config, seams: &Seams) {
+    let now = seams.clock.now();
+    for (task, interval) in [
+        (Task::Contacts, config.pipeline.contact_interval),
+        (Task::Sweep, config.pipeline.sweep_interval),
+        (Task::LiveSweep, config.pipeline.live_sweep_interval),
+        (Task::Gauges, config.telemetry.gauge_interval),
+    ] {
+        metrics::task_scheduled(task, interval.0, now);
+    }
+}
+
+impl Running {
+    /// From now on `/readyz` says 503, so that a balancer sends no more; everything is still answered.
+    pub fn begin_draining(&self) {
+        self.api.begin_draining();
+    }
+
+    /// Its pipeline, for tests and tools in the same process.
+    pub fn pipeline(&self) -> &Pipeline {
+        &self.pipeline
+    }
+
+    /// Stops in reverse order: takes no more connections, finishes requests in flight, then what the pipeline has
+    /// acknowledged. True if everything settled in time; what did not is taken up after the next start.
+    pub async fn stop(self) -> bool {
+        self.begin_draining();
+        let clock = self.pipeline.seams().clock.clone();
+        let _ = self.stop.send(());
+        let finished = within(clock.as_ref(), self.drain_timeout, self.stopped).await.is_some();
+        if !finished {
+            tracing::warn!("requests were still in flight after {:?}; they are cut", self.drain_timeout);
+        }
+        let settled = self.pipeline.drain(self.drain_timeout).await;
+        self.tasks.end().await;
+        finished && settled
+    }
+}

@@ -1,0 +1,68 @@
+//! What is not counted as it happens but looked at now and then: dependencies, backlog, what is live, what is wrong.
+
+use std::time::Duration;
+
+use crate::pipeline::{Pipeline, Stores};
+use crate::seams::within;
+use crate::store::{Result, StoreError};
+use crate::telemetry::metrics::{self, Answer, Dependency, StoreOperation, Task};
+use crate::trace::{DataStore, Timestamp};
+
+/// How long a dependency has to answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Samples every `interval` until its node ends.
+pub(super) async fn sample_for_ever(node: Pipeline, interval: Duration) {
+    let clock = node.seams().clock.clone();
+    loop {
+        let began = clock.now();
+        probe(&node).await;
+        let sampled = within(clock.as_ref(), interval.max(PATIENCE), sample(node.stores(), began)).await;
+        let sampled = sampled.unwrap_or_else(|| Err(StoreError::unavailable("database", "no answer in time")));
+        if let Err(error) = &sampled {
+            tracing::warn!(%error, "gauges could not be sampled: {error}");
+        }
+        let now = clock.now();
+        metrics::task_ran(Task::Gauges, sampled.is_ok(), now.ms_since(began), now);
+        clock.sleep(interval).await;
+    }
+}
+
+/// Asks every dependency whether it answers.
+async fn probe(node: &Pipeline) {
+    let stores = node.stores();
+    let clock = node.seams().clock.as_ref();
+    let (live, database, objects) = futures::join!(
+        within(clock, PATIENCE, stores.live.ping()),
+        within(clock, PATIENCE, stores.database.ping(PATIENCE)),
+        within(clock, PATIENCE, stores.objects.ping()),
+    );
+    let live_name = Dependency::of_live(stores.live.name());
+    for (dependency, answer) in
+        [(live_name, live), (Dependency::Database, database), (Dependency::ObjectStore, objects)]
+    {
+        if answer.is_none() {
+            // Given up from outside: nobody else counts it.
+            metrics::dependency_answered(dependency, StoreOperation::Ping, Answer::Timeout, PATIENCE);
+        }
+        metrics::dependency_up(dependency, matches!(answer, Some(Ok(()))));
+    }
+}
+
+async fn sample(stores: &Stores, now: Timestamp) -> Result<()> {
+    let database = stores.database.as_ref();
+    metrics::corrupt_traces(&database.corrupt_traces().await?);
+    let backlog = database.backlog().await?;
+    let oldest = backlog.oldest.map_or(0, |sealed| now.ms_since(sealed));
+    metrics::backlog(backlog.chunks, backlog.bytes, oldest);
+    let unfinished = database.unfinished().await?;
+    metrics::live(unfinished.live_chunks, unfinished.live_bytes);
+    let ended: Vec<_> = unfinished.ended.iter().map(|(status, jobs, _)| (*status, *jobs)).collect();
+    let oldest = unfinished.ended.iter().map(|(_, _, since)| now.ms_since(*since)).max().unwrap_or(0);
+    metrics::finished_but_live(&ended, oldest);
+    if stores.live.name() == DataStore::Redis {
+        let usage = stores.live.usage().await?;
+        metrics::redis_usage(usage.used, usage.limit, usage.evicted);
+    }
+    Ok(())
+}

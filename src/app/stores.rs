@@ -1,0 +1,40 @@
+//! The stores as configured, each measured.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::measure::Measure;
+use crate::config::Config;
+use crate::pipeline::Stores;
+use crate::seams::Seams;
+use crate::store::Result;
+use crate::store::database::Database;
+use crate::store::database::sqlite::SqliteDatabase;
+use crate::store::hooked::Hooked;
+use crate::store::live::LiveStore;
+use crate::store::live::embedded::EmbeddedLive;
+use crate::store::live::redis::RedisLive;
+use crate::store::object::ObjectStore;
+use crate::store::object::bucket::Bucket;
+use crate::telemetry::metrics::Dependency;
+
+/// Opens them, and wraps each so that its requests are counted and timed.
+pub(super) async fn open(config: &Config, seams: &Seams) -> Result<Stores> {
+    let place = |path: Option<&Path>, name: &str| path.map_or_else(|| config.data_dir.join(name), Path::to_owned);
+    let clock = || seams.clock.clone();
+
+    let database = SqliteDatabase::open(&place(config.database.path.as_deref(), "veritail.db")).await?;
+    let database: Arc<dyn Database> = Arc::new(database);
+    let objects: Arc<dyn ObjectStore> = Arc::new(Bucket::folder(&place(config.object.path.as_deref(), "objects"))?);
+    let live: Arc<dyn LiveStore> = match &config.live.redis_url {
+        Some(url) => Arc::new(RedisLive::connect(url.reveal(), config.live.allow_eviction).await?),
+        None => Arc::new(EmbeddedLive::open(&config.data_dir.join("live"), clock())?),
+    };
+    let measure = |dependency| Arc::new(Measure(dependency));
+    let of_live = Dependency::of_live(live.name());
+    Ok(Stores {
+        live: Arc::new(Hooked::new(live, measure(of_live), clock())),
+        database: Arc::new(Hooked::new(database, measure(Dependency::Database), clock())),
+        objects: Arc::new(Hooked::new(objects, measure(Dependency::ObjectStore), clock())),
+    })
+}

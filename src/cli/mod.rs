@@ -1,0 +1,44 @@
+//! The command line: one file a subcommand.
+
+mod inspect;
+mod serve;
+
+use clap::{Parser, Subcommand};
+
+/// Verified build logs: every byte a CI runner sent is recorded at the door, proven in storage, and healed when it rots.
+#[derive(Debug, Parser)]
+#[command(version, about, propagate_version = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Take logs from runners, and serve them to readers.
+    Serve(serve::Serve),
+    /// Show what was promised of a job's log, where every copy of it is, and what is wrong with it.
+    Inspect(inspect::Inspect),
+}
+
+/// What ends the command badly, as a sentence for whoever typed it.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Failed(String);
+
+impl Failed {
+    fn because(reason: impl std::fmt::Display) -> Self {
+        Self(reason.to_string())
+    }
+}
+
+impl Cli {
+    /// Does what was asked.
+    pub async fn run(self) -> Result<(), Failed> {
+        match self.command {
+            Command::Serve(serve) => serve.run().await,
+            Command::Inspect(inspect) => inspect.run().await,
+        }
+    }
+}

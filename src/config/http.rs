@@ -1,0 +1,24 @@
+//! Settings of the HTTP side.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use super::settings::settings;
+use super::value::{Secret, Span};
+
+settings! {
+    /// How requests are taken.
+    Http, "http." {
+        /// Address and port to listen on; port 0 takes a free one.
+        listen: SocketAddr = SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)), env "VERITAIL_LISTEN";
+        /// The token that may do everything. Unset: the first start makes one and keeps it in `<data_dir>/admin-token`.
+        admin_token: Option<Secret> = None, env "VERITAIL_ADMIN_TOKEN";
+        /// How long a request's body may bring nothing before the request is ended.
+        body_timeout: Span = Span::secs(60), range Span::ms(100)..=Span::hours(1), env "VERITAIL_HTTP_BODY_TIMEOUT";
+        /// How long a job's token is remembered; never a wrong one.
+        auth_ttl: Span = Span::secs(30), range Span::secs(0)..=Span::secs(30), env "VERITAIL_HTTP_AUTH_TTL";
+        /// How long a stopping server says that it is not ready before it takes no more connections.
+        drain_delay: Span = Span::secs(1), range Span::secs(0)..=Span::hours(1), env "VERITAIL_HTTP_DRAIN_DELAY";
+        /// How long a stopping server waits for requests in flight, and then for work in the pipeline.
+        drain_timeout: Span = Span::secs(30), range Span::secs(0)..=Span::hours(1), env "VERITAIL_HTTP_DRAIN_TIMEOUT";
+    }
+}

@@ -1,0 +1,178 @@
+//! The types of settings: durations as "2s", secrets that are never shown.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer, de};
+
+use crate::telemetry::logs;
+
+/// A time span, written as a number and a unit, such as `500ms`, `2s`, `10m`, `1h30m` or `7d`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Span(pub Duration);
+
+impl Span {
+    /// So many milliseconds.
+    pub const fn ms(ms: u64) -> Self {
+        Self(Duration::from_millis(ms))
+    }
+
+    /// So many seconds.
+    pub const fn secs(seconds: u64) -> Self {
+        Self(Duration::from_secs(seconds))
+    }
+
+    /// So many hours.
+    pub const fn hours(hours: u64) -> Self {
+        Self::secs(hours * 3600)
+    }
+}
+
+/// The units, greatest first.
+const UNITS: &[(&str, u64)] = &[("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut left = u64::try_from(self.0.as_millis()).unwrap_or(u64::MAX);
+        if left == 0 {
+            return f.write_str("0s");
+        }
+        for (unit, ms) in UNITS {
+            if left >= *ms {
+                write!(f, "{}{unit}", left / ms)?;
+                left %= ms;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A text that is no time span.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("{0:?} is not a time span such as \"500ms\", \"2s\", \"10m\" or \"1h30m\"")]
+pub struct BadSpan(String);
+
+impl FromStr for Span {
+    type Err = BadSpan;
+
+    fn from_str(text: &str) -> Result<Self, BadSpan> {
+        let bad = || BadSpan(text.chars().take(64).collect());
+        let mut rest = text.trim();
+        let mut total = 0u64;
+        if rest.is_empty() {
+            return Err(bad());
+        }
+        while !rest.is_empty() {
+            let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or_else(bad)?;
+            let (number, after) = rest.split_at(digits);
+            let letters = after.find(|c: char| c.is_ascii_digit()).unwrap_or(after.len());
+            let (unit, after) = after.split_at(letters);
+            let (_, ms) = UNITS.iter().find(|(name, _)| *name == unit).ok_or_else(bad)?;
+            let number: u64 = number.parse().map_err(|_| bad())?;
+            total = number.checked_mul(*ms).and_then(|ms| total.checked_add(ms)).ok_or_else(bad)?;
+            rest = after;
+        }
+        Ok(Self(Duration::from_millis(total)))
+    }
+}
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
+
+/// A text that is never shown: not in `Debug`, not in an error, not in a log.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Keeps `text` to itself.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text, for the one who needs it.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(secret)")
+    }
+}
+
+/// What the type of a setting must be able to do.
+pub trait Value {
+    /// True if the value is a text even where it looks like a number.
+    const TEXT: bool;
+
+    /// The value as it is written in a file, for messages and the reference page.
+    fn show(&self) -> String;
+}
+
+macro_rules! values {
+    ($($value:ty: $text:literal, $show:expr;)+) => {
+        $(impl Value for $value {
+            const TEXT: bool = $text;
+
+            fn show(&self) -> String {
+                let show: fn(&Self) -> String = $show;
+                show(self)
+            }
+        })+
+    };
+}
+
+values! {
+    Span: true, |span| format!("{:?}", span.to_string());
+    SocketAddr: true, |address| format!("{:?}", address.to_string());
+    PathBuf: true, |path| format!("{path:?}");
+    Option<PathBuf>: true, |path| path.as_ref().map_or_else(|| "unset".to_owned(), Value::show);
+    Option<Secret>: true, |secret| if secret.is_some() { "(secret)" } else { "unset" }.to_owned();
+    String: true, |text| format!("{text:?}");
+    logs::Format: true, |format| format!("{:?}", format!("{format:?}").to_lowercase());
+    bool: false, ToString::to_string;
+    u32: false, ToString::to_string;
+    u64: false, ToString::to_string;
+    usize: false, ToString::to_string;
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_span_reads_as_it_is_written(ms in 0u64..100_000_000_000) {
+            let span = Span::ms(ms);
+            prop_assert_eq!(span.to_string().parse::<Span>(), Ok(span));
+        }
+
+        #[test]
+        fn no_text_makes_reading_a_span_panic(text in ".*") {
+            let _ = text.parse::<Span>();
+        }
+    }
+
+    #[test]
+    fn a_span_needs_a_unit() {
+        for bad in ["", "10", "s", "-1s", "1.5s", "1 s", "2x", "99999999999999999999s"] {
+            assert!(bad.parse::<Span>().is_err(), "{bad}");
+        }
+        assert_eq!("1h30m".parse(), Ok(Span::secs(5400)));
+    }
+
+    #[test]
+    fn a_secret_is_not_shown() {
+        assert_eq!(format!("{:?}", Some(Secret::new("s3cret"))), "Some((secret))");
+    }
+}

@@ -1,0 +1,162 @@
+//! The table `trace_chunks`: one row per chunk, with its record and where its copy is.
+
+use sqlx::sqlite::SqliteRow;
+
+use super::columns::{digest, number, optional_name, record, stored, text};
+use super::errors::failed;
+use super::{NAME, SqliteDatabase};
+use crate::store::database::{RowOpened, Waiting};
+use crate::store::{Result, StoreError};
+use crate::trace::{
+    ByteSize, ChunkIndex, ChunkRow, ChunkState, DataStore, Epoch, JobId, Location, Sha256, StoredObject, Timestamp,
+    Version,
+};
+
+/// The columns of a chunk's row.
+macro_rules! chunk_columns {
+    () => {
+        "job_id, chunk_index, epoch, version, state, size, crc32, sha256,
+         data_store, object_key, stored_size, stored_sha256, asked_in"
+    };
+}
+pub(super) use chunk_columns;
+
+pub(super) async fn open(
+    database: &SqliteDatabase,
+    job: JobId,
+    epoch: Epoch,
+    index: ChunkIndex,
+    at: Timestamp,
+) -> Result<RowOpened> {
+    // The update changes nothing: it makes a row that is there be returned like one that was just made.
+    let rows = sqlx::query(concat!(
+        "INSERT INTO trace_chunks (job_id, chunk_index, epoch, version, state, opened_at)
+         SELECT id, ?3, ?2, 1, 'open', ?4 FROM jobs WHERE id = ?1 AND epoch = ?2 AND state = 'open'
+         ON CONFLICT (job_id, chunk_index) DO UPDATE SET opened_at = opened_at
+         RETURNING ",
+        chunk_columns!()
+    ))
+    .bind(job.0)
+    .bind(epoch.0)
+    .bind(index.0)
+    .bind(at.0)
+    .fetch_all(&database.writer)
+    .await
+    .map_err(failed)?;
+    match rows.first().map(read).transpose()? {
+        None => Ok(RowOpened::Stale),
+        Some(row) if row.record().is_some() => Ok(RowOpened::Recorded),
+        Some(_) => Ok(RowOpened::Ready),
+    }
+}
+
+pub(super) async fn find(database: &SqliteDatabase, job: JobId, index: ChunkIndex) -> Result<Option<ChunkRow>> {
+    let row =
+        sqlx::query(concat!("SELECT ", chunk_columns!(), " FROM trace_chunks WHERE job_id = ?1 AND chunk_index = ?2"));
+    let row = row.bind(job.0).bind(index.0).fetch_optional(&database.readers).await.map_err(failed)?;
+    row.as_ref().map(read).transpose()
+}
+
+pub(super) async fn list(database: &SqliteDatabase, job: JobId, from: ChunkIndex, limit: u32) -> Result<Vec<ChunkRow>> {
+    let rows = sqlx::query(concat!(
+        "SELECT ",
+        chunk_columns!(),
+        " FROM trace_chunks WHERE job_id = ?1 AND chunk_index >= ?2 ORDER BY chunk_index LIMIT ?3"
+    ));
+    let rows = rows.bind(job.0).bind(from.0).bind(limit).fetch_all(&database.readers).await.map_err(failed)?;
+    rows.iter().map(read).collect()
+}
+
+pub(super) async fn persist(
+    database: &SqliteDatabase,
+    job: JobId,
+    index: ChunkIndex,
+    version: Version,
+    to: &Location,
+    at: Timestamp,
+) -> Result<bool> {
+    let copy = Copy::of(to)?;
+    let persisted = sqlx::query(
+        "UPDATE trace_chunks SET state = 'persisted', version = version + 1, persisted_at = ?4,
+                                 data_store = ?5, object_key = ?6, stored_size = ?7, stored_sha256 = ?8
+         WHERE job_id = ?1 AND chunk_index = ?2 AND version = ?3 AND state = 'sealed'
+           AND EXISTS (SELECT 1 FROM jobs WHERE id = ?1 AND jobs.state <> 'erased')",
+    )
+    .bind(job.0)
+    .bind(index.0)
+    .bind(version.0)
+    .bind(at.0)
+    .bind(copy.data_store.as_str())
+    .bind(copy.key)
+    .bind(copy.size)
+    .bind(copy.sha256)
+    .execute(&database.writer)
+    .await
+    .map_err(failed)?;
+    Ok(persisted.rows_affected() == 1)
+}
+
+pub(super) async fn waiting(database: &SqliteDatabase, until: Timestamp, limit: u32) -> Result<Vec<Waiting>> {
+    let rows = sqlx::query(concat!(
+        "SELECT ",
+        chunk_columns!(),
+        " FROM trace_chunks WHERE state = 'sealed' AND sealed_at <= ?1 ORDER BY sealed_at, job_id, chunk_index LIMIT ?2"
+    ));
+    let rows = rows.bind(until.0).bind(limit).fetch_all(&database.readers).await.map_err(failed)?;
+    rows.iter().map(|row| Ok(Waiting { job: JobId(number(row, "job_id")?), row: read(row)? })).collect()
+}
+
+/// A location as it lies in its columns.
+struct Copy<'a> {
+    data_store: DataStore,
+    key: Option<&'a str>,
+    size: Option<i64>,
+    sha256: Option<&'a [u8]>,
+}
+
+impl<'a> Copy<'a> {
+    fn of(location: &'a Location) -> Result<Self> {
+        Ok(match location {
+            Location::Database => Self { data_store: DataStore::Database, key: None, size: None, sha256: None },
+            Location::Object(StoredObject { key, size, sha256 }) => Self {
+                data_store: DataStore::ObjectStore,
+                key: Some(key),
+                size: Some(stored(size.0)?),
+                sha256: Some(&sha256.0),
+            },
+        })
+    }
+}
+
+/// A row out of its [`chunk_columns`].
+pub(super) fn read(row: &SqliteRow) -> Result<ChunkRow> {
+    let (record, kept) = (record(row)?, read_location(row)?);
+    let state = match (text(row, "state")?.as_str(), record, kept) {
+        ("open", None, None) => ChunkState::Open,
+        ("sealed", Some(record), None) => ChunkState::Sealed { record },
+        ("persisted", Some(record), Some(at)) => ChunkState::Persisted { record, at },
+        ("wanted", record, kept) => ChunkState::Wanted { record, kept, asked_in: Epoch(number(row, "asked_in")?) },
+        (state, ..) => {
+            return Err(StoreError::unreadable(NAME, format!("a chunk's row is {state:?} and does not fit")));
+        }
+    };
+    Ok(ChunkRow {
+        index: ChunkIndex(number(row, "chunk_index")?),
+        epoch: Epoch(number(row, "epoch")?),
+        version: Version(number(row, "version")?),
+        state,
+    })
+}
+
+fn read_location(row: &SqliteRow) -> Result<Option<Location>> {
+    let Some(store) = optional_name::<DataStore>(row, "data_store")? else { return Ok(None) };
+    match store {
+        DataStore::Database => Ok(Some(Location::Database)),
+        DataStore::ObjectStore => Ok(Some(Location::Object(StoredObject {
+            key: text(row, "object_key")?,
+            size: ByteSize(number(row, "stored_size")?),
+            sha256: Sha256(digest(row, "stored_sha256")?),
+        }))),
+        other => Err(StoreError::unreadable(NAME, format!("no chunk's copy is kept in {other}"))),
+    }
+}

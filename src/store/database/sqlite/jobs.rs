@@ -1,0 +1,157 @@
+//! The table `jobs`: making, finding, and what changes without a transition.
+
+use sqlx::sqlite::SqliteRow;
+
+use super::columns::{
+    digest, name, number, optional_name, optional_number, optional_text, optional_time, stored, text, time, to_json,
+};
+use super::errors::failed;
+use super::{NAME, SqliteDatabase};
+use crate::store::database::{Contact, Job, NewJob};
+use crate::store::{Result, StoreError};
+use crate::trace::{ByteSize, ChunkSize, Claim, Crc32, Ending, Epoch, JobId, Offset, ProjectId, Timestamp};
+
+/// The columns of a job, for `SELECT ... FROM jobs` and `RETURNING` alike.
+macro_rules! job_columns {
+    () => {
+        "id, project_id, (SELECT path FROM projects WHERE projects.id = project_id) AS project_path, name, token_sha256,
+         status, state, epoch, installed_epoch, chunk_size, trace_limit, acked_length, ending_status, ending_origin,
+         failure_reason, exit_code, claim_crc32, claim_size, ended_at, resend_attempts, asked_everything, trace_reset,
+         created_at, last_contact_at, changed_at, closed_at, size, crc32, verdict"
+    };
+}
+pub(super) use job_columns;
+
+pub(super) async fn create(database: &SqliteDatabase, new: NewJob) -> Result<Job> {
+    let payload = new.payload.as_ref().map(to_json).transpose()?;
+    let mut transaction = database.begin().await?;
+    sqlx::query("INSERT INTO projects (path) VALUES (?1) ON CONFLICT (path) DO NOTHING")
+        .bind(&new.project_path)
+        .execute(&mut *transaction)
+        .await
+        .map_err(failed)?;
+    let row = sqlx::query(concat!(
+        "INSERT INTO jobs (project_id, name, token_sha256, payload, status, state, epoch, chunk_size, trace_limit,
+                           trace_reset, created_at, last_contact_at, changed_at)
+         SELECT id, ?2, ?3, ?4, ?5, 'open', 1, ?6, ?7, ?8, ?9, ?9, ?9 FROM projects WHERE path = ?1
+         RETURNING ",
+        job_columns!()
+    ))
+    .bind(&new.project_path)
+    .bind(&new.name)
+    .bind(&new.token_sha256[..])
+    .bind(payload)
+    .bind(new.status.as_str())
+    .bind(u32::from(new.chunk_size))
+    .bind(stored(new.trace_limit.0)?)
+    .bind(new.trace_reset)
+    .bind(new.at.0)
+    .fetch_one(&mut *transaction)
+    .await
+    .map_err(failed)?;
+    transaction.commit().await.map_err(failed)?;
+    read(&row)
+}
+
+pub(super) async fn find(database: &SqliteDatabase, job: JobId) -> Result<Option<Job>> {
+    let row = sqlx::query(concat!("SELECT ", job_columns!(), " FROM jobs WHERE id = ?1")).bind(job.0);
+    row.fetch_optional(&database.readers).await.map_err(failed)?.as_ref().map(read).transpose()
+}
+
+pub(super) async fn unfinished(database: &SqliteDatabase, after: JobId, limit: u32) -> Result<Vec<Job>> {
+    let rows = sqlx::query(concat!(
+        "SELECT ",
+        job_columns!(),
+        " FROM jobs WHERE state IN ('open', 'closing') AND id > ?1 ORDER BY id LIMIT ?2"
+    ));
+    read_all(rows.bind(after.0).bind(limit).fetch_all(&database.readers).await)
+}
+
+pub(super) async fn changed(database: &SqliteDatabase, since: Timestamp, after: JobId, limit: u32) -> Result<Vec<Job>> {
+    let rows = sqlx::query(concat!(
+        "SELECT ",
+        job_columns!(),
+        " FROM jobs WHERE changed_at >= ?1 AND id > ?2 ORDER BY id LIMIT ?3"
+    ));
+    read_all(rows.bind(since.0).bind(after.0).bind(limit).fetch_all(&database.readers).await)
+}
+
+pub(super) async fn note_contacts(database: &SqliteDatabase, contacts: &[Contact]) -> Result<()> {
+    let contacts: Vec<[i64; 3]> = contacts
+        .iter()
+        .map(|contact| Ok([contact.job.0, stored(contact.acked_length.0)?, contact.at.0]))
+        .collect::<Result<_>>()?;
+    sqlx::query(
+        "UPDATE jobs SET acked_length = max(acked_length, heard.acked), last_contact_at = max(last_contact_at, heard.at)
+         FROM (SELECT value ->> 0 AS job, max(value ->> 1) AS acked, max(value ->> 2) AS at
+               FROM json_each(?1) GROUP BY value ->> 0) AS heard
+         WHERE id = heard.job",
+    )
+    .bind(to_json(&contacts)?)
+    .execute(&database.writer)
+    .await
+    .map_err(failed)?;
+    Ok(())
+}
+
+pub(super) async fn set_trace_reset(database: &SqliteDatabase, job: JobId, trace_reset: bool) -> Result<()> {
+    let set = sqlx::query("UPDATE jobs SET trace_reset = ?2 WHERE id = ?1").bind(job.0).bind(trace_reset);
+    set.execute(&database.writer).await.map_err(failed)?;
+    Ok(())
+}
+
+pub(super) async fn mark_installed(database: &SqliteDatabase, job: JobId, epoch: Epoch) -> Result<bool> {
+    let marked = sqlx::query(
+        "UPDATE jobs SET installed_epoch = ?2 WHERE id = ?1 AND epoch = ?2 AND state IN ('open', 'closing')",
+    );
+    let marked = marked.bind(job.0).bind(epoch.0).execute(&database.writer).await.map_err(failed)?;
+    Ok(marked.rows_affected() == 1)
+}
+
+fn read_all(rows: sqlx::Result<Vec<SqliteRow>>) -> Result<Vec<Job>> {
+    rows.map_err(failed)?.iter().map(read).collect()
+}
+
+/// A job out of its [`job_columns`].
+pub(super) fn read(row: &SqliteRow) -> Result<Job> {
+    let chunk_size = number(row, "chunk_size")?;
+    Ok(Job {
+        id: JobId(number(row, "id")?),
+        project: ProjectId(number(row, "project_id")?),
+        project_path: text(row, "project_path")?,
+        name: text(row, "name")?,
+        token_sha256: digest(row, "token_sha256")?,
+        status: name(row, "status")?,
+        state: name(row, "state")?,
+        epoch: Epoch(number(row, "epoch")?),
+        installed_epoch: optional_number(row, "installed_epoch")?.map(Epoch),
+        chunk_size: ChunkSize::new(chunk_size).map_err(|error| StoreError::unreadable(NAME, error))?,
+        trace_limit: ByteSize(number(row, "trace_limit")?),
+        acked_length: Offset(number(row, "acked_length")?),
+        ending: read_ending(row)?,
+        ended_at: optional_time(row, "ended_at")?,
+        resend_attempts: number(row, "resend_attempts")?,
+        asked_everything: number::<i64>(row, "asked_everything")? != 0,
+        trace_reset: optional_number::<i64>(row, "trace_reset")?.map(|can| can != 0),
+        created_at: time(row, "created_at")?,
+        last_contact_at: time(row, "last_contact_at")?,
+        changed_at: time(row, "changed_at")?,
+        closed_at: optional_time(row, "closed_at")?,
+        size: optional_number(row, "size")?.map(ByteSize),
+        crc32: optional_number(row, "crc32")?.map(Crc32),
+        verdict: name(row, "verdict")?,
+    })
+}
+
+fn read_ending(row: &SqliteRow) -> Result<Option<Ending>> {
+    let Some(status) = optional_name(row, "ending_status")? else { return Ok(None) };
+    let size = optional_number(row, "claim_size")?.map(ByteSize);
+    let claim = optional_number(row, "claim_crc32")?.map(|crc32| Claim { crc32: Crc32(crc32), size });
+    Ok(Some(Ending {
+        status,
+        failure_reason: optional_text(row, "failure_reason")?,
+        exit_code: optional_number(row, "exit_code")?,
+        claim,
+        origin: name(row, "ending_origin")?,
+    }))
+}

@@ -1,0 +1,106 @@
+//! The table `mismatches`: what was found to be wrong, counted once, and kept after it was resolved.
+
+use sqlx::sqlite::SqliteRow;
+
+use super::SqliteDatabase;
+use super::columns::{json, name, number, optional_name, optional_number, time, to_json};
+use super::errors::failed;
+use crate::store::Result;
+use crate::store::database::{Mismatch, MismatchFilter, NewMismatch, Resolution};
+use crate::trace::{ChunkIndex, DataStore, Epoch, JobId, Kind, Timestamp};
+
+pub(super) async fn open(database: &SqliteDatabase, new: &NewMismatch) -> Result<bool> {
+    let rows = sqlx::query(
+        "INSERT INTO mismatches (job_id, chunk_index, epoch, kind, store, detector, expected, found, first_seen, last_seen)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9)
+         ON CONFLICT (job_id, coalesce(chunk_index, -1), epoch, store, kind) WHERE resolution IS NULL
+         DO UPDATE SET last_seen = max(last_seen, excluded.last_seen), times_seen = times_seen + 1
+         RETURNING times_seen",
+    )
+    .bind(new.job.0)
+    .bind(new.chunk.map(|index| index.0))
+    .bind(new.epoch.0)
+    .bind(new.kind.as_str())
+    .bind(new.store.as_str())
+    .bind(new.detector.as_str())
+    .bind(to_json(&new.expected)?)
+    .bind(to_json(&new.found)?)
+    .bind(new.at.0)
+    .fetch_all(&database.writer)
+    .await
+    .map_err(failed)?;
+    let times_seen = rows.first().map(|row| number::<i64>(row, "times_seen")).transpose()?;
+    Ok(times_seen == Some(1))
+}
+
+pub(super) async fn resolve(
+    database: &SqliteDatabase,
+    job: JobId,
+    chunk: Option<ChunkIndex>,
+    resolution: Resolution,
+    at: Timestamp,
+) -> Result<u64> {
+    let resolved = sqlx::query(
+        "UPDATE mismatches SET resolution = ?3, resolved_at = ?4
+         WHERE job_id = ?1 AND (?2 IS NULL OR chunk_index = ?2) AND resolution IS NULL",
+    )
+    .bind(job.0)
+    .bind(chunk.map(|index| index.0))
+    .bind(resolution.as_str())
+    .bind(at.0)
+    .execute(&database.writer)
+    .await
+    .map_err(failed)?;
+    Ok(resolved.rows_affected())
+}
+
+pub(super) async fn list(database: &SqliteDatabase, filter: MismatchFilter) -> Result<Vec<Mismatch>> {
+    let rows = sqlx::query(
+        "SELECT id, job_id, chunk_index, epoch, kind, store, detector, expected, found, first_seen, last_seen,
+                resolution, resolved_at
+         FROM mismatches
+         WHERE id > ?1 AND (?2 IS NULL OR job_id = ?2) AND (?3 IS NULL OR (resolution IS NULL) = ?3)
+         ORDER BY id LIMIT ?4",
+    )
+    .bind(filter.after)
+    .bind(filter.job.map(|job| job.0))
+    .bind(filter.open)
+    .bind(filter.limit_or_default())
+    .fetch_all(&database.readers)
+    .await
+    .map_err(failed)?;
+    rows.iter().map(read).collect()
+}
+
+pub(super) async fn corrupt_traces(database: &SqliteDatabase) -> Result<Vec<(Kind, DataStore, u64)>> {
+    let rows = sqlx::query(
+        "SELECT kind, store, count(DISTINCT job_id) AS jobs FROM mismatches WHERE resolution IS NULL GROUP BY kind, store",
+    );
+    let rows = rows.fetch_all(&database.readers).await.map_err(failed)?;
+    let mut traces = rows
+        .iter()
+        .map(|row| Ok((name(row, "kind")?, name(row, "store")?, number(row, "jobs")?)))
+        .collect::<Result<Vec<(Kind, DataStore, u64)>>>()?;
+    traces.sort();
+    Ok(traces)
+}
+
+fn read(row: &SqliteRow) -> Result<Mismatch> {
+    let resolution: Option<Resolution> = optional_name(row, "resolution")?;
+    Ok(Mismatch {
+        id: number(row, "id")?,
+        what: NewMismatch {
+            job: JobId(number(row, "job_id")?),
+            chunk: optional_number(row, "chunk_index")?.map(ChunkIndex),
+            epoch: Epoch(number(row, "epoch")?),
+            kind: name(row, "kind")?,
+            store: name(row, "store")?,
+            detector: name(row, "detector")?,
+            expected: json(row, "expected")?,
+            found: json(row, "found")?,
+            at: time(row, "first_seen")?,
+        },
+        last_seen: time(row, "last_seen")?,
+        resolved: resolution.map(|resolution| Ok((resolution, time(row, "resolved_at")?))).transpose()?,
+    })
+}

@@ -1,0 +1,250 @@
+//! SQLite: the database of a set-up without servers, one file in WAL mode.
+//!
+//! Writers queue in front of one connection, so they never wait for each other inside SQLite; between several handles on
+//! the same file (several nodes on one machine) SQLite's own busy timeout makes them wait. Readers have connections of
+//! their own and wait for nobody. Every commit is synced to the disk: a live copy is released because the row that names
+//! its successor is committed.
+
+mod chunks;
+mod columns;
+mod errors;
+mod gauges;
+mod jobs;
+mod migrations;
+mod mismatches;
+mod record;
+mod transitions;
+
+use std::path::Path;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{Sqlite, Transaction};
+
+use super::{
+    Backlog, Closing, Contact, Database, Job, Mismatch, MismatchFilter, NewJob, NewMismatch, Recorded, Resolution,
+    Rewind, RowOpened, Unfinished, Waiting,
+};
+use crate::store::{Result, StoreError};
+use crate::trace::{ChunkIndex, ChunkRow, DataStore, Ending, Epoch, JobId, Kind, Location, Record, Timestamp, Version};
+use errors::failed;
+
+/// Its name in messages and labels.
+const NAME: &str = DataStore::Database.as_str();
+
+/// How long a statement waits for writers of other handles, and a caller for a connection.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Connections for reading.
+const READERS: u32 = 4;
+
+/// An open database file. Cheap to clone; all clones share the connections.
+#[derive(Clone)]
+pub struct SqliteDatabase {
+    writer: SqlitePool,
+    readers: SqlitePool,
+}
+
+impl SqliteDatabase {
+    /// Opens the file, makes it if it is not there, and brings its tables up to date.
+    pub async fn open(path: &Path) -> Result<Self> {
+        let file = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(PATIENCE);
+        let pool = || {
+            SqlitePoolOptions::new()
+                .acquire_timeout(PATIENCE)
+                .idle_timeout(None)
+                .max_lifetime(None)
+                .test_before_acquire(false)
+        };
+        let writer = pool().max_connections(1).connect_with(file.clone()).await.map_err(failed)?;
+        migrations::run(&writer).await?;
+        let readers = pool().max_connections(READERS).connect_with(file.pragma("query_only", "on"));
+        Ok(Self { writer, readers: readers.await.map_err(failed)? })
+    }
+
+    /// Waits for what is under way and closes the file.
+    pub async fn close(self) {
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+
+    /// A transaction that holds SQLite's write lock from its start, so that what it reads stays true until it commits.
+    async fn begin(&self) -> Result<Transaction<'static, Sqlite>> {
+        self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(failed)
+    }
+}
+
+#[async_trait]
+impl Database for SqliteDatabase {
+    async fn create_job(&self, new: NewJob) -> Result<Job> {
+        jobs::create(self, new).await
+    }
+
+    async fn job(&self, job: JobId) -> Result<Option<Job>> {
+        jobs::find(self, job).await
+    }
+
+    async fn unfinished_jobs(&self, after: JobId, limit: u32) -> Result<Vec<Job>> {
+        jobs::unfinished(self, after, limit).await
+    }
+
+    async fn changed_jobs(&self, since: Timestamp, after: JobId, limit: u32) -> Result<Vec<Job>> {
+        jobs::changed(self, since, after, limit).await
+    }
+
+    async fn note_contacts(&self, contacts: &[Contact]) -> Result<()> {
+        jobs::note_contacts(self, contacts).await
+    }
+
+    async fn set_trace_reset(&self, job: JobId, trace_reset: bool) -> Result<()> {
+        jobs::set_trace_reset(self, job, trace_reset).await
+    }
+
+    async fn mark_installed(&self, job: JobId, epoch: Epoch) -> Result<bool> {
+        jobs::mark_installed(self, job, epoch).await
+    }
+
+    async fn rewind(&self, job: JobId, rewind: &Rewind) -> Result<bool> {
+        transitions::rewind(self, job, rewind).await
+    }
+
+    async fn end(&self, job: JobId, ending: &Ending, at: Timestamp, trace_reset: Option<bool>) -> Result<Option<Job>> {
+        transitions::end(self, job, ending, at, trace_reset).await
+    }
+
+    async fn reopen(&self, job: JobId, epoch: Epoch, at: Timestamp) -> Result<bool> {
+        transitions::reopen(self, job, epoch, at).await
+    }
+
+    async fn cancel(&self, job: JobId, at: Timestamp) -> Result<Option<Job>> {
+        transitions::cancel(self, job, at).await
+    }
+
+    async fn close(&self, job: JobId, epoch: Epoch, closing: &Closing) -> Result<bool> {
+        transitions::close(self, job, epoch, closing).await
+    }
+
+    async fn open_chunk(&self, job: JobId, epoch: Epoch, index: ChunkIndex, at: Timestamp) -> Result<RowOpened> {
+        chunks::open(self, job, epoch, index, at).await
+    }
+
+    async fn record(
+        &self,
+        job: JobId,
+        epoch: Epoch,
+        index: ChunkIndex,
+        begun: Epoch,
+        record: &Record,
+        next: Option<ChunkIndex>,
+        at: Timestamp,
+    ) -> Result<Recorded> {
+        let sealing = record::Sealing { job, epoch, index, begun, record, next, at };
+        record::record(self, &sealing).await
+    }
+
+    async fn chunk(&self, job: JobId, index: ChunkIndex) -> Result<Option<ChunkRow>> {
+        chunks::find(self, job, index).await
+    }
+
+    async fn chunks(&self, job: JobId, from: ChunkIndex, limit: u32) -> Result<Vec<ChunkRow>> {
+        chunks::list(self, job, from, limit).await
+    }
+
+    async fn persist(
+        &self,
+        job: JobId,
+        index: ChunkIndex,
+        version: Version,
+        to: &Location,
+        at: Timestamp,
+    ) -> Result<bool> {
+        chunks::persist(self, job, index, version, to, at).await
+    }
+
+    async fn waiting(&self, until: Timestamp, limit: u32) -> Result<Vec<Waiting>> {
+        chunks::waiting(self, until, limit).await
+    }
+
+    async fn backlog(&self) -> Result<Backlog> {
+        gauges::backlog(self).await
+    }
+
+    async fn unfinished(&self) -> Result<Unfinished> {
+        gauges::unfinished(self).await
+    }
+
+    async fn open_mismatch(&self, mismatch: &NewMismatch) -> Result<bool> {
+        mismatches::open(self, mismatch).await
+    }
+
+    async fn resolve_mismatches(
+        &self,
+        job: JobId,
+        chunk: Option<ChunkIndex>,
+        resolution: Resolution,
+        at: Timestamp,
+    ) -> Result<u64> {
+        mismatches::resolve(self, job, chunk, resolution, at).await
+    }
+
+    async fn mismatches(&self, filter: MismatchFilter) -> Result<Vec<Mismatch>> {
+        mismatches::list(self, filter).await
+    }
+
+    async fn corrupt_traces(&self) -> Result<Vec<(Kind, DataStore, u64)>> {
+        mismatches::corrupt_traces(self).await
+    }
+
+    async fn ping(&self, limit: Duration) -> Result<()> {
+        let question = sqlx::query("SELECT count(*) FROM projects WHERE id = 0").execute(&self.readers);
+        #[allow(clippy::disallowed_methods, reason = "the limit is the machine's: a file system that hangs")]
+        let answer = tokio::time::timeout(limit, question).await;
+        match answer {
+            Ok(answer) => answer.map(drop).map_err(failed),
+            Err(late) => Err(StoreError::unavailable(NAME, late)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trace::{ByteSize, ChunkSize, JobStatus};
+
+    #[tokio::test]
+    async fn a_full_disk_is_full_and_changes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = SqliteDatabase::open(&folder.path().join("veritail.db")).await.unwrap();
+        let new = NewJob {
+            project_path: "group/demo".to_owned(),
+            name: "rspec".to_owned(),
+            token_sha256: [0; 32],
+            status: JobStatus::Running,
+            payload: None,
+            chunk_size: ChunkSize::DEFAULT,
+            trace_limit: ByteSize::ZERO,
+            trace_reset: None,
+            at: Timestamp(0),
+        };
+        let job = db.create_job(new).await.unwrap().id;
+        sqlx::query("PRAGMA max_page_count = 1").execute(&db.writer).await.unwrap();
+        for index in (0..10_000).map(ChunkIndex) {
+            let record = Record::of(b"log");
+            match db.record(job, Epoch::FIRST, index, Epoch::FIRST, &record, None, Timestamp(0)).await {
+                Ok(_) => {}
+                Err(error) => {
+                    assert!(matches!(error, StoreError::Full { store: "database", .. }), "{error}");
+                    assert_eq!(db.chunk(job, index).await.unwrap(), None);
+                    return;
+                }
+            }
+        }
+        panic!("never full");
+    }
+}

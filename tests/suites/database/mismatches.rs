@@ -1,0 +1,108 @@
+//! What was found to be wrong.
+
+use veritail::store::database::{Database, Found, Mismatch, MismatchFilter, NewMismatch, Resolution};
+use veritail::trace::{ByteSize, ChunkIndex, DataStore, Detector, Epoch, JobId, Kind, Offset, Timestamp};
+
+use super::*;
+
+pub(super) fn mismatch(job: JobId, chunk: Option<u32>) -> NewMismatch {
+    NewMismatch {
+        job,
+        chunk: chunk.map(ChunkIndex),
+        epoch: FIRST,
+        kind: Kind::Checksum,
+        store: DataStore::Redis,
+        detector: Detector::Migrate,
+        expected: (&bytes("12345678")).into(),
+        found: Found { offset: Some(Offset(3)), size: Some(ByteSize(4)), ..Found::default() },
+        at: NOW,
+    }
+}
+
+async fn all(db: &dyn Database) -> Vec<Mismatch> {
+    db.mismatches(MismatchFilter::default()).await.unwrap()
+}
+
+pub async fn a_mismatch_is_counted_once_while_open(db: &dyn Database) {
+    let id = running(db).await;
+    let first = mismatch(id, Some(0));
+    assert!(db.open_mismatch(&first).await.unwrap());
+    // Who finds it again, and what was seen then, makes no other mismatch of it; nor does an older sighting.
+    for at in [2_000, 500] {
+        let again =
+            NewMismatch { at: Timestamp(at), detector: Detector::Read, found: Found::default(), ..first.clone() };
+        assert!(!db.open_mismatch(&again).await.unwrap());
+    }
+    let listed = all(db).await;
+    assert_eq!(listed.len(), 1);
+    assert_eq!((&listed[0].what, listed[0].last_seen, listed[0].resolved), (&first, Timestamp(2_000), None));
+
+    let others = [
+        mismatch(id, None),
+        mismatch(id, Some(1)),
+        mismatch(running(db).await, Some(0)),
+        NewMismatch { epoch: Epoch(2), ..first.clone() },
+        NewMismatch { kind: Kind::Missing, ..first.clone() },
+        NewMismatch { store: DataStore::ObjectStore, ..first.clone() },
+    ];
+    for other in &others {
+        assert!(db.open_mismatch(other).await.unwrap());
+        assert!(!db.open_mismatch(other).await.unwrap());
+    }
+    assert_eq!(all(db).await.len(), 1 + others.len());
+}
+
+pub async fn a_resolved_mismatch_stays_and_may_open_again(db: &dyn Database) {
+    let id = running(db).await;
+    assert!(db.open_mismatch(&mismatch(id, Some(0))).await.unwrap());
+    assert!(db.open_mismatch(&mismatch(id, None)).await.unwrap());
+    assert_eq!(db.resolve_mismatches(id, None, Resolution::Repaired, Timestamp(5)).await.unwrap(), 2);
+    assert_eq!(db.resolve_mismatches(id, None, Resolution::Resent, Timestamp(6)).await.unwrap(), 0);
+    assert!(db.open_mismatch(&mismatch(id, Some(0))).await.unwrap());
+    let resolved: Vec<_> = all(db).await.into_iter().map(|mismatch| mismatch.resolved).collect();
+    let repaired = Some((Resolution::Repaired, Timestamp(5)));
+    assert_eq!(resolved, [repaired, repaired, None]);
+}
+
+pub async fn resolving_one_chunk_leaves_the_others(db: &dyn Database) {
+    let (id, other) = (running(db).await, running(db).await);
+    for (job, chunk) in [(id, Some(0)), (id, Some(1)), (id, None), (other, Some(0))] {
+        db.open_mismatch(&mismatch(job, chunk)).await.unwrap();
+    }
+    assert_eq!(db.resolve_mismatches(id, Some(ChunkIndex(0)), Resolution::Resent, NOW).await.unwrap(), 1);
+    let open: Vec<_> = all(db).await.into_iter().map(|mismatch| mismatch.resolved.is_none()).collect();
+    assert_eq!(open, [false, true, true, true]);
+}
+
+pub async fn mismatches_are_filtered_and_paged(db: &dyn Database) {
+    let (id, other) = (running(db).await, running(db).await);
+    for (job, chunk) in [(id, 0), (other, 0), (id, 1)] {
+        db.open_mismatch(&mismatch(job, Some(chunk))).await.unwrap();
+    }
+    db.resolve_mismatches(id, Some(ChunkIndex(0)), Resolution::Erased, NOW).await.unwrap();
+    let every = all(db).await;
+    let list = async |filter| db.mismatches(filter).await.unwrap();
+    let none = MismatchFilter::default();
+    assert_eq!(list(MismatchFilter { job: Some(id), ..none }).await, [every[0].clone(), every[2].clone()]);
+    assert_eq!(list(MismatchFilter { open: Some(true), ..none }).await, every[1..]);
+    assert_eq!(list(MismatchFilter { open: Some(false), ..none }).await, every[..1]);
+    assert_eq!(list(MismatchFilter { after: every[0].id, limit: 1, ..none }).await, every[1..2]);
+    for chunk in 10..120 {
+        db.open_mismatch(&mismatch(other, Some(chunk))).await.unwrap();
+    }
+    assert_eq!(all(db).await.len(), 100);
+}
+
+pub async fn corrupt_traces_are_counted_by_kind_and_store(db: &dyn Database) {
+    assert_eq!(db.corrupt_traces().await.unwrap(), []);
+    let (id, other) = (running(db).await, running(db).await);
+    for (job, chunk) in [(id, 0), (id, 1), (other, 0)] {
+        db.open_mismatch(&mismatch(job, Some(chunk))).await.unwrap();
+    }
+    let gap = NewMismatch { kind: Kind::Gap, store: DataStore::Embedded, ..mismatch(other, Some(2)) };
+    db.open_mismatch(&gap).await.unwrap();
+    let checksum = (Kind::Checksum, DataStore::Redis);
+    assert_eq!(db.corrupt_traces().await.unwrap(), [(checksum.0, checksum.1, 2), (Kind::Gap, DataStore::Embedded, 1)]);
+    db.resolve_mismatches(other, None, Resolution::Acknowledged, NOW).await.unwrap();
+    assert_eq!(db.corrupt_traces().await.unwrap(), [(checksum.0, checksum.1, 1)]);
+}

@@ -1,0 +1,163 @@
+//! What every database promises, one test a rule; and that the model answers like SQLite.
+
+#![allow(
+    unreachable_pub,
+    clippy::unwrap_used,
+    reason = "a rule is run from wherever a store is made, and panics where it is broken"
+)]
+
+mod agreement;
+mod chunks;
+mod endings;
+mod gauges;
+mod jobs;
+mod mismatches;
+mod sqlite;
+
+use veritail::store::database::{Database, Job, NewJob, Recorded};
+use veritail::trace::{
+    ByteSize, ChunkIndex, ChunkRow, ChunkSize, Claim, Crc32, Ending, Epoch, JobId, JobStatus, Location, Origin, Record,
+    Sha256, StoredObject, Timestamp,
+};
+
+/// Runs every rule against a database that `$open` makes: a future of a guard and the database.
+macro_rules! database_suite {
+    ($name:ident, $open:expr) => {
+        database_suite!(@rules $name, $open;
+            jobs::a_new_job_is_open_in_its_first_epoch,
+            jobs::jobs_of_one_path_share_a_project_and_numbers_go_up,
+            jobs::an_unknown_job_is_none_and_nothing_happens,
+            jobs::unfinished_jobs_come_page_by_page,
+            jobs::changed_jobs_are_those_changed_since,
+            jobs::contacts_only_raise,
+            jobs::only_the_present_epoch_is_installed,
+            jobs::a_rewind_needs_epoch_and_state,
+            jobs::a_rewind_never_lowers_the_epoch_and_never_ends_a_trace,
+            jobs::a_rewind_wants_lost_chunks_without_a_copy,
+            jobs::a_rewind_of_everything_keeps_persistent_copies,
+            jobs::of_many_rewinds_at_once_one_wins,
+            endings::the_first_ending_stays,
+            endings::the_same_ending_closes_a_reopened_trace_again,
+            endings::an_ending_says_whether_the_runner_can_send_again,
+            endings::only_the_runner_counts_as_contact,
+            endings::reopening_counts_an_attempt,
+            endings::canceling_a_running_job_waits_for_its_runner,
+            endings::canceling_a_pending_job_ends_it,
+            endings::canceling_an_ended_job_changes_nothing,
+            endings::closing_gives_the_status_of_the_ending,
+            endings::closing_a_canceling_job_makes_it_canceled,
+            endings::nothing_moves_a_closed_trace,
+            chunks::a_chunk_is_opened_once_and_only_in_an_open_trace,
+            chunks::a_record_seals_and_makes_the_next_row,
+            chunks::a_record_needs_no_row_before_it,
+            chunks::the_same_record_again_changes_nothing,
+            chunks::another_record_is_a_conflict_and_changes_nothing,
+            chunks::a_record_of_another_epoch_is_stale,
+            chunks::a_closing_trace_takes_records,
+            chunks::a_hole_filled_with_the_same_bytes_is_sealed_or_persisted_again,
+            chunks::a_hole_filled_with_other_bytes_has_a_new_record,
+            chunks::a_copy_begun_before_it_was_asked_for_does_not_fill_a_hole,
+            chunks::persisting_needs_a_sealed_row_of_this_version,
+            chunks::rows_are_listed_in_order_from_an_index,
+            chunks::of_many_records_at_once_one_wins,
+            gauges::waiting_chunks_come_oldest_first,
+            gauges::the_backlog_counts_sealed_chunks,
+            gauges::unfinished_counts_ended_jobs_and_live_bytes,
+            gauges::ping_answers,
+            mismatches::a_mismatch_is_counted_once_while_open,
+            mismatches::a_resolved_mismatch_stays_and_may_open_again,
+            mismatches::resolving_one_chunk_leaves_the_others,
+            mismatches::mismatches_are_filtered_and_paged,
+            mismatches::corrupt_traces_are_counted_by_kind_and_store,
+        );
+    };
+    (@rules $name:ident, $open:expr; $($module:ident::$rule:ident),+ $(,)?) => {
+        mod $name {
+            $(
+                #[tokio::test]
+                async fn $rule() {
+                    let (_guard, database) = $open.await;
+                    super::$module::$rule(&database).await;
+                }
+            )+
+        }
+    };
+}
+
+database_suite!(on_sqlite, super::sqlite::open());
+database_suite!(on_the_model, async { ((), crate::support::model::database::ModelDatabase::new()) });
+
+const CHUNK: u32 = 8;
+const NOW: Timestamp = Timestamp(1_000);
+const FIRST: Epoch = Epoch::FIRST;
+const SECOND: Epoch = Epoch(2);
+
+fn new_job(status: JobStatus) -> NewJob {
+    NewJob {
+        project_path: "group/demo".to_owned(),
+        name: "rspec".to_owned(),
+        token_sha256: Sha256::of(b"token").0,
+        status,
+        payload: Some(serde_json::json!({"script": ["true"]})),
+        chunk_size: ChunkSize::new(CHUNK).unwrap(),
+        trace_limit: ByteSize(1 << 20),
+        trace_reset: None,
+        at: NOW,
+    }
+}
+
+async fn running(db: &dyn Database) -> JobId {
+    db.create_job(new_job(JobStatus::Running)).await.unwrap().id
+}
+
+async fn job(db: &dyn Database, job: JobId) -> Job {
+    db.job(job).await.unwrap().unwrap()
+}
+
+async fn row(db: &dyn Database, job: JobId, index: u32) -> Option<ChunkRow> {
+    db.chunk(job, ChunkIndex(index)).await.unwrap()
+}
+
+/// Seals a chunk in the first epoch.
+async fn seal(db: &dyn Database, job: JobId, index: u32, record: &Record, at: Timestamp) -> ChunkRow {
+    let recorded = db.record(job, FIRST, ChunkIndex(index), FIRST, record, None, at).await.unwrap();
+    assert_eq!(recorded, Recorded::Sealed);
+    row(db, job, index).await.unwrap()
+}
+
+/// Seals a chunk in the first epoch and makes it persistent.
+async fn persist(db: &dyn Database, job: JobId, index: u32, record: &Record) -> Location {
+    let sealed = seal(db, job, index, record, NOW).await;
+    let to = object(&format!("{job}-{index}"));
+    assert!(db.persist(job, ChunkIndex(index), sealed.version, &to, NOW).await.unwrap());
+    to
+}
+
+fn object(key: &str) -> Location {
+    Location::Object(StoredObject { key: key.to_owned(), size: ByteSize(21), sha256: Sha256::of(key.as_bytes()) })
+}
+
+fn bytes(text: &str) -> Record {
+    Record::of(text.as_bytes())
+}
+
+fn success() -> Ending {
+    let claim = Claim { crc32: Crc32(7), size: Some(ByteSize(16)) };
+    Ending {
+        status: JobStatus::Success,
+        failure_reason: None,
+        exit_code: Some(0),
+        claim: Some(claim),
+        origin: Origin::Runner,
+    }
+}
+
+fn vanished() -> Ending {
+    Ending {
+        status: JobStatus::Failed,
+        failure_reason: Some("stuck_or_timeout_failure".to_owned()),
+        exit_code: None,
+        claim: None,
+        origin: Origin::Vanished,
+    }
+}

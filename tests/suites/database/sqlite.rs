@@ -1,0 +1,180 @@
+//! What only a database in a file can show.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::task::JoinSet;
+use veritail::store::StoreError;
+use veritail::store::database::Database;
+use veritail::store::database::sqlite::SqliteDatabase;
+use veritail::trace::{ChunkIndex, ChunkState, Epoch, TraceState};
+
+use super::*;
+
+/// A new database in a folder that goes with the guard.
+pub(super) async fn open() -> (tempfile::TempDir, SqliteDatabase) {
+    let folder = tempfile::tempdir().unwrap();
+    let database = SqliteDatabase::open(&file(&folder)).await.unwrap();
+    (folder, database)
+}
+
+fn file(folder: &tempfile::TempDir) -> PathBuf {
+    folder.path().join("veritail.db")
+}
+
+#[tokio::test]
+async fn a_file_that_is_opened_again_has_everything() {
+    let (folder, db) = open().await;
+    let id = running(&db).await;
+    persist(&db, id, 0, &bytes("12345678")).await;
+    seal(&db, id, 1, &bytes("12345678"), NOW).await;
+    db.end(id, &success(), NOW, Some(true)).await.unwrap();
+    db.open_mismatch(&mismatches::mismatch(id, None)).await.unwrap();
+    let before = everything(&db).await;
+    db.close().await;
+    let db = SqliteDatabase::open(&file(&folder)).await.unwrap();
+    assert_eq!(everything(&db).await, before);
+    assert!(db.create_job(new_job(JobStatus::Running)).await.unwrap().id > id);
+}
+
+async fn everything(db: &dyn Database) -> String {
+    let mut all = String::new();
+    for job in db.changed_jobs(Timestamp(0), JobId(0), 100).await.unwrap() {
+        let rows = db.chunks(job.id, ChunkIndex(0), 100).await.unwrap();
+        all += &format!("{job:?} {rows:?}\n");
+    }
+    all + &format!("{:?}", db.mismatches(Default::default()).await.unwrap())
+}
+
+#[tokio::test]
+async fn two_nodes_on_one_file_see_each_other() {
+    let (folder, one) = open().await;
+    let two = SqliteDatabase::open(&file(&folder)).await.unwrap();
+    let id = running(&one).await;
+    assert_eq!(job(&two, id).await, job(&one, id).await);
+    assert!(two.rewind(id, &jobs::rewind(&[])).await.unwrap());
+    assert!(!one.mark_installed(id, FIRST).await.unwrap());
+    assert_eq!(job(&one, id).await.epoch, SECOND);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_nodes_may_open_a_new_file_at_the_same_moment() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut nodes = JoinSet::new();
+    for _ in 0..8 {
+        let path = file(&folder);
+        nodes.spawn(async move {
+            let db = SqliteDatabase::open(&path).await.unwrap();
+            running(&db).await
+        });
+    }
+    let mut ids = nodes.join_all().await;
+    ids.sort();
+    assert_eq!(ids, (1..=8).map(JobId).collect::<Vec<_>>());
+}
+
+/// Tasks of two nodes record, persist and rewind one trace all at once. Nobody meets a busy database, and what is left fits
+/// together: every epoch was raised once, and every row is of a version that its changes add up to.
+#[tokio::test(flavor = "multi_thread")]
+async fn changes_of_one_trace_by_many_tasks_leave_it_consistent() {
+    let (folder, one) = open().await;
+    let two = SqliteDatabase::open(&file(&folder)).await.unwrap();
+    let id = running(&one).await;
+    let (one, two) = (Arc::new(one), Arc::new(two));
+    let mut tasks = JoinSet::new();
+    for number in 0..16u32 {
+        let db = if number % 2 == 0 { one.clone() } else { two.clone() };
+        tasks.spawn(async move {
+            let (mut recorded, mut persisted, mut raised) = (0, 0, 0);
+            for turn in 0..20u32 {
+                let index = ChunkIndex((number + turn) % 4);
+                let epoch = job(db.as_ref(), id).await.epoch;
+                match (number + turn) % 3 {
+                    0 => {
+                        let record = bytes(&format!("{:08}", index.0));
+                        let answer =
+                            db.record(id, epoch, index, epoch, &record, Some(index.next()), NOW).await.unwrap();
+                        assert_ne!(answer, Recorded::Conflict);
+                        recorded += u32::from(answer.is_taken());
+                    }
+                    1 => {
+                        let Some(row) = db.chunk(id, index).await.unwrap() else { continue };
+                        let to = object(&format!("{number}-{turn}"));
+                        persisted += u32::from(db.persist(id, index, row.version, &to, NOW).await.unwrap());
+                    }
+                    _ => {
+                        let mut rewind = jobs::rewind(&[index.0]);
+                        (rewind.from, rewind.to) = (epoch, epoch.next());
+                        raised += u32::from(db.rewind(id, &rewind).await.unwrap());
+                    }
+                }
+            }
+            (recorded, persisted, raised)
+        });
+    }
+    let done = tasks.join_all().await;
+    let raised: u32 = done.iter().map(|(_, _, raised)| raised).sum();
+    assert!(raised > 0 && done.iter().any(|done| done.0 > 0) && done.iter().any(|done| done.1 > 0));
+    assert_eq!(job(one.as_ref(), id).await.epoch, Epoch(1 + raised));
+    for row in one.chunks(id, ChunkIndex(0), 10).await.unwrap() {
+        assert!(row.epoch <= Epoch(1 + raised));
+        match row.state {
+            ChunkState::Sealed { record } | ChunkState::Persisted { record, .. } => {
+                assert_eq!(record, bytes(&format!("{:08}", row.index.0)));
+            }
+            ChunkState::Wanted { kept, asked_in, .. } => {
+                assert_eq!(kept, None);
+                assert!(asked_in > row.epoch || row.version.0 == 1);
+            }
+            ChunkState::Open => assert_eq!(row.version.0, 1),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_database_is_unreadable() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(file(&folder), "something else, long enough to be looked at ".repeat(100)).unwrap();
+    let opened = SqliteDatabase::open(&file(&folder)).await;
+    assert!(matches!(opened, Err(StoreError::Unreadable { store: "database", .. })));
+}
+
+#[tokio::test]
+async fn a_folder_that_is_not_there_is_unavailable() {
+    let folder = tempfile::tempdir().unwrap();
+    let opened = SqliteDatabase::open(&folder.path().join("none/veritail.db")).await;
+    assert!(matches!(opened, Err(StoreError::Unavailable { store: "database", .. })));
+}
+
+#[tokio::test]
+async fn a_row_that_no_version_wrote_is_unreadable() {
+    let (folder, db) = open().await;
+    let id = running(&db).await;
+    seal(&db, id, 0, &bytes("12345678"), NOW).await;
+    // The checks would refuse it, so they are switched off, as damage does.
+    change(&folder, "UPDATE trace_chunks SET state = 'gone'").await;
+    assert!(matches!(db.chunk(id, ChunkIndex(0)).await, Err(StoreError::Unreadable { .. })));
+    change(&folder, "UPDATE jobs SET chunk_size = 0").await;
+    assert!(matches!(db.job(id).await, Err(StoreError::Unreadable { .. })));
+    change(&folder, "UPDATE jobs SET chunk_size = 8, epoch = -1").await;
+    assert!(matches!(db.job(id).await, Err(StoreError::Unreadable { .. })));
+}
+
+#[tokio::test]
+async fn an_erased_job_takes_no_copy() {
+    let (folder, db) = open().await;
+    let id = running(&db).await;
+    let sealed = seal(&db, id, 0, &bytes("12345678"), NOW).await;
+    change(&folder, "UPDATE jobs SET state = 'erased'").await;
+    assert_eq!(job(&db, id).await.state, TraceState::Erased);
+    assert!(!db.persist(id, ChunkIndex(0), sealed.version, &object("k"), NOW).await.unwrap());
+}
+
+/// Changes the file behind the database's back.
+async fn change(folder: &tempfile::TempDir, sql: &'static str) {
+    let options =
+        sqlx::sqlite::SqliteConnectOptions::new().filename(file(folder)).pragma("ignore_check_constraints", "on");
+    let pool = sqlx::sqlite::SqlitePoolOptions::new().max_connections(1).connect_with(options).await.unwrap();
+    sqlx::query(sql).execute(&pool).await.unwrap();
+    pool.close().await;
+}

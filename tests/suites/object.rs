@@ -1,0 +1,193 @@
+//! What every object store promises, one test a rule.
+
+#![allow(
+    unreachable_pub,
+    clippy::unwrap_used,
+    reason = "a rule is run from wherever a store is made, and panics where it is broken"
+)]
+
+use bytes::Bytes;
+use veritail::store::StoreError;
+use veritail::store::object::bucket::Bucket;
+use veritail::store::object::{ObjectStore, codec, keys};
+use veritail::trace::{ByteSize, ChunkIndex, Epoch, JobId};
+
+use crate::support::model::objects::ModelObjects;
+
+/// Runs every rule against a store that `$open` makes: a guard and the store.
+macro_rules! object_suite {
+    ($name:ident, $open:expr) => {
+        object_suite!(@rules $name, $open;
+            what_was_put_is_got,
+            an_absent_object_is_none,
+            a_deleted_object_is_gone_and_may_be_deleted_again,
+            an_empty_object_is_an_object,
+            a_list_has_everything_below_its_prefix_and_nothing_else,
+            many_puts_and_deletes_at_once_do_not_disturb_each_other,
+            a_chunk_goes_in_and_out,
+            ping_answers,
+        );
+    };
+    (@rules $name:ident, $open:expr; $($rule:ident),+ $(,)?) => {
+        mod $name {
+            $(
+                #[tokio::test]
+                async fn $rule() {
+                    let (_guard, objects) = $open;
+                    super::$rule(&objects).await;
+                }
+            )+
+        }
+    };
+}
+
+object_suite!(on_a_folder, super::folder());
+object_suite!(on_the_model, ((), super::ModelObjects::new()));
+
+fn folder() -> (tempfile::TempDir, Bucket) {
+    let folder = tempfile::tempdir().unwrap();
+    let bucket = Bucket::folder(&folder.path().join("objects")).unwrap();
+    (folder, bucket)
+}
+
+fn key(job: i64, index: u32) -> String {
+    keys::chunk_key(JobId(job), ChunkIndex(index), Epoch(1), "0f1e")
+}
+
+async fn listed(objects: &dyn ObjectStore, prefix: &str) -> Vec<(String, u64)> {
+    let listed = objects.list(prefix).await.unwrap();
+    let mut listed: Vec<_> = listed.into_iter().map(|object| (object.key, object.size.0)).collect();
+    listed.sort();
+    listed
+}
+
+pub async fn what_was_put_is_got(objects: &dyn ObjectStore) {
+    let bytes = Bytes::from((0..200_000u32).map(|number| number as u8).collect::<Vec<_>>());
+    objects.put(&key(1, 0), bytes.clone()).await.unwrap();
+    assert_eq!(objects.get(&key(1, 0)).await.unwrap(), Some(bytes));
+}
+
+pub async fn an_absent_object_is_none(objects: &dyn ObjectStore) {
+    assert_eq!(objects.get(&key(1, 0)).await.unwrap(), None);
+    objects.put(&key(1, 0), Bytes::from_static(b"a")).await.unwrap();
+    assert_eq!(objects.get(&key(1, 1)).await.unwrap(), None);
+}
+
+pub async fn a_deleted_object_is_gone_and_may_be_deleted_again(objects: &dyn ObjectStore) {
+    objects.put(&key(1, 0), Bytes::from_static(b"a")).await.unwrap();
+    objects.put(&key(1, 1), Bytes::from_static(b"b")).await.unwrap();
+    for _ in 0..2 {
+        objects.delete(&key(1, 0)).await.unwrap();
+        assert_eq!(objects.get(&key(1, 0)).await.unwrap(), None);
+    }
+    assert_eq!(listed(objects, "").await, [(key(1, 1), 1)]);
+}
+
+pub async fn an_empty_object_is_an_object(objects: &dyn ObjectStore) {
+    objects.put(&key(1, 0), Bytes::new()).await.unwrap();
+    assert_eq!(objects.get(&key(1, 0)).await.unwrap(), Some(Bytes::new()));
+    assert_eq!(listed(objects, "").await, [(key(1, 0), 0)]);
+}
+
+pub async fn a_list_has_everything_below_its_prefix_and_nothing_else(objects: &dyn ObjectStore) {
+    assert_eq!(listed(objects, "").await, []);
+    assert_eq!(listed(objects, &keys::job_prefix(JobId(1))).await, []);
+    let quarantined = keys::quarantine_key(JobId(1), ChunkIndex(0), Epoch(1), "0f1e");
+    for key in [key(1, 0), key(1, 1), key(11, 0), quarantined.clone()] {
+        objects.put(&key, Bytes::from_static(b"abc")).await.unwrap();
+    }
+    assert_eq!(listed(objects, &keys::job_prefix(JobId(1))).await, [(key(1, 0), 3), (key(1, 1), 3)]);
+    assert_eq!(listed(objects, "quarantine/").await, [(quarantined, 3)]);
+    assert_eq!(listed(objects, "").await.len(), 4);
+}
+
+pub async fn many_puts_and_deletes_at_once_do_not_disturb_each_other(objects: &dyn ObjectStore) {
+    futures::future::join_all((0..40).map(async |index| {
+        objects.put(&key(1, index), Bytes::from(vec![index as u8; 1000])).await.unwrap();
+        if index % 2 == 0 {
+            objects.delete(&key(1, index)).await.unwrap();
+        }
+    }))
+    .await;
+    for index in 0..40 {
+        let expected = (index % 2 == 1).then(|| Bytes::from(vec![index as u8; 1000]));
+        assert_eq!(objects.get(&key(1, index)).await.unwrap(), expected);
+    }
+    assert_eq!(listed(objects, &keys::job_prefix(JobId(1))).await.len(), 20);
+}
+
+pub async fn a_chunk_goes_in_and_out(objects: &dyn ObjectStore) {
+    let bytes = b"some log\n".repeat(1000);
+    objects.put(&key(1, 0), codec::encode(&bytes).into()).await.unwrap();
+    let stored = objects.get(&key(1, 0)).await.unwrap().unwrap();
+    assert!(stored.len() < bytes.len() / 10);
+    assert_eq!(codec::decode(&stored, ByteSize::of(&bytes)).unwrap(), bytes);
+}
+
+pub async fn ping_answers(objects: &dyn ObjectStore) {
+    objects.ping().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_folder_keeps_its_objects_when_it_is_opened_again() {
+    let (folder, bucket) = folder();
+    bucket.put(&key(1, 0), Bytes::from_static(b"abc")).await.unwrap();
+    drop(bucket);
+    let again = Bucket::folder(&folder.path().join("objects")).unwrap();
+    assert_eq!(again.get(&key(1, 0)).await.unwrap(), Some(Bytes::from_static(b"abc")));
+}
+
+/// A put that a crash ended leaves a file with a number behind `#`.
+#[tokio::test]
+async fn what_a_crashed_put_left_is_no_object() {
+    let (folder, bucket) = folder();
+    bucket.put(&key(1, 0), Bytes::from_static(b"abc")).await.unwrap();
+    std::fs::write(folder.path().join("objects").join(format!("{}#1", key(1, 1))), "half").unwrap();
+    assert_eq!(listed(&bucket, "").await, [(key(1, 0), 3)]);
+    assert_eq!(bucket.get(&key(1, 1)).await.unwrap(), None);
+    bucket.put(&key(1, 1), Bytes::from_static(b"whole")).await.unwrap();
+    assert_eq!(bucket.get(&key(1, 1)).await.unwrap(), Some(Bytes::from_static(b"whole")));
+}
+
+/// A disk that is not mounted must not look like one that lost every object.
+#[tokio::test]
+async fn a_folder_that_went_away_is_unavailable_and_not_empty() {
+    let (folder, bucket) = folder();
+    bucket.put(&key(1, 0), Bytes::from_static(b"abc")).await.unwrap();
+    std::fs::rename(folder.path().join("objects"), folder.path().join("elsewhere")).unwrap();
+    std::fs::create_dir(folder.path().join("objects")).unwrap();
+    let answers = [
+        bucket.ping().await,
+        bucket.get(&key(1, 0)).await.map(drop),
+        bucket.delete(&key(1, 0)).await,
+        bucket.list("").await.map(drop),
+        bucket.put(&key(1, 1), Bytes::from_static(b"abc")).await,
+    ];
+    for answer in answers {
+        assert!(matches!(answer, Err(StoreError::Unavailable { store: "object_store", .. })), "{answer:?}");
+    }
+    std::fs::remove_dir(folder.path().join("objects")).unwrap();
+    std::fs::rename(folder.path().join("elsewhere"), folder.path().join("objects")).unwrap();
+    assert_eq!(bucket.get(&key(1, 0)).await.unwrap(), Some(Bytes::from_static(b"abc")));
+}
+
+#[tokio::test]
+async fn what_is_no_key_is_refused() {
+    let (_folder, bucket) = folder();
+    for key in ["../outside", "/a", "a//b", "", ".veritail-objects"] {
+        assert!(matches!(bucket.put(key, Bytes::new()).await, Err(StoreError::Unreadable { .. })), "{key:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_model_can_be_damaged() {
+    let model = ModelObjects::new();
+    model.put("a/b", Bytes::from_static(b"abc")).await.unwrap();
+    assert!(model.flip_byte("a/b", 1) && !model.flip_byte("a/b", 3) && !model.flip_byte("a/c", 0));
+    assert_eq!(model.get("a/b").await.unwrap(), Some(Bytes::from_static(&[b'a', !b'b', b'c'])));
+    assert!(model.truncate("a/b", 1) && !model.truncate("a/b", 1));
+    assert_eq!(model.get("a/b").await.unwrap(), Some(Bytes::from_static(b"a")));
+    assert_eq!(model.keys(), ["a/b"]);
+    assert!(model.lose("a/b") && !model.lose("a/b"));
+    assert_eq!(model.get("a/b").await.unwrap(), None);
+}
