@@ -54,21 +54,28 @@ pub(super) async fn resolve(
     Ok(resolved.rows_affected())
 }
 
-pub(super) async fn list(database: &SqliteDatabase, filter: MismatchFilter) -> Result<Vec<Mismatch>> {
-    let rows = sqlx::query(
+macro_rules! select {
+    () => {
         "SELECT id, job_id, chunk_index, epoch, kind, store, detector, expected, found, first_seen, last_seen,
                 resolution, resolved_at
-         FROM mismatches
-         WHERE id > ?1 AND (?2 IS NULL OR job_id = ?2) AND (?3 IS NULL OR (resolution IS NULL) = ?3)
-         ORDER BY id LIMIT ?4",
-    )
-    .bind(filter.after)
-    .bind(filter.job.map(|job| job.0))
-    .bind(filter.open)
-    .bind(filter.limit_or_default())
-    .fetch_all(&database.readers)
-    .await
-    .map_err(failed)?;
+         FROM mismatches WHERE id > ?1 AND (?3 IS NULL OR (resolution IS NULL) = ?3)"
+    };
+}
+
+pub(super) async fn list(database: &SqliteDatabase, filter: MismatchFilter) -> Result<Vec<Mismatch>> {
+    // Two statements, so that those of one job are found by their index.
+    let statement = match filter.job {
+        Some(_) => concat!(select!(), " AND job_id = ?2 ORDER BY id LIMIT ?4"),
+        None => concat!(select!(), " AND ?2 IS NULL ORDER BY id LIMIT ?4"),
+    };
+    let rows = sqlx::query(statement)
+        .bind(filter.after)
+        .bind(filter.job.map(|job| job.0))
+        .bind(filter.open)
+        .bind(filter.limit_or_default())
+        .fetch_all(&database.readers)
+        .await
+        .map_err(failed)?;
     rows.iter().map(read).collect()
 }
 
