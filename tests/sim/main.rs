@@ -13,8 +13,8 @@ mod machine;
 mod oracle;
 mod plan;
 mod reader;
-mod runner;
 mod run;
+mod runner;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -59,7 +59,11 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     if options.story {
-        tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG).without_time().with_writer(std::io::stderr).init();
+        tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::DEBUG)
+            .without_time()
+            .with_writer(std::io::stderr)
+            .init();
     } else {
         std::panic::set_hook(Box::new(|_| {}));
     }

@@ -110,8 +110,12 @@ impl Oracle {
         for complaint in truth.complaints(job, mismatches, read) {
             self.violation(format!(
                 "job {} ({:?}, runner {}, {} of {} bytes, {} acknowledged): {complaint}",
-                job.id, truth_kind(&self.jobs[&job.id]), self.jobs[&job.id].outcome, read.bytes.len(),
-                self.jobs[&job.id].log.len(), self.jobs[&job.id].acknowledged.len(),
+                job.id,
+                truth_kind(&self.jobs[&job.id]),
+                self.jobs[&job.id].outcome,
+                read.bytes.len(),
+                self.jobs[&job.id].log.len(),
+                self.jobs[&job.id].acknowledged.len(),
             ));
         }
     }
@@ -160,7 +164,10 @@ impl Truth {
         must(self.first_wrong_byte(&read.bytes).is_none(), "a wrong byte is served");
         match job.verdict {
             Verdict::Verified => {
-                must(self.plan.kind != Kind::Liar && !self.is_forgetful(), "verified against a claim that is wrong or absent");
+                must(
+                    self.plan.kind != Kind::Liar && !self.is_forgetful(),
+                    "verified against a claim that is wrong or absent",
+                );
                 must(job.size.map(|size| size.0 as usize) == Some(self.log.len()), "verified with another size");
                 must(open_live == 0, "verified with an open mismatch in the live store");
                 must(read.broken.is_some() || read.bytes == self.log, "verified, and not the runner's bytes");
@@ -237,7 +244,11 @@ impl Seen {
 
 impl fmt::Display for Seen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} jobs, {} mismatches, {} resends, {} epochs raised;", self.jobs, self.mismatches, self.resent, self.epochs)?;
+        write!(
+            f,
+            "{} jobs, {} mismatches, {} resends, {} epochs raised;",
+            self.jobs, self.mismatches, self.resent, self.epochs
+        )?;
         for (verdict, count) in &self.verdicts {
             write!(f, " {count} {verdict}")?;
         }

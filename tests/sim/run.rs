@@ -77,7 +77,8 @@ async fn create_jobs(world: &Arc<World>, seed: u64) -> Vec<(JobId, JobPlan, Vec<
             trace_reset,
             at: veritail::seams::Clock::now(world.clock.as_ref()),
         };
-        let job = world.database.create_job(new).await.map_err(|error| error.to_string()).expect("the model takes jobs");
+        let job =
+            world.database.create_job(new).await.map_err(|error| error.to_string()).expect("the model takes jobs");
         tracing::info!("job {}: {plan:?}", job.id);
         world.oracle.lock().expect("not poisoned").add_job(job.id, plan.clone(), log.clone());
         jobs.push((job.id, plan, log));

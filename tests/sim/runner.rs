@@ -103,9 +103,11 @@ impl Runner {
                 Put::Poll(seconds) => self.world.sleep_ms(u64::from(seconds) * 1000).await,
                 Put::Again if self.can_resend() => self.sent = 0,
                 Put::Again => {
-                    self.world.oracle.lock().expect("not poisoned").violation(format!(
-                        "job {}: a runner that cannot send again was asked to", self.job
-                    ));
+                    self.world
+                        .oracle
+                        .lock()
+                        .expect("not poisoned")
+                        .violation(format!("job {}: a runner that cannot send again was asked to", self.job));
                     return "asked for what it cannot do";
                 }
                 Put::Failed => {
@@ -135,9 +137,11 @@ impl Runner {
     async fn patch(&mut self, written: usize) -> Patch {
         self.rounds += 1;
         if self.rounds > ROUNDS_MAX {
-            self.world.oracle.lock().expect("not poisoned").violation(format!(
-                "job {}: more than {ROUNDS_MAX} rounds", self.job
-            ));
+            self.world
+                .oracle
+                .lock()
+                .expect("not poisoned")
+                .violation(format!("job {}: more than {ROUNDS_MAX} rounds", self.job));
             return Patch::Over;
         }
         if self.lost_the_thread || self.sent > written {
@@ -163,7 +167,9 @@ impl Runner {
                 Ok(Ok(Appended::Elsewhere { position })) => {
                     if position.0 as usize > self.log.len() && !matches!(self.plan.kind, Kind::Forgetful { .. }) {
                         self.world.oracle.lock().expect("not poisoned").violation(format!(
-                            "job {}: told to go on at {position}, the log has {} bytes", self.job, self.log.len()
+                            "job {}: told to go on at {position}, the log has {} bytes",
+                            self.job,
+                            self.log.len()
                         ));
                         return Patch::Over;
                     }

@@ -95,7 +95,8 @@ impl World {
         let clock: Arc<dyn Clock> = Arc::new(self.clock.with_skew(skew));
         let life = Arc::new(Life::default());
         let hook = Arc::new(FlakyNetwork::new(self.dice.fork(), self.trouble.clone(), self.stormy.clone()));
-        let points = DeadlyPoints { life: Arc::downgrade(&life), dice: self.dice.fork(), per_mille: self.deadly.clone() };
+        let points =
+            DeadlyPoints { life: Arc::downgrade(&life), dice: self.dice.fork(), per_mille: self.deadly.clone() };
         let seams = Seams {
             clock: clock.clone(),
             chance: Arc::new(self.dice.fork()),
@@ -166,9 +167,12 @@ impl World {
         }
         let (sender, answer) = oneshot::channel();
         let work = work(pipeline);
-        life.spawn("request", Box::pin(async move {
-            let _ = sender.send(work.await);
-        }));
+        life.spawn(
+            "request",
+            Box::pin(async move {
+                let _ = sender.send(work.await);
+            }),
+        );
         let answer = tokio::time::timeout(CLIENT_TIMEOUT, answer).await;
         if self.is_stormy() && dice.chance(self.trouble.answers_lost) {
             return Err(NoAnswer);
