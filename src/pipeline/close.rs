@@ -121,14 +121,17 @@ impl Pipeline {
         let Closing { verdict, size, at, .. } = *closing;
         metrics::trace_size(size);
         metrics::closed(job.ended_at.map_or(0, |ended| at.ms_since(ended)));
-        metrics::operation(Operation::Accepted);
+        metrics::operation(Operation::Finalized);
         let by_runner = job.ending.as_ref().is_some_and(|ending| ending.origin == Origin::Runner);
         match verdict {
             Verdict::Verified => {
                 metrics::client_checksum(ClientChecksum::Match);
                 metrics::e2e_checksum(true);
             }
-            Verdict::RunnerDisagrees => metrics::client_checksum(ClientChecksum::Mismatch),
+            Verdict::RunnerDisagrees => {
+                metrics::operation(Operation::Invalid);
+                metrics::client_checksum(ClientChecksum::Mismatch);
+            }
             Verdict::Corrupt => metrics::operation(Operation::Corrupted),
             Verdict::Unclaimed if by_runner => metrics::client_checksum(ClientChecksum::Absent),
             _ => {}
