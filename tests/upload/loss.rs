@@ -64,7 +64,6 @@ async fn a_chunk_lost_in_the_middle_of_a_running_job_costs_one_patch(stage: Stag
     let counts = runner.counts;
     // Refused at the end, refused at the hole's end, and then as if nothing had been.
     assert_eq!((counts.moved, counts.sent - log.len()), (2, 2 * PATCH_MAX), "{counts:?}");
-    assert_eq!(counts.taken, log.len() + CHUNK, "of these only the chunk was taken: {counts:?}");
     assert_eq!(runner.finish(&log).await.state(), (200, "success"));
     assert_eq!(runner.counts.asked_again, 0);
     let mismatches = stage.assert_log(&job, &log, "verified").await;
@@ -88,7 +87,6 @@ async fn a_chunk_lost_in_the_middle_of_a_closing_job_costs_one_patch(stage: Stag
     // From 0, where it is told of the hole; from the hole to a patch's length, of which the chunk is taken.
     assert_eq!((counts.asked_again, counts.moved), (1, 2), "{counts:?}");
     assert_eq!(counts.sent - before.sent, 2 * PATCH_MAX, "{counts:?}");
-    assert_eq!(counts.taken - before.taken, CHUNK + PATCH_MAX, "{counts:?}");
     let mismatches = stage.assert_log(&job, &log, "verified").await;
     assert_mismatches(&mismatches, stage.live(), &[(7, "missing", "resent")]);
     stage.stop().await;

@@ -33,8 +33,6 @@ pub struct Runner {
 pub struct Counts {
     /// Bytes of all PATCH bodies, refused ones too.
     pub sent: usize,
-    /// Bytes by which an answer moved the runner on.
-    pub taken: usize,
     /// Answers 416.
     pub moved: u32,
     /// Answers 412.
@@ -116,10 +114,16 @@ impl Runner {
                         // The whole log is sent again from its start, also where it has no end yet to be compared with.
                         self.patch(log).await;
                     }
-                    429 | 500..=599 => failures += 1,
+                    429 | 500..=599 => {
+                        failures += 1;
+                        self.counts.failed += 1;
+                    }
                     _ => return answer,
                 },
-                Err(_) => failures += 1,
+                Err(_) => {
+                    failures += 1;
+                    self.counts.failed += 1;
+                }
             }
             assert!(failures < FINAL_TRIES, "the log is given up: {:?}", self.counts);
         }
@@ -136,7 +140,6 @@ impl Runner {
             match answer {
                 Ok(answer) if answer.status == 202 => {
                     self.position += body.len();
-                    self.counts.taken += body.len();
                     return true;
                 }
                 Ok(answer) if answer.status == 416 => {
@@ -144,9 +147,6 @@ impl Runner {
                     let next = answer.header("Range").strip_prefix("0-").and_then(|next| next.parse().ok());
                     let next: usize = next.expect("a 416 says where to go on");
                     assert!(next <= log.len(), "sent to {next}, beyond its log of {}", log.len());
-                    if next > self.position {
-                        self.counts.taken += body.len().min(next - self.position);
-                    }
                     self.position = next;
                     return true;
                 }
