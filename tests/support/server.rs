@@ -4,6 +4,7 @@
 //! where a test can put hooks between the pipeline and its stores and reach the stores themselves.
 
 #![allow(clippy::disallowed_methods, reason = "the tests wait for a real server")]
+#![allow(unused_imports, reason = "each test binary uses a part of it")]
 
 mod away;
 mod binary;

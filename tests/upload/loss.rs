@@ -62,8 +62,10 @@ async fn a_chunk_lost_in_the_middle_of_a_running_job_costs_one_patch(stage: Stag
     stage.until_found(&job).await;
     runner.send(&log).await;
     let counts = runner.counts;
-    // Refused at the end, refused at the hole's end, and then as if nothing had been.
-    assert_eq!((counts.moved, counts.sent - log.len()), (2, 2 * PATCH_MAX), "{counts:?}");
+    // Refused at the end, refused at the hole's end, and then as if nothing had been. What of the first body was stored
+    // before the runner was sent back counts.
+    assert_eq!(counts.moved, 2, "{counts:?}");
+    assert!(counts.sent - log.len() <= 2 * PATCH_MAX, "{counts:?}");
     assert_eq!(runner.finish(&log).await.state(), (200, "success"));
     assert_eq!(runner.counts.asked_again, 0);
     let mismatches = stage.assert_log(&job, &log, "verified").await;
