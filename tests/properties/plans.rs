@@ -55,7 +55,7 @@ fn any_row(index: u32, size: u32) -> impl Strategy<Value = Option<ChunkRow>> {
             6 => ChunkState::Wanted { record: Some(record), kept: Some(at), asked_in },
             _ => ChunkState::Wanted { record: None, kept: None, asked_in },
         };
-        Some(ChunkRow { index: chunk.index, epoch: chunk.epoch, version: Version::FIRST, state })
+        Some(ChunkRow { index: chunk.index, epoch: chunk.epoch, version: Version::FIRST, persisted_at: None, state })
     })
 }
 

@@ -49,7 +49,7 @@ impl Known {
             Self::NeverRecorded => ChunkState::Wanted { record: None, kept: None, asked_in },
         };
         let index = ChunkIndex(u32::try_from(index).expect("few"));
-        Some(ChunkRow { index, epoch: Epoch::FIRST, version: Version::FIRST, state })
+        Some(ChunkRow { index, epoch: Epoch::FIRST, version: Version::FIRST, persisted_at: None, state })
     }
 }
 
