@@ -191,7 +191,9 @@ fn functions_stay_short() {
             }
             let indent = &line[..line.len() - head.len()];
             let is_end = |line: &&str| line.strip_prefix(indent).is_some_and(|rest| rest.starts_with('}'));
-            let has_no_body = |line: &&str| line.strip_prefix(indent).is_some_and(|rest| rest.ends_with(';'));
+            let has_no_body = |line: &&str| {
+                line.strip_prefix(indent).is_some_and(|rest| !rest.starts_with(' ') && rest.ends_with([';', '}']))
+            };
             let length = lines[at..].iter().position(|line| is_end(line) || has_no_body(line)).unwrap_or(0) + 1;
             functions += 1;
             assert!(length <= FUNCTION_LINES_MAX, "{}:{}: {length} lines", source.path.display(), at + 1);

@@ -58,6 +58,7 @@ proptest! {
         at_once = whole.append(&at_once, &log);
         prop_assert_eq!(&end, &at_once, "also the open end is the same, byte for byte");
         prop_assert_eq!(&kept, &whole);
+        prop_assert!(kept.chunks.keys().all(|chunk| chunk.epoch == Epoch::FIRST), "named by the epoch of their first byte");
 
         if let Some(sealed) = end.seal_tail().expect("our own") {
             prop_assert!(sealed.seal_tail().expect("our own").is_none(), "sealed once");
