@@ -126,7 +126,7 @@ async fn start(service: &Service) -> Result<[Runner; 4], Failed> {
 async fn stream(screen: &mut Screen, runners: &mut [Runner; 4]) -> Result<(), Failed> {
     let bars = Bars::on(screen);
     let rounds = try_join_all(runners.iter_mut().map(|runner| {
-        let mut progress = bars.job(runner.name, runner.log.len());
+        let mut progress = bars.job(runner.name, runner.log.len(), 0);
         async move {
             if runner.name == "deploy" {
                 runner.send_until(loss::PAUSE_AT, &mut progress).await?;

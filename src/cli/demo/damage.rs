@@ -60,7 +60,11 @@ pub(super) async fn flip_a_byte(
 
     let counted = service.series("veritail_integrity_mismatches_total").await?.join("; ");
     let series = r#"veritail_integrity_mismatches_total{kind="checksum",store="object_store",detector="read"} 1"#;
-    screen.check("it is counted once, though it was read twice; this line pages", series.to_owned(), counted.clone());
+    screen.check(
+        "it is counted once, though two readers met it; an alert would watch this line",
+        series.to_owned(),
+        counted.clone(),
+    );
     screen.detail(counted);
     Ok(())
 }

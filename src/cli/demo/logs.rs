@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-/// A small generator of numbers, so that a log needs no seed from outside (SplitMix64).
+/// A small generator of numbers, so that a log needs no seed from outside (`SplitMix64`).
 pub(super) struct Dice(u64);
 
 impl Dice {

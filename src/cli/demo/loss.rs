@@ -36,8 +36,7 @@ pub(super) async fn lose_the_tail(
     screen.check("now they are wiped from it", true, gone);
 
     let bars = Bars::on(screen);
-    let mut progress = bars.job(runner.name, runner.log.len());
-    progress.at(PAUSE_AT);
+    let mut progress = bars.job(runner.name, runner.log.len(), PAUSE_AT);
     super::to_the_end(runner, &mut progress).await?;
     let (expected, seen) = (format!("[({PAUSE_AT}, {})]", PAUSE_AT - TAIL), format!("{:?}", runner.refused));
     let claim = format!(

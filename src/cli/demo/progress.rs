@@ -24,8 +24,8 @@ impl Bars {
         Self { together }
     }
 
-    /// A bar for a job whose log has `size` bytes.
-    pub(super) fn job(&self, name: &str, size: usize) -> Progress {
+    /// A bar for a job whose log has `size` bytes, of which `from` are acknowledged.
+    pub(super) fn job(&self, name: &str, size: usize, from: usize) -> Progress {
         let bar = self.together.as_ref().map(|together| {
             let bar = together.add(ProgressBar::new(size as u64));
             let template = "  {prefix:<14} {bar:32.cyan/dim} {bytes:>10} of {total_bytes:<10} {msg}";
@@ -33,9 +33,10 @@ impl Bars {
             let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
             bar.set_style(style.progress_chars("━╸─"));
             bar.set_prefix(name.to_owned());
+            bar.set_position(from as u64);
             bar
         });
-        Progress { name: name.to_owned(), size, bar, halves: 0 }
+        Progress { name: name.to_owned(), size, bar, halves: halves(from, size) }
     }
 }
 
@@ -45,7 +46,7 @@ impl Progress {
         match &self.bar {
             Some(bar) => bar.set_position(acknowledged as u64),
             None => {
-                let halves = 2 * acknowledged / self.size.max(1);
+                let halves = halves(acknowledged, self.size);
                 if halves > self.halves {
                     self.halves = halves;
                     self.line(&format!("{} of {} acknowledged", human(acknowledged), human(self.size)));
@@ -73,4 +74,8 @@ impl Progress {
         use std::io::Write as _;
         let _ = writeln!(std::io::stdout(), "  {:<14} {text}", self.name);
     }
+}
+
+fn halves(acknowledged: usize, size: usize) -> usize {
+    2 * acknowledged / size.max(1)
 }

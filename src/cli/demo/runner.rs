@@ -35,7 +35,7 @@ pub(super) struct Runner {
 const PATCH_MIN: u64 = 24 * 1024;
 const PATCH_MAX: u64 = 112 * 1024;
 /// The pause between two of them, in milliseconds.
-const PAUSE_MAX: u64 = 110;
+const PAUSE_MAX: u64 = 200;
 /// Rounds of a final PUT, and refusals in all, before something is badly wrong.
 const ROUNDS: usize = 60;
 
