@@ -113,12 +113,10 @@ async fn tell(running: &Running, folder: &Path, screen: &mut Screen) -> Result<V
 }
 
 async fn start(service: &Service) -> Result<[Runner; 4], Failed> {
-    let seeds = 1..;
-    let made = JOBS.iter().zip(seeds).map(|((name, flavour, size), seed)| {
-        let log = log(*flavour, seed, *size);
-        Runner::of_new_job(service, name, log)
-    });
-    let made = try_join_all(made).await?;
+    let mut made = Vec::new();
+    for (seed, (name, flavour, size)) in (1..).zip(JOBS) {
+        made.push(Runner::of_new_job(service, name, log(flavour, seed, size)).await?);
+    }
     made.try_into().map_err(|_| Failed("four jobs were to be made".to_owned()))
 }
 
@@ -143,7 +141,7 @@ async fn stream(screen: &mut Screen, runners: &mut [Runner; 4]) -> Result<(), Fa
     });
     screen.detail(format_args!("{} in {patches} patches, each acknowledged with 202 once it was safe", human(bytes)));
     let ended = rounds.iter().filter(|rounds| **rounds > 0).count();
-    screen.check("the final PUT of 3 jobs was answered 200: every byte was read back and proven before", 3, ended);
+    screen.check("3 jobs ended with 200: every byte was read back and proven before", 3, ended);
     Ok(())
 }
 
@@ -157,24 +155,23 @@ async fn to_the_end(runner: &mut Runner, progress: &mut Progress) -> Result<usiz
 
 /// What to try while it is still up.
 fn invite(screen: &Screen, running: &Running, jobs: &[i64]) {
-    let url = format!("http://{}", running.address);
-    let token = running.admin_token.reveal();
     let [damaged, sound, .., refilled] = jobs else { return };
     let program = std::env::args().next().unwrap_or_else(|| "veritail".to_owned());
+    let (url, token) = (running.address, running.admin_token.reveal());
     screen.say(format_args!("\n{}", screen.paint(Paint::Bold, "It stays up. Try, in another terminal:")));
-    screen.say(format_args!("  TOKEN={token} URL={url}"));
-    for (what, path) in [
-        ("a whole log", trace_path(*sound)),
-        ("the damaged one: curl says how much is missing", trace_path(*damaged)),
-        ("what is there all the same", format!("{}?unverified=1", trace_path(*damaged))),
-        ("what was promised of it, and what is wrong", format!("/api/v1/jobs/{damaged}/integrity")),
+    screen.say(format_args!("  U=http://{url} TOKEN={token}"));
+    let curl = |path: String| format!("curl -sSH \"PRIVATE-TOKEN: $TOKEN\" \"$U{path}\"");
+    let (sound, raw) = (trace_path(*sound), format!("{}?unverified=1", trace_path(*damaged)));
+    for (what, line) in [
+        ("a whole log", format!("{} | tail", curl(sound))),
+        ("the damaged one: curl says that it breaks", format!("{} | tail", curl(trace_path(*damaged)))),
+        ("what is there all the same", format!("{} | tail", curl(raw))),
+        ("what was promised of it, and what is wrong", curl(format!("/api/v1/jobs/{damaged}/integrity"))),
+        ("what Prometheus sees", "curl -s $U/metrics | grep -E '^veritail_(integrity|live_lost).* [1-9]'".to_owned()),
+        ("the log whose end was lost", format!("{program} inspect {refilled} --url $U --token $TOKEN")),
     ] {
         screen.detail(format_args!("# {what}"));
-        screen.say(format_args!("  curl -s -S -H \"PRIVATE-TOKEN: $TOKEN\" \"$URL{path}\" | tail -c 500"));
+        screen.say(format_args!("  {line}"));
     }
-    screen.detail("# what Prometheus sees");
-    screen.say("  curl -s $URL/metrics | grep -E '^veritail_(integrity|live_lost|rewinds).* [1-9]'");
-    screen.detail("# the log whose end was lost, for people");
-    screen.say(format_args!("  {program} inspect {refilled} --url $URL --token $TOKEN"));
     screen.say(format_args!("\n  {}", screen.paint(Paint::Bold, "Ctrl-C ends it, and removes its folder.")));
 }

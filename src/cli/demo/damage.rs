@@ -27,11 +27,11 @@ pub(super) async fn flip_a_byte(
     let key = report.chunks.get(CHUNK).and_then(|chunk| chunk.copies.first()?.key.clone());
     let key = key.ok_or_else(|| Failed(format!("{name} has no object for chunk {CHUNK}")))?;
     let at = flip(&folder.join("objects").join(&key))?;
-    screen.detail(format_args!("byte {at} of {key} is another one now"));
+    screen.detail(format_args!("byte {at} is another one now, of {key}"));
 
     let read = service.read(job, "", None).await?;
     let good = log.starts_with(&read.bytes);
-    let claim = format!("{name}: the connection breaks at the damage; the {} bytes before are good", grouped(start));
+    let claim = format!("{name}: the connection breaks at the damage; {} bytes before are good", grouped(start));
     let seen = format!("broken off: {}, {} bytes, good: {good}", read.broken, read.bytes.len());
     screen.check(claim, format!("broken off: true, {start} bytes, good: true"), seen);
 
@@ -55,16 +55,12 @@ pub(super) async fn flip_a_byte(
     let raw = service.read(job, "?unverified=1", None).await?;
     let outside = raw.bytes.len() == log.len() && raw.bytes[..start] == log[..start] && raw.bytes[end..] == log[end..];
     let seen = format!("{}, {} bytes, the rest good: {outside}", raw.status.as_u16(), raw.bytes.len());
-    let claim = format!("?unverified=1 shows what is there: all {} bytes, the bad chunk as it is", grouped(log.len()));
+    let claim = format!("?unverified=1 shows what is there: {} bytes, the bad chunk as it is", grouped(log.len()));
     screen.check(claim, format!("200, {} bytes, the rest good: true", log.len()), seen);
 
     let counted = service.series("veritail_integrity_mismatches_total").await?.join("; ");
     let series = r#"veritail_integrity_mismatches_total{kind="checksum",store="object_store",detector="read"} 1"#;
-    screen.check(
-        "it is counted once, though two readers met it; an alert would watch this line",
-        series.to_owned(),
-        counted.clone(),
-    );
+    screen.check("it is counted once, though two readers met it", series.to_owned(), counted.clone());
     screen.detail(counted);
     Ok(())
 }

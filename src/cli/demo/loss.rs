@@ -39,11 +39,8 @@ pub(super) async fn lose_the_tail(
     let mut progress = bars.job(runner.name, runner.log.len(), PAUSE_AT);
     super::to_the_end(runner, &mut progress).await?;
     let (expected, seen) = (format!("[({PAUSE_AT}, {})]", PAUSE_AT - TAIL), format!("{:?}", runner.refused));
-    let claim = format!(
-        "its next patch, at {}, was answered 416 with {}: the start of what is missing",
-        grouped(PAUSE_AT),
-        grouped(PAUSE_AT - TAIL)
-    );
+    let (from, to) = (grouped(PAUSE_AT), grouped(PAUSE_AT - TAIL));
+    let claim = format!("its next patch, at {from}, was answered 416: go on at {to}");
     screen.check(claim, expected, seen);
     let again = runner.taken - runner.log.len();
     let claim = format!("the runner sent {} of {} bytes again", grouped(again), grouped(runner.log.len()));

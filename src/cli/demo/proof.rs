@@ -12,11 +12,8 @@ pub(super) async fn show(screen: &mut Screen, service: &Service, runner: &Runner
     let report = service.integrity(runner.job).await?;
     let name = runner.name;
     same(screen, service, runner).await?;
-    let claim = format!(
-        "{name}: {} chunks, each with the CRC-32 and SHA-256 of what was sent, in the object store; verdict {}",
-        report.chunks.len(),
-        report.verdict
-    );
+    let (chunks, verdict) = (report.chunks.len(), &report.verdict);
+    let claim = format!("{name}: {chunks} chunks with CRC-32 and SHA-256 of what was sent; {verdict}");
     screen.check(claim, expected(&runner.log), recorded(&report, &runner.log));
     Ok(())
 }
