@@ -10,7 +10,7 @@ use futures::Stream;
 use crate::store::database::{Recorded, RowOpened};
 use crate::store::live::{Append, Entry, Outcome};
 use crate::store::{Result, StoreError};
-use crate::telemetry::metrics;
+use crate::telemetry::metrics::{self, Operation};
 use crate::trace::open_end::{CannotAppend, Step};
 use crate::trace::{ByteSize, Detector, JobId, JobStatus, Offset, OpenEnd, Origin, Phase, Timestamp, TraceState};
 
@@ -48,6 +48,11 @@ pub enum Appended {
     Elsewhere {
         /// The write position.
         position: Offset,
+    },
+    /// The final PUT has been made: nothing is taken any more.
+    Closing {
+        /// The stored length, never more than the runner claims to have.
+        length: Offset,
     },
     /// The job is over.
     Ended {
@@ -370,6 +375,7 @@ impl Pipeline {
             self.contacts.note(request.job, position, self.now());
         }
         self.known.put(request.job, known);
+        metrics::operation(Operation::Conflict);
         Appended::Elsewhere { position: within_claim(agreed, position) }
     }
 
@@ -408,7 +414,7 @@ impl Pipeline {
                     Err(Appended::Ended { status: JobStatus::Pending })
                 }
                 (TraceState::Closing, _) => {
-                    Err(Appended::Elsewhere { position: within_claim(&agreed, agreed.end.length()) })
+                    Err(Appended::Closing { length: within_claim(&agreed, agreed.end.length()) })
                 }
                 _ => Ok(*agreed),
             },

@@ -9,7 +9,7 @@ use crate::store::Result;
 use crate::store::database::{Closing, Job, Mismatch, MismatchFilter, Resolution};
 use crate::telemetry::metrics::{self, ClientChecksum, Operation, RewindCause, RewindResult};
 use crate::trace::proof::{Whole, persistent_record};
-use crate::trace::{ByteSize, ChunkIndex, ChunkRow, ChunkState, Detector, JobId, Kind, Offset, Origin, Verdict};
+use crate::trace::{ByteSize, ChunkIndex, ChunkRow, ChunkState, Detector, JobId, Kind, Look, Offset, Origin, Verdict};
 
 use super::evaluate::{Evaluated, Step};
 use super::gap::overlaps;
@@ -41,34 +41,38 @@ impl Pipeline {
         Ok(Step::End(Evaluated::Over(Box::new(closed))))
     }
 
-    /// Makes sure that everything missing from a trace that closes as corrupt has an open mismatch.
+    /// Makes sure that everything missing from a trace that closes as corrupt has an open mismatch. False if the trace
+    /// changed meanwhile: look again.
     pub(super) async fn note_missing(
         &self,
         job: &Job,
         rows: &[ChunkRow],
         whole: &Whole,
         required: Offset,
-    ) -> Result<()> {
+    ) -> Result<bool> {
+        let mut unmoved = true;
         let noted = self.chunks_with_open_mismatches(job.id).await?;
         for index in whole.holes.iter().filter(|index| !noted.contains(index)) {
             let row = rows.iter().find(|row| row.index == *index);
             match row.map(|row| (row, &row.state)) {
                 Some((row, ChunkState::Wanted { record: Some(record), .. })) => {
                     let label = (Kind::Missing, self.stores().live.name(), Detector::Finalize);
-                    self.note_difference(job, row, record, label, None).await?;
+                    unmoved &= self.note_difference(job, row, record, label, None).await? != Look::Moved;
                 }
                 _ => {
                     let start = job.chunk_size.start_of(*index);
                     let end = whole.length.min(start + job.chunk_size.bytes());
-                    self.note_gap(job, start, end, Detector::Finalize).await?;
+                    unmoved &= self.note_gap(job, start, end, Detector::Finalize).await?;
                 }
             }
         }
         if whole.length < required {
-            self.note_gap(job, whole.length, required, Detector::Finalize).await?;
+            unmoved &= self.note_gap(job, whole.length, required, Detector::Finalize).await?;
         }
-        metrics::rewind(RewindCause::Hole, RewindResult::GivenUp);
-        Ok(())
+        if unmoved {
+            metrics::rewind(RewindCause::Hole, RewindResult::GivenUp);
+        }
+        Ok(unmoved)
     }
 
     /// The whole equals the runner's claim: what was taken for a gap is none.
@@ -117,14 +121,17 @@ impl Pipeline {
         let Closing { verdict, size, at, .. } = *closing;
         metrics::trace_size(size);
         metrics::closed(job.ended_at.map_or(0, |ended| at.ms_since(ended)));
-        metrics::operation(Operation::Accepted);
+        metrics::operation(Operation::Finalized);
         let by_runner = job.ending.as_ref().is_some_and(|ending| ending.origin == Origin::Runner);
         match verdict {
             Verdict::Verified => {
                 metrics::client_checksum(ClientChecksum::Match);
                 metrics::e2e_checksum(true);
             }
-            Verdict::RunnerDisagrees => metrics::client_checksum(ClientChecksum::Mismatch),
+            Verdict::RunnerDisagrees => {
+                metrics::operation(Operation::Invalid);
+                metrics::client_checksum(ClientChecksum::Mismatch);
+            }
             Verdict::Corrupt => metrics::operation(Operation::Corrupted),
             Verdict::Unclaimed if by_runner => metrics::client_checksum(ClientChecksum::Absent),
             _ => {}

@@ -156,7 +156,9 @@ impl Pipeline {
                 Some(_) => self.ask_for_holes(job).await,
                 None if self.may_still_ask(job) => Ok(Step::End(Evaluated::Waits)),
                 None => {
-                    self.note_missing(job, &rows, &whole, required).await?;
+                    if !self.note_missing(job, &rows, &whole, required).await? {
+                        return Ok(Step::Again(false));
+                    }
                     self.close(job, &whole, Verdict::Corrupt).await
                 }
             },

@@ -66,6 +66,7 @@ impl Pipeline {
             }
         };
         self.point(points::CLAIMED).await;
+        metrics::operation(Operation::Accepted);
         self.known.forget(put.job);
         let first = matches!(&job.ending, Some(ending) if ending.same_as(&put.ending));
         match (job.state, &job.ending) {
@@ -126,7 +127,6 @@ impl Pipeline {
 
 /// The answer for a job that is over: the same final PUT again is fine, its first answer may have been lost.
 fn over(job: &Job, ending: &Ending) -> Finalized {
-    metrics::operation(Operation::Finalized);
     match &job.ending {
         Some(first) if first.same_as(ending) => Finalized::Done { status: job.status },
         _ => Finalized::Ended { status: job.status },

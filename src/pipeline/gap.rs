@@ -26,7 +26,9 @@ impl Pipeline {
         if job.trace_reset != Some(false) || start != acknowledged || start <= from {
             return Ok(false);
         }
-        self.note_gap(job, from, start, Detector::Append).await?;
+        if !self.note_gap(job, from, start, Detector::Append).await? {
+            return Ok(false);
+        }
         let filler = futures::stream::unfold(start - from, |left| async move {
             let size = left.min(super::slices::SLICE_MAX);
             (!size.is_zero()).then(|| (Ok(Bytes::from(vec![0; size.as_usize()])), left - size))

@@ -2,14 +2,15 @@
 
 use crate::store::Result;
 use crate::store::copies::Looked;
-use crate::store::database::{Found, Job, NewMismatch, Resolution};
+use crate::store::database::{Basis, Found, Job, NewMismatch, Opened, Resolution};
 use crate::telemetry::metrics;
-use crate::trace::{ByteSize, ChunkIndex, ChunkRow, DataStore, Detector, JobId, Kind, Offset, Record};
+use crate::trace::{ByteSize, ChunkIndex, ChunkRow, DataStore, Detector, JobId, Kind, Look, Offset, Record};
 
 use super::Pipeline;
 
 impl Pipeline {
-    /// Writes down that a chunk's copy differs from its record. Counted only by whoever is first.
+    /// Writes down that a chunk's copy differs from its record, if the row is still the one it was measured against;
+    /// otherwise the answer is `Moved`. Counted only by whoever is first.
     pub(super) async fn note_difference(
         &self,
         job: &Job,
@@ -17,9 +18,9 @@ impl Pipeline {
         record: &Record,
         (kind, store, detector): (Kind, DataStore, Detector),
         looked: Option<&Looked>,
-    ) -> Result<()> {
+    ) -> Result<Look> {
         let found = looked.and_then(|looked| looked.bytes.as_deref()).map(Record::of);
-        self.note_mismatch(NewMismatch {
+        let mismatch = NewMismatch {
             job: job.id,
             chunk: Some(row.index),
             epoch: row.epoch,
@@ -29,14 +30,16 @@ impl Pipeline {
             expected: record.into(),
             found: found.as_ref().map(Found::from).unwrap_or_default(),
             at: self.now(),
-        })
-        .await
+        };
+        let noted = self.note_mismatch(mismatch, Basis::Row(row.version)).await?;
+        Ok(Look::Differs(kind).confirmed_if(noted))
     }
 
-    /// Writes down that acknowledged bytes from `from` to `to` are gone that no chunk's record covers.
-    pub(super) async fn note_gap(&self, job: &Job, from: Offset, to: Offset, detector: Detector) -> Result<()> {
+    /// Writes down that acknowledged bytes from `from` to `to` are gone that no chunk's record covers. False if the
+    /// trace is of another epoch by now, or closed.
+    pub(super) async fn note_gap(&self, job: &Job, from: Offset, to: Offset, detector: Detector) -> Result<bool> {
         let gap = |size: ByteSize| Found { offset: Some(from), size: Some(size), ..Found::default() };
-        self.note_mismatch(NewMismatch {
+        let mismatch = NewMismatch {
             job: job.id,
             chunk: Some(job.chunk_size.index_of(from)),
             epoch: job.epoch,
@@ -46,12 +49,13 @@ impl Pipeline {
             expected: gap(to - from),
             found: gap(ByteSize::ZERO),
             at: self.now(),
-        })
-        .await
+        };
+        self.note_mismatch(mismatch, Basis::Trace(job.epoch)).await
     }
 
-    async fn note_mismatch(&self, mismatch: NewMismatch) -> Result<()> {
-        if self.stores().database.open_mismatch(&mismatch).await? {
+    async fn note_mismatch(&self, mismatch: NewMismatch, basis: Basis) -> Result<bool> {
+        let opened = self.stores().database.open_mismatch(&mismatch, basis).await?;
+        if opened == Opened::New {
             let NewMismatch { job, chunk, epoch, kind, store, detector, .. } = &mismatch;
             metrics::mismatch(*kind, *store, *detector);
             let chunk = chunk.map(|index| index.0);
@@ -61,7 +65,7 @@ impl Pipeline {
                 "job {job}: {kind} mismatch in {store}, found by {detector}"
             );
         }
-        Ok(())
+        Ok(opened != Opened::Moved)
     }
 
     /// The runner sent a chunk (or, with `None`, everything) again: what was wrong with it is healed.

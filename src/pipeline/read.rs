@@ -9,18 +9,19 @@ use std::ops::Range;
 use bytes::Bytes;
 use futures::{Stream, StreamExt, stream};
 
-use crate::store::copies::{Looked, confirm, look_live, look_object};
+use crate::store::copies::{Looked, look_live, look_object};
 use crate::store::database::{Job, Rewind};
 use crate::store::live::Entry;
 use crate::store::{Result, StoreError};
 use crate::telemetry::metrics;
 use crate::trace::{
-    ByteSize, ChunkId, ChunkIndex, ChunkRow, ChunkState, DataStore, Detector, JobId, JobStatus, Kind, Location, Look,
-    Offset, Record, Span, TraceState,
+    ByteSize, ChunkId, ChunkIndex, ChunkRow, ChunkState, Detector, JobId, JobStatus, Kind, Location, Look, Offset,
+    Record, Span, TraceState,
 };
 
 use super::Pipeline;
 use super::reconcile::Reconciled;
+use super::report::store_of;
 
 /// Whether bytes that are not as recorded are handed out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,13 +133,11 @@ impl Pipeline {
     ) -> std::result::Result<Option<Bytes>, ReadError> {
         let Some(row) = row else { return Ok(None) };
         let looked = self.look_persisted(at, record).await.reached()?;
-        let kind = match confirm(self.stores().database.as_ref(), job.id, row, looked.look).await? {
-            Look::Sound => return Ok(looked.bytes),
-            Look::Moved | Look::Unreachable => return Ok(None),
-            Look::Differs(kind) => kind,
-        };
-        let label = (kind, DataStore::ObjectStore, Detector::Read);
-        self.note_difference(job, row, record, label, Some(&looked)).await?;
+        let Look::Differs(kind) = looked.look else { return Ok(looked.bytes) };
+        let label = (kind, store_of(at), Detector::Read);
+        if self.note_difference(job, row, record, label, Some(&looked)).await? == Look::Moved {
+            return Ok(None);
+        }
         // The live copy may still be there: for a while after the move, or for longer after a crash.
         let live = look_live(self.stores().live.as_ref(), job.id, row.id(), record).await;
         if live.look == Look::Sound {
@@ -179,15 +178,12 @@ impl Pipeline {
     ) -> std::result::Result<Option<Bytes>, ReadError> {
         let Some(row) = row else { return Ok(None) };
         let looked = look_live(self.stores().live.as_ref(), job.id, row.id(), record).await.reached()?;
-        match confirm(self.stores().database.as_ref(), job.id, row, looked.look).await? {
-            Look::Sound => Ok(looked.bytes),
-            Look::Moved | Look::Unreachable => Ok(None),
-            Look::Differs(_) => {
-                // Writes it down, and asks the runner again if it can.
-                self.reconcile(job.id, true, Detector::Read).await?;
-                Ok(None)
-            }
+        if looked.look == Look::Sound {
+            return Ok(looked.bytes);
         }
+        // Looks again, writes it down, and asks the runner if it can send again.
+        self.reconcile(job.id, true, Detector::Read).await?;
+        Ok(None)
     }
 
     /// The chunk has no record in the database: the open end says what its bytes must be.

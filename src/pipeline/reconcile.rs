@@ -12,7 +12,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::store::copies::{Looked, confirm, look_live};
+use crate::store::copies::{Looked, look_live};
 use crate::store::database::{Job, Rewind};
 use crate::store::live::{Entry, LiveTrace, Outcome, Tombstone};
 use crate::store::{Result, StoreError};
@@ -191,12 +191,10 @@ impl Pipeline {
     ) -> Result<bool> {
         for row in rows.iter().filter(|row| lost.contains(&row.index)) {
             let (Some(record), Some(looked)) = (row.record(), looks.get(&row.id())) else { continue };
-            match confirm(self.stores().database.as_ref(), job.id, row, looked.look).await? {
-                Look::Differs(kind) => {
-                    let label = (kind, self.stores().live.name(), detector);
-                    self.note_difference(job, row, record, label, Some(looked)).await?;
-                }
-                Look::Moved | Look::Unreachable | Look::Sound => return Ok(false),
+            let Look::Differs(kind) = looked.look else { return Ok(false) };
+            let label = (kind, self.stores().live.name(), detector);
+            if self.note_difference(job, row, record, label, Some(looked)).await? == Look::Moved {
+                return Ok(false);
             }
         }
         Ok(true)

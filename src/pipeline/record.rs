@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::store::Result;
 use crate::store::database::Recorded;
-use crate::telemetry::metrics::{self, RewindCause, RewindResult};
+use crate::telemetry::metrics::{self, Operation, RewindCause, RewindResult};
 use crate::trace::{ChunkId, ChunkIndex, ChunkState, Epoch, JobId, OpenEnd, Record};
 
 use super::{Pipeline, points};
@@ -24,6 +24,7 @@ impl Pipeline {
         self.point(points::RECORDED).await;
         match recorded {
             Recorded::Sealed => {
+                metrics::operation(Operation::Chunked);
                 metrics::chunk_size(self.stores().live.name(), record.size);
                 self.work.migrate_soon(job, chunk.index);
             }

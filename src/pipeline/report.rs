@@ -140,7 +140,7 @@ impl Pipeline {
         let mut copies = Vec::new();
         let (record, data_store) = match &row.state {
             ChunkState::Persisted { record, at } => {
-                copies.push(persistent_copy(at));
+                copies.push(persistent_copy(at, row));
                 copies.extend(self.live_copy(job, row.id(), record).await.filter(|copy| copy.state != "missing"));
                 (Some(*record), Some(store_of(at)))
             }
@@ -149,7 +149,7 @@ impl Pipeline {
                 (Some(*record), Some(live))
             }
             ChunkState::Wanted { record, kept: Some(at), .. } => {
-                copies.push(persistent_copy(at));
+                copies.push(persistent_copy(at, row));
                 (*record, Some(store_of(at)))
             }
             ChunkState::Open | ChunkState::Wanted { .. } => match end.and_then(|end| end.promised(row.index)) {
@@ -184,15 +184,16 @@ impl Pipeline {
     }
 }
 
-fn persistent_copy(at: &Location) -> CopyReport {
+fn persistent_copy(at: &Location, row: &ChunkRow) -> CopyReport {
     let key = match at {
         Location::Object(object) => Some(object.key.clone()),
         Location::Database => None,
     };
-    CopyReport { store: store_of(at), state: "verified", key, verified_at: None }
+    CopyReport { store: store_of(at), state: "verified", key, verified_at: row.persisted_at.map(rfc3339) }
 }
 
-fn store_of(at: &Location) -> DataStore {
+/// The store that a persistent copy lies in.
+pub(super) fn store_of(at: &Location) -> DataStore {
     match at {
         Location::Object(_) => DataStore::ObjectStore,
         Location::Database => DataStore::Database,

@@ -65,7 +65,9 @@ impl Pipeline {
     async fn sweep_chunks(&self, until: Timestamp, report: &mut SweepReport) -> Result<()> {
         let mut tried = std::collections::BTreeSet::new();
         while report.chunks < CHUNKS_MAX {
-            let waiting = self.stores().database.waiting(until, BATCH).await?;
+            // Chunks that fail stay first in line; asking for that many more reaches those behind them.
+            let limit = BATCH + u32::try_from(tried.len()).unwrap_or(u32::MAX - BATCH);
+            let waiting = self.stores().database.waiting(until, limit).await?;
             let untried: Vec<_> =
                 waiting.into_iter().filter(|chunk| tried.insert((chunk.job, chunk.row.index))).collect();
             if untried.is_empty() {

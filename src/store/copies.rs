@@ -2,13 +2,12 @@
 
 use bytes::Bytes;
 
-use super::database::Database;
 use super::live::LiveStore;
 use super::object::{ObjectStore, codec};
 use super::{Result, StoreError};
 use crate::trace::state::StoredObject;
 use crate::trace::verdict::{Seen, judge};
-use crate::trace::{ChunkId, ChunkRow, JobId, Look, Record};
+use crate::trace::{ChunkId, JobId, Look, Record};
 
 /// A look at a copy: how it ended, and the chunk's bytes where they could be had (also where they differ).
 #[derive(Clone, Debug)]
@@ -62,16 +61,5 @@ pub async fn look_object(objects: &dyn ObjectStore, written: &StoredObject, reco
             let look = judge(record, Seen::Object { stored: &stored, written, decoded: decoded.as_deref() });
             Looked { look, bytes: decoded, error: None }
         }
-    }
-}
-
-/// Confirms a difference: it counts only if the row is still the one that it was measured against.
-pub async fn confirm(database: &dyn Database, job: JobId, row: &ChunkRow, look: Look) -> Result<Look> {
-    match look {
-        Look::Differs(_) => {
-            let now = database.chunk(job, row.index).await?;
-            Ok(look.confirmed_if(now.is_some_and(|now| now.version == row.version)))
-        }
-        look => Ok(look),
     }
 }

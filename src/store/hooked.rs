@@ -10,8 +10,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::database::{
-    Backlog, Closing, Contact, Database, Job, Mismatch, MismatchFilter, NewJob, NewMismatch, Recorded, Resolution,
-    Rewind, RowOpened, Unfinished, Waiting,
+    Backlog, Basis, Closing, Contact, Database, Job, Mismatch, MismatchFilter, NewJob, NewMismatch, Opened, Recorded,
+    Resolution, Rewind, RowOpened, Unfinished, Waiting,
 };
 use super::live::{Append, Entry, LiveCopy, LiveStore, LiveTrace, LiveUsage, Outcome, ScanPage};
 use super::object::{Listed, ObjectStore};
@@ -127,7 +127,7 @@ hooked! { "database", Database {}
     waiting(until: Timestamp, limit: u32) -> Vec<Waiting>, None;
     backlog() -> Backlog, None;
     unfinished() -> Unfinished, None;
-    open_mismatch(mismatch: &NewMismatch) -> bool, Some(mismatch.job);
+    open_mismatch(mismatch: &NewMismatch, basis: Basis) -> Opened, Some(mismatch.job);
     resolve_mismatches(
         job: JobId, chunk: Option<ChunkIndex>, resolution: Resolution, at: Timestamp
     ) -> u64, Some(job);

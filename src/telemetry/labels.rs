@@ -107,7 +107,7 @@ names! {
         Accepted = "accepted",
         /// A trace was closed.
         Finalized = "finalized",
-        /// A second, different ending came.
+        /// A patch began elsewhere than at the write position.
         Conflict = "conflict",
         /// The runner's claim differs from what it sent.
         Invalid = "invalid",
@@ -133,6 +133,8 @@ names! {
     Rejection {
         /// It does not begin at the write position, or ran into the end of a hole.
         Range = "range",
+        /// The final PUT has been made.
+        Closing = "closing",
         /// The trace would pass its limit.
         SizeLimit = "size_limit",
         /// The job is over.

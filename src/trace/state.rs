@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::checksum::{Record, Sha256};
-use super::ids::{ByteSize, ChunkId, ChunkIndex, Epoch, Version};
+use super::ids::{ByteSize, ChunkId, ChunkIndex, Epoch, Timestamp, Version};
 
 /// Declares an enum whose variants have names in the database, the API and metric labels, and lists them all.
 macro_rules! names {
@@ -130,6 +130,8 @@ pub struct ChunkRow {
     pub version: Version,
     /// What is known, and where the bytes are.
     pub state: ChunkState,
+    /// When the persistent copy that `state` speaks of was read back; `None` if there is none.
+    pub persisted_at: Option<Timestamp>,
 }
 
 /// What is known of a chunk, where its bytes are, and who moves it on.

@@ -91,6 +91,10 @@ pub async fn harm(world: Arc<World>, dice: Dice) {
         if world.trouble.object_rot && dice.chance(250) {
             harm_objects(&world, &dice);
         }
+        if world.trouble.puts_damaged && dice.chance(300) {
+            // Found by the read-back before anything was promised: no harm to any trace.
+            world.objects.damage_next_put();
+        }
     }
 }
 

@@ -17,6 +17,8 @@ pub struct Trouble {
     pub live_harm: bool,
     /// Objects: lost, cut or flipped.
     pub object_rot: bool,
+    /// Objects: not kept as written.
+    pub puts_damaged: bool,
     pub live_full: bool,
     pub clock_skew_ms: i64,
 }
@@ -60,6 +62,7 @@ impl Trouble {
             bodies_broken: some(dice, 80),
             live_harm: dice.chance(500),
             object_rot: dice.chance(200),
+            puts_damaged: dice.chance(300),
             live_full: dice.chance(150),
             clock_skew_ms: if dice.chance(300) { dice.below(4000) as i64 - 2000 } else { 0 },
         }

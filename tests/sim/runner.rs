@@ -164,7 +164,7 @@ impl Runner {
                     self.sent = end;
                     return Patch::Accepted;
                 }
-                Ok(Ok(Appended::Elsewhere { position })) => {
+                Ok(Ok(Appended::Elsewhere { position } | Appended::Closing { length: position })) => {
                     if position.0 as usize > self.log.len() && !matches!(self.plan.kind, Kind::Forgetful { .. }) {
                         self.world.oracle.lock().expect("not poisoned").violation(format!(
                             "job {}: told to go on at {position}, the log has {} bytes",

@@ -6,12 +6,17 @@
     reason = "a rule is run from wherever a store is made, and panics where it is broken"
 )]
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use veritail::store::StoreError;
+use veritail::store::hooked::Hooked;
 use veritail::store::object::bucket::Bucket;
 use veritail::store::object::{ObjectStore, codec, keys};
-use veritail::trace::{ByteSize, ChunkIndex, Epoch, JobId};
+use veritail::trace::{ByteSize, ChunkIndex, Epoch, JobId, Timestamp};
 
+use crate::support::clock::ManualClock;
+use crate::support::hooks::{Faults, Recorder};
 use crate::support::model::objects::ModelObjects;
 
 /// Runs every rule against a store that `$open` makes: a guard and the store.
@@ -43,6 +48,15 @@ macro_rules! object_suite {
 
 object_suite!(on_a_folder, super::folder());
 object_suite!(on_the_model, ((), super::ModelObjects::new()));
+object_suite!(behind_hooks, super::behind_hooks());
+
+/// A folder behind a hook that records and one that is told to fail nothing: a wrapper keeps the contract.
+fn behind_hooks() -> (tempfile::TempDir, Hooked<dyn ObjectStore>) {
+    let (folder, bucket) = folder();
+    let clock = || Arc::new(ManualClock::at(Timestamp(0)));
+    let recorded: Hooked<dyn ObjectStore> = Hooked::new(Arc::new(bucket), Arc::new(Recorder::default()), clock());
+    (folder, Hooked::new(Arc::new(recorded), Arc::new(Faults::default()), clock()))
+}
 
 fn folder() -> (tempfile::TempDir, Bucket) {
     let folder = tempfile::tempdir().unwrap();

@@ -93,9 +93,11 @@ fn answer_to(appended: Appended) -> Response {
         }
         Appended::Elsewhere { position } => {
             metrics::append_rejected(Rejection::Range);
-            let body = Json(json!({ "error": "416 Range Not Satisfiable" }));
-            let elsewhere = (StatusCode::RANGE_NOT_SATISFIABLE, body).into_response();
-            with_interval(with_range(elsewhere, position), pace::BEHIND)
+            elsewhere(position)
+        }
+        Appended::Closing { length } => {
+            metrics::append_rejected(Rejection::Closing);
+            elsewhere(length)
         }
         Appended::Ended { status } => {
             metrics::append_rejected(Rejection::Finished);
@@ -114,6 +116,12 @@ fn answer_to(appended: Appended) -> Response {
         }
         Appended::Gone => forbidden(),
     }
+}
+
+fn elsewhere(position: Offset) -> Response {
+    let body = Json(json!({ "error": "416 Range Not Satisfiable" }));
+    let elsewhere = (StatusCode::RANGE_NOT_SATISFIABLE, body).into_response();
+    with_interval(with_range(elsewhere, position), pace::BEHIND)
 }
 
 fn unavailable(api: &Api, refused: Refused) -> Response {

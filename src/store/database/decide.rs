@@ -19,7 +19,8 @@ pub struct Decision {
 /// records.
 pub fn record(row: Option<&ChunkRow>, index: ChunkIndex, begun: Epoch, record: &Record) -> Decision {
     let version = row.map_or(Version::FIRST, |row| Version(row.version.0 + 1));
-    let sealed = ChunkRow { index, epoch: begun, version, state: ChunkState::Sealed { record: *record } };
+    let sealed =
+        ChunkRow { index, epoch: begun, version, state: ChunkState::Sealed { record: *record }, persisted_at: None };
     let Some(row) = row else {
         return Decision { answer: Recorded::Sealed, row: Some(sealed) };
     };
@@ -47,8 +48,8 @@ pub fn lost(row: Option<&ChunkRow>, index: ChunkIndex, to: Epoch) -> ChunkRow {
     let record = row.and_then(|row| recorded(row).copied());
     let state = ChunkState::Wanted { record, kept: None, asked_in: to };
     match row {
-        Some(row) => ChunkRow { version: Version(row.version.0 + 1), state, ..row.clone() },
-        None => ChunkRow { index, epoch: to, version: Version::FIRST, state },
+        Some(row) => ChunkRow { version: Version(row.version.0 + 1), state, persisted_at: None, ..row.clone() },
+        None => ChunkRow { index, epoch: to, version: Version::FIRST, state, persisted_at: None },
     }
 }
 
@@ -61,8 +62,9 @@ pub fn wanted_again(row: &ChunkRow, to: Epoch) -> Option<ChunkRow> {
         ChunkState::Wanted { kept, .. } => kept.clone(),
         ChunkState::Open | ChunkState::Sealed { .. } => None,
     };
+    let persisted_at = row.persisted_at.filter(|_| kept.is_some());
     let state = ChunkState::Wanted { record, kept, asked_in: to };
-    Some(ChunkRow { version: Version(row.version.0 + 1), state, ..row.clone() })
+    Some(ChunkRow { version: Version(row.version.0 + 1), state, persisted_at, ..row.clone() })
 }
 
 /// What was promised about a chunk, even if its bytes are lost.

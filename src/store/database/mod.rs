@@ -246,6 +246,28 @@ impl From<&Record> for Found {
     }
 }
 
+/// What a mismatch was measured against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Basis {
+    /// The chunk's row, in this version.
+    Row(Version),
+    /// The trace, in this epoch and not closed.
+    Trace(Epoch),
+    /// Nothing that the database knows of: bytes that no row speaks for.
+    Nothing,
+}
+
+/// What [`Database::open_mismatch`] did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opened {
+    /// It is open now; only this one counts.
+    New,
+    /// It was open already.
+    Known,
+    /// Nothing: its basis has changed. Look again.
+    Moved,
+}
+
 names! {
     /// How a mismatch was resolved.
     Resolution {
@@ -316,7 +338,8 @@ pub trait Database: Send + Sync {
 
     /// Stores the ending and makes the trace `Closing`, if there is no ending yet and it is `Open`; or makes an `Open`
     /// trace whose ending is the same (`Ending::same_as`) `Closing` again. While the job is `Open` or `Closing`, the same
-    /// statement stores `trace_reset`, if it is known, and raises `last_contact_at`, if the runner speaks. Answers the job
+    /// statement stores `trace_reset`, if it is known, and raises `last_contact_at`, if the runner speaks and says what
+    /// the first ending says. Answers the job
     /// as it is afterwards, changed or not.
     async fn end(&self, job: JobId, ending: &Ending, at: Timestamp, trace_reset: Option<bool>) -> Result<Option<Job>>;
 
@@ -375,9 +398,10 @@ pub trait Database: Send + Sync {
     /// How much is unfinished or live only.
     async fn unfinished(&self) -> Result<Unfinished>;
 
-    /// Opens a mismatch, unless one of the same job, chunk, epoch, store and kind is open: then `last_seen` moves. True if
-    /// it was opened now; only then it counts.
-    async fn open_mismatch(&self, mismatch: &NewMismatch) -> Result<bool>;
+    /// Opens a mismatch, unless one of the same job, chunk, epoch, store and kind is open: then `last_seen` moves. Does
+    /// nothing if what it was measured against has changed, in the same statement: a slow look at an old state must not
+    /// be written down after the state was healed.
+    async fn open_mismatch(&self, mismatch: &NewMismatch, basis: Basis) -> Result<Opened>;
 
     /// Resolves the open mismatches of a job, or of one chunk of it. Answers how many.
     async fn resolve_mismatches(

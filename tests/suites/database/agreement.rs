@@ -8,7 +8,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use veritail::store::Result;
-use veritail::store::database::{Closing, Contact, Database, MismatchFilter, NewMismatch, Resolution, Rewind};
+use veritail::store::database::{Basis, Closing, Contact, Database, MismatchFilter, NewMismatch, Resolution, Rewind};
 use veritail::trace::{ByteSize, ChunkIndex, DataStore, Epoch, Kind, Offset, TraceState, Verdict, Version};
 
 use super::*;
@@ -32,7 +32,7 @@ enum Change {
     OpenChunk { epoch: i64, index: u32 },
     Record { epoch: i64, index: u32, begun: i64, record: Record, next: Option<u32> },
     Persist { index: u32, version: i64, to: Location },
-    Mismatch { chunk: Option<u32>, epoch: i64, kind: Kind, store: DataStore },
+    Mismatch { chunk: Option<u32>, epoch: i64, kind: Kind, store: DataStore, basis: Basis },
     Resolve { chunk: Option<u32>, resolution: Resolution },
 }
 
@@ -42,6 +42,14 @@ fn near() -> impl Strategy<Value = i64> {
 
 fn any_of<T: Copy + Debug + 'static>(values: &'static [T]) -> impl Strategy<Value = T> {
     prop::sample::select(values)
+}
+
+fn any_basis() -> impl Strategy<Value = Basis> {
+    prop_oneof![
+        2 => Just(Basis::Nothing),
+        1 => (1i64..4).prop_map(|version| Basis::Row(Version(version))),
+        1 => (1u32..3).prop_map(|epoch| Basis::Trace(Epoch(epoch))),
+    ]
 }
 
 fn any_ending() -> impl Strategy<Value = Ending> {
@@ -93,8 +101,8 @@ fn any_change() -> impl Strategy<Value = Change> {
             epoch, index, begun, record, next
         }),
         4 => (index(), near(), any_location()).prop_map(|(index, version, to)| Change::Persist { index, version, to }),
-        2 => (chunk(), near(), any_of(&[Kind::Gap, Kind::Checksum]), any_of(&[DataStore::Redis, DataStore::ObjectStore]))
-            .prop_map(|(chunk, epoch, kind, store)| Change::Mismatch { chunk, epoch, kind, store }),
+        2 => (chunk(), near(), any_of(&[Kind::Gap, Kind::Checksum]), any_of(&[DataStore::Redis, DataStore::ObjectStore]), any_basis())
+            .prop_map(|(chunk, epoch, kind, store, basis)| Change::Mismatch { chunk, epoch, kind, store, basis }),
         1 => (chunk(), any_of(Resolution::ALL)).prop_map(|(chunk, resolution)| Change::Resolve { chunk, resolution }),
     ]
 }
@@ -148,10 +156,10 @@ async fn make(db: &dyn Database, jobs: [JobId; 2], which: usize, change: &Change
             let known = row(db, id, *index).await.map_or(1, |row| row.version.0);
             said(db.persist(id, ChunkIndex(*index), Version(known + version), to, at).await)
         }
-        Change::Mismatch { chunk, epoch: near, kind, store } => {
+        Change::Mismatch { chunk, epoch: near, kind, store, basis } => {
             let mismatch =
                 NewMismatch { epoch: epoch(near), kind: *kind, store: *store, at, ..mismatches::mismatch(id, *chunk) };
-            said(db.open_mismatch(&mismatch).await)
+            said(db.open_mismatch(&mismatch, *basis).await)
         }
         Change::Resolve { chunk, resolution } => {
             said(db.resolve_mismatches(id, chunk.map(ChunkIndex), *resolution, at).await)

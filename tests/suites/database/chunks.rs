@@ -17,11 +17,23 @@ async fn record(
 }
 
 fn sealed(index: u32, epoch: Epoch, version: i64, record: Record) -> Option<ChunkRow> {
-    Some(ChunkRow { index: ChunkIndex(index), epoch, version: Version(version), state: ChunkState::Sealed { record } })
+    Some(ChunkRow {
+        index: ChunkIndex(index),
+        epoch,
+        version: Version(version),
+        state: ChunkState::Sealed { record },
+        persisted_at: None,
+    })
 }
 
 fn empty(index: u32, epoch: Epoch) -> Option<ChunkRow> {
-    Some(ChunkRow { index: ChunkIndex(index), epoch, version: Version::FIRST, state: ChunkState::Open })
+    Some(ChunkRow {
+        index: ChunkIndex(index),
+        epoch,
+        version: Version::FIRST,
+        state: ChunkState::Open,
+        persisted_at: None,
+    })
 }
 
 pub async fn a_chunk_is_opened_once_and_only_in_an_open_trace(db: &dyn Database) {
@@ -120,7 +132,8 @@ pub async fn a_hole_filled_with_the_same_bytes_is_sealed_or_persisted_again(db: 
     // The copy that was kept is the one that the row speaks of, with its epoch.
     assert_eq!(record(db, id, (2, 0, 2), &bytes, None).await, Recorded::RefilledSame);
     let state = ChunkState::Persisted { record: bytes, at: kept };
-    let row_of_kept = ChunkRow { index: ChunkIndex(0), epoch: FIRST, version: Version(4), state };
+    let row_of_kept =
+        ChunkRow { index: ChunkIndex(0), epoch: FIRST, version: Version(4), state, persisted_at: Some(NOW) };
     assert_eq!(row(db, id, 0).await, Some(row_of_kept));
 
     assert_eq!(record(db, id, (2, 1, 2), &bytes, Some(2)).await, Recorded::RefilledSame);
@@ -162,7 +175,7 @@ pub async fn persisting_needs_a_sealed_row_of_this_version(db: &dyn Database) {
     assert!(!persist(0, Version(sealed.version.0 - 1), &object("k")).await);
     assert!(persist(0, sealed.version, &object("k")).await);
     let state = ChunkState::Persisted { record: bytes, at: object("k") };
-    assert_eq!(row(db, id, 0).await, Some(ChunkRow { version: Version(3), state, ..sealed }));
+    assert_eq!(row(db, id, 0).await, Some(ChunkRow { version: Version(3), state, persisted_at: Some(NOW), ..sealed }));
     assert!(!persist(0, Version(3), &object("other")).await);
 
     let second = seal(db, id, 1, &bytes, NOW).await;

@@ -1,6 +1,6 @@
 //! What was found to be wrong.
 
-use veritail::store::database::{Database, Found, Mismatch, MismatchFilter, NewMismatch, Resolution};
+use veritail::store::database::{Basis, Database, Found, Mismatch, MismatchFilter, NewMismatch, Opened, Resolution};
 use veritail::trace::{ByteSize, ChunkIndex, DataStore, Detector, Epoch, JobId, Kind, Offset, Timestamp};
 
 use super::*;
@@ -26,12 +26,12 @@ async fn all(db: &dyn Database) -> Vec<Mismatch> {
 pub async fn a_mismatch_is_counted_once_while_open(db: &dyn Database) {
     let id = running(db).await;
     let first = mismatch(id, Some(0));
-    assert!(db.open_mismatch(&first).await.unwrap());
+    assert_eq!(db.open_mismatch(&first, Basis::Nothing).await.unwrap(), Opened::New);
     // Who finds it again, and what was seen then, makes no other mismatch of it; nor does an older sighting.
     for at in [2_000, 500] {
         let again =
             NewMismatch { at: Timestamp(at), detector: Detector::Read, found: Found::default(), ..first.clone() };
-        assert!(!db.open_mismatch(&again).await.unwrap());
+        assert_eq!(db.open_mismatch(&again, Basis::Nothing).await.unwrap(), Opened::Known);
     }
     let listed = all(db).await;
     assert_eq!(listed.len(), 1);
@@ -46,19 +46,19 @@ pub async fn a_mismatch_is_counted_once_while_open(db: &dyn Database) {
         NewMismatch { store: DataStore::ObjectStore, ..first.clone() },
     ];
     for other in &others {
-        assert!(db.open_mismatch(other).await.unwrap());
-        assert!(!db.open_mismatch(other).await.unwrap());
+        assert_eq!(db.open_mismatch(other, Basis::Nothing).await.unwrap(), Opened::New);
+        assert_eq!(db.open_mismatch(other, Basis::Nothing).await.unwrap(), Opened::Known);
     }
     assert_eq!(all(db).await.len(), 1 + others.len());
 }
 
 pub async fn a_resolved_mismatch_stays_and_may_open_again(db: &dyn Database) {
     let id = running(db).await;
-    assert!(db.open_mismatch(&mismatch(id, Some(0))).await.unwrap());
-    assert!(db.open_mismatch(&mismatch(id, None)).await.unwrap());
+    assert_eq!(db.open_mismatch(&mismatch(id, Some(0)), Basis::Nothing).await.unwrap(), Opened::New);
+    assert_eq!(db.open_mismatch(&mismatch(id, None), Basis::Nothing).await.unwrap(), Opened::New);
     assert_eq!(db.resolve_mismatches(id, None, Resolution::Repaired, Timestamp(5)).await.unwrap(), 2);
     assert_eq!(db.resolve_mismatches(id, None, Resolution::Resent, Timestamp(6)).await.unwrap(), 0);
-    assert!(db.open_mismatch(&mismatch(id, Some(0))).await.unwrap());
+    assert_eq!(db.open_mismatch(&mismatch(id, Some(0)), Basis::Nothing).await.unwrap(), Opened::New);
     let resolved: Vec<_> = all(db).await.into_iter().map(|mismatch| mismatch.resolved).collect();
     let repaired = Some((Resolution::Repaired, Timestamp(5)));
     assert_eq!(resolved, [repaired, repaired, None]);
@@ -67,7 +67,7 @@ pub async fn a_resolved_mismatch_stays_and_may_open_again(db: &dyn Database) {
 pub async fn resolving_one_chunk_leaves_the_others(db: &dyn Database) {
     let (id, other) = (running(db).await, running(db).await);
     for (job, chunk) in [(id, Some(0)), (id, Some(1)), (id, None), (other, Some(0))] {
-        db.open_mismatch(&mismatch(job, chunk)).await.unwrap();
+        db.open_mismatch(&mismatch(job, chunk), Basis::Nothing).await.unwrap();
     }
     assert_eq!(db.resolve_mismatches(id, Some(ChunkIndex(0)), Resolution::Resent, NOW).await.unwrap(), 1);
     let open: Vec<_> = all(db).await.into_iter().map(|mismatch| mismatch.resolved.is_none()).collect();
@@ -77,7 +77,7 @@ pub async fn resolving_one_chunk_leaves_the_others(db: &dyn Database) {
 pub async fn mismatches_are_filtered_and_paged(db: &dyn Database) {
     let (id, other) = (running(db).await, running(db).await);
     for (job, chunk) in [(id, 0), (other, 0), (id, 1)] {
-        db.open_mismatch(&mismatch(job, Some(chunk))).await.unwrap();
+        db.open_mismatch(&mismatch(job, Some(chunk)), Basis::Nothing).await.unwrap();
     }
     db.resolve_mismatches(id, Some(ChunkIndex(0)), Resolution::Erased, NOW).await.unwrap();
     let every = all(db).await;
@@ -88,7 +88,7 @@ pub async fn mismatches_are_filtered_and_paged(db: &dyn Database) {
     assert_eq!(list(MismatchFilter { open: Some(false), ..none }).await, every[..1]);
     assert_eq!(list(MismatchFilter { after: every[0].id, limit: 1, ..none }).await, every[1..2]);
     for chunk in 10..120 {
-        db.open_mismatch(&mismatch(other, Some(chunk))).await.unwrap();
+        db.open_mismatch(&mismatch(other, Some(chunk)), Basis::Nothing).await.unwrap();
     }
     assert_eq!(all(db).await.len(), 100);
 }
@@ -97,12 +97,28 @@ pub async fn corrupt_traces_are_counted_by_kind_and_store(db: &dyn Database) {
     assert_eq!(db.corrupt_traces().await.unwrap(), []);
     let (id, other) = (running(db).await, running(db).await);
     for (job, chunk) in [(id, 0), (id, 1), (other, 0)] {
-        db.open_mismatch(&mismatch(job, Some(chunk))).await.unwrap();
+        db.open_mismatch(&mismatch(job, Some(chunk)), Basis::Nothing).await.unwrap();
     }
     let gap = NewMismatch { kind: Kind::Gap, store: DataStore::Embedded, ..mismatch(other, Some(2)) };
-    db.open_mismatch(&gap).await.unwrap();
+    db.open_mismatch(&gap, Basis::Nothing).await.unwrap();
     let checksum = (Kind::Checksum, DataStore::Redis);
     assert_eq!(db.corrupt_traces().await.unwrap(), [(checksum.0, checksum.1, 2), (Kind::Gap, DataStore::Embedded, 1)]);
     db.resolve_mismatches(other, None, Resolution::Acknowledged, NOW).await.unwrap();
     assert_eq!(db.corrupt_traces().await.unwrap(), [(checksum.0, checksum.1, 1)]);
+}
+
+pub async fn a_mismatch_is_opened_only_while_what_it_was_measured_against_is_unchanged(db: &dyn Database) {
+    let id = running(db).await;
+    db.open_chunk(id, FIRST, ChunkIndex(0), NOW).await.unwrap();
+    let before = row(db, id, 0).await.unwrap().version;
+    let after = seal(db, id, 0, &bytes("12345678"), NOW).await.version;
+    let found = mismatch(id, Some(0));
+    let other = NewMismatch { kind: Kind::Gap, ..mismatch(id, Some(0)) };
+
+    assert_eq!(db.open_mismatch(&found, Basis::Row(before)).await.unwrap(), Opened::Moved);
+    assert_eq!(db.open_mismatch(&found, Basis::Row(after)).await.unwrap(), Opened::New);
+    assert_eq!(db.open_mismatch(&found, Basis::Row(after)).await.unwrap(), Opened::Known);
+    assert_eq!(db.open_mismatch(&other, Basis::Trace(Epoch(2))).await.unwrap(), Opened::Moved);
+    assert_eq!(db.open_mismatch(&other, Basis::Trace(FIRST)).await.unwrap(), Opened::New);
+    assert_eq!(all(db).await.len(), 2);
 }

@@ -14,11 +14,17 @@ mod jobs;
 mod mismatches;
 mod sqlite;
 
+use std::sync::Arc;
+
 use veritail::store::database::{Database, Job, NewJob, Recorded};
+use veritail::store::hooked::Hooked;
 use veritail::trace::{
     ByteSize, ChunkIndex, ChunkRow, ChunkSize, Claim, Crc32, Ending, Epoch, JobId, JobStatus, Location, Origin, Record,
     Sha256, StoredObject, Timestamp,
 };
+
+use crate::support::clock::ManualClock;
+use crate::support::hooks::{Faults, Recorder};
 
 /// Runs every rule against a database that `$open` makes: a future of a guard and the database.
 macro_rules! database_suite {
@@ -65,6 +71,7 @@ macro_rules! database_suite {
             gauges::unfinished_counts_ended_jobs_and_live_bytes,
             gauges::ping_answers,
             mismatches::a_mismatch_is_counted_once_while_open,
+            mismatches::a_mismatch_is_opened_only_while_what_it_was_measured_against_is_unchanged,
             mismatches::a_resolved_mismatch_stays_and_may_open_again,
             mismatches::resolving_one_chunk_leaves_the_others,
             mismatches::mismatches_are_filtered_and_paged,
@@ -86,6 +93,15 @@ macro_rules! database_suite {
 
 database_suite!(on_sqlite, super::sqlite::open());
 database_suite!(on_the_model, async { ((), crate::support::model::database::ModelDatabase::new()) });
+database_suite!(behind_hooks, super::behind_hooks());
+
+/// `SQLite` behind a hook that records and one that is told to fail nothing: a wrapper keeps the contract.
+async fn behind_hooks() -> (tempfile::TempDir, Hooked<dyn Database>) {
+    let (folder, database) = sqlite::open().await;
+    let recorded: Hooked<dyn Database> =
+        Hooked::new(Arc::new(database), Arc::new(Recorder::default()), Arc::new(ManualClock::at(NOW)));
+    (folder, Hooked::new(Arc::new(recorded), Arc::new(Faults::default()), Arc::new(ManualClock::at(NOW))))
+}
 
 const CHUNK: u32 = 8;
 const NOW: Timestamp = Timestamp(1_000);

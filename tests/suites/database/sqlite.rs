@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use tokio::task::JoinSet;
 use veritail::store::StoreError;
-use veritail::store::database::Database;
 use veritail::store::database::sqlite::SqliteDatabase;
+use veritail::store::database::{Basis, Database};
 use veritail::trace::{ChunkIndex, ChunkState, Epoch, TraceState};
 
 use super::*;
@@ -29,7 +29,7 @@ async fn a_file_that_is_opened_again_has_everything() {
     persist(&db, id, 0, &bytes("12345678")).await;
     seal(&db, id, 1, &bytes("12345678"), NOW).await;
     db.end(id, &success(), NOW, Some(true)).await.unwrap();
-    db.open_mismatch(&mismatches::mismatch(id, None)).await.unwrap();
+    db.open_mismatch(&mismatches::mismatch(id, None), Basis::Nothing).await.unwrap();
     let before = everything(&db).await;
     db.close().await;
     let db = SqliteDatabase::open(&file(&folder)).await.unwrap();

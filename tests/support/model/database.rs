@@ -7,8 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use veritail::store::Result;
 use veritail::store::database::{
-    Backlog, Closing, Contact, Database, Job, Mismatch, MismatchFilter, NewJob, NewMismatch, Recorded, Resolution,
-    Rewind, RowOpened, Unfinished, Waiting, decide,
+    Backlog, Basis, Closing, Contact, Database, Job, Mismatch, MismatchFilter, NewJob, NewMismatch, Opened, Recorded,
+    Resolution, Rewind, RowOpened, Unfinished, Waiting, decide,
 };
 use veritail::trace::{
     ByteSize, ChunkIndex, ChunkRow, ChunkState, Crc32, DataStore, Ending, Epoch, JobId, JobStatus, Kind, Location,
@@ -78,7 +78,7 @@ impl Tables {
     }
 
     fn make_row(&mut self, job: JobId, epoch: Epoch, index: ChunkIndex, at: Timestamp) {
-        let row = ChunkRow { index, epoch, version: Version::FIRST, state: ChunkState::Open };
+        let row = ChunkRow { index, epoch, version: Version::FIRST, state: ChunkState::Open, persisted_at: None };
         self.rows.entry((job, index)).or_insert(Row { row, sealed_at: at });
     }
 
@@ -197,11 +197,11 @@ impl Database for ModelDatabase {
         let mut tables = self.tables();
         if let Some(job) = tables.job_if(job, Job::is_unfinished) {
             job.trace_reset = trace_reset.or(job.trace_reset);
-            if ending.origin == Origin::Runner {
+            let says_no_other = job.ending.as_ref().is_none_or(|first| first.same_as(ending));
+            if ending.origin == Origin::Runner && says_no_other {
                 job.last_contact_at = job.last_contact_at.max(at);
             }
-            let may_end = job.ending.as_ref().is_none_or(|first| first.same_as(ending));
-            if job.state == TraceState::Open && may_end {
+            if job.state == TraceState::Open && says_no_other {
                 job.state = TraceState::Closing;
                 job.changed_at = at;
                 job.ending.get_or_insert_with(|| ending.clone());
@@ -318,7 +318,7 @@ impl Database for ModelDatabase {
         let Some(row) = tables.row(job, index).filter(|row| row.version == version) else { return Ok(false) };
         let ChunkState::Sealed { record } = row.state else { return Ok(false) };
         let state = ChunkState::Persisted { record, at: to.clone() };
-        let row = ChunkRow { version: Version(version.0 + 1), state, ..row.clone() };
+        let row = ChunkRow { version: Version(version.0 + 1), state, persisted_at: Some(at), ..row.clone() };
         tables.put_row(job, row, at);
         Ok(true)
     }
@@ -364,19 +364,29 @@ impl Database for ModelDatabase {
         Ok(Unfinished { ended, live_bytes, live_chunks })
     }
 
-    async fn open_mismatch(&self, new: &NewMismatch) -> Result<bool> {
+    async fn open_mismatch(&self, new: &NewMismatch, basis: Basis) -> Result<Opened> {
         let mut tables = self.tables();
+        let holds = match basis {
+            Basis::Row(version) => {
+                new.chunk.and_then(|index| tables.row(new.job, index)).is_some_and(|row| row.version == version)
+            }
+            Basis::Trace(epoch) => tables.job_if(new.job, |job| job.epoch == epoch && job.is_unfinished()).is_some(),
+            Basis::Nothing => true,
+        };
+        if !holds {
+            return Ok(Opened::Moved);
+        }
         let known = tables.mismatches.iter_mut().find(|known| {
             let key = |what: &NewMismatch| (what.job, what.chunk, what.epoch, what.store, what.kind);
             known.resolved.is_none() && key(&known.what) == key(new)
         });
         if let Some(known) = known {
             known.last_seen = known.last_seen.max(new.at);
-            return Ok(false);
+            return Ok(Opened::Known);
         }
         let id = tables.mismatches.len() as i64 + 1;
         tables.mismatches.push(Mismatch { id, what: new.clone(), last_seen: new.at, resolved: None });
-        Ok(true)
+        Ok(Opened::New)
     }
 
     async fn resolve_mismatches(

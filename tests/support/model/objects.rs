@@ -1,6 +1,7 @@
 //! An object store in memory, with knobs that damage it.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -13,6 +14,7 @@ use veritail::trace::ByteSize;
 #[derive(Default)]
 pub struct ModelObjects {
     objects: Mutex<BTreeMap<String, Bytes>>,
+    damage_next_put: AtomicBool,
 }
 
 impl ModelObjects {
@@ -40,6 +42,11 @@ impl ModelObjects {
         self.objects().remove(key).is_some()
     }
 
+    /// The next object is not kept as it is written, and the store says nothing.
+    pub fn damage_next_put(&self) {
+        self.damage_next_put.store(true, Ordering::Relaxed);
+    }
+
     /// The keys of all objects, in order.
     pub fn keys(&self) -> Vec<String> {
         self.objects().keys().cloned().collect()
@@ -63,6 +70,9 @@ impl ModelObjects {
 impl ObjectStore for ModelObjects {
     async fn put(&self, key: &str, bytes: Bytes) -> Result<()> {
         self.objects().insert(key.to_owned(), bytes);
+        if self.damage_next_put.swap(false, Ordering::Relaxed) {
+            self.flip_byte(key, 5);
+        }
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 
 use sqlx::sqlite::SqliteRow;
 
-use super::columns::{digest, number, optional_name, record, stored, text};
+use super::columns::{digest, number, optional_name, record, stored, text, time};
 use super::errors::failed;
 use super::{NAME, SqliteDatabase};
 use crate::store::database::{RowOpened, Waiting};
@@ -16,7 +16,7 @@ use crate::trace::{
 macro_rules! chunk_columns {
     () => {
         "job_id, chunk_index, epoch, version, state, size, crc32, sha256,
-         data_store, object_key, stored_size, stored_sha256, asked_in"
+         data_store, object_key, stored_size, stored_sha256, asked_in, persisted_at"
     };
 }
 pub(super) use chunk_columns;
@@ -131,6 +131,7 @@ impl<'a> Copy<'a> {
 /// A row out of its [`chunk_columns`].
 pub(super) fn read(row: &SqliteRow) -> Result<ChunkRow> {
     let (record, kept) = (record(row)?, read_location(row)?);
+    let persisted_at = kept.is_some().then(|| time(row, "persisted_at")).transpose()?;
     let state = match (text(row, "state")?.as_str(), record, kept) {
         ("open", None, None) => ChunkState::Open,
         ("sealed", Some(record), None) => ChunkState::Sealed { record },
@@ -145,6 +146,7 @@ pub(super) fn read(row: &SqliteRow) -> Result<ChunkRow> {
         epoch: Epoch(number(row, "epoch")?),
         version: Version(number(row, "version")?),
         state,
+        persisted_at,
     })
 }
 

@@ -6,13 +6,22 @@ use super::SqliteDatabase;
 use super::columns::{json, name, number, optional_name, optional_number, time, to_json};
 use super::errors::failed;
 use crate::store::Result;
-use crate::store::database::{Mismatch, MismatchFilter, NewMismatch, Resolution};
+use crate::store::database::{Basis, Mismatch, MismatchFilter, NewMismatch, Opened, Resolution};
 use crate::trace::{ChunkIndex, DataStore, Epoch, JobId, Kind, Timestamp};
 
-pub(super) async fn open(database: &SqliteDatabase, new: &NewMismatch) -> Result<bool> {
+pub(super) async fn open(database: &SqliteDatabase, new: &NewMismatch, basis: Basis) -> Result<Opened> {
+    let (version, epoch) = match basis {
+        Basis::Row(version) => (Some(version.0), None),
+        Basis::Trace(epoch) => (None, Some(epoch.0)),
+        Basis::Nothing => (None, None),
+    };
     let rows = sqlx::query(
         "INSERT INTO mismatches (job_id, chunk_index, epoch, kind, store, detector, expected, found, first_seen, last_seen)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9)
+         SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9
+         WHERE (?10 IS NULL OR EXISTS (SELECT 1 FROM trace_chunks
+                                       WHERE job_id = ?1 AND chunk_index = ?2 AND version = ?10))
+           AND (?11 IS NULL OR EXISTS (SELECT 1 FROM jobs
+                                       WHERE id = ?1 AND jobs.epoch = ?11 AND state IN ('open', 'closing')))
          ON CONFLICT (job_id, coalesce(chunk_index, -1), epoch, store, kind) WHERE resolution IS NULL
          DO UPDATE SET last_seen = max(last_seen, excluded.last_seen), times_seen = times_seen + 1
          RETURNING times_seen",
@@ -26,11 +35,17 @@ pub(super) async fn open(database: &SqliteDatabase, new: &NewMismatch) -> Result
     .bind(to_json(&new.expected)?)
     .bind(to_json(&new.found)?)
     .bind(new.at.0)
+    .bind(version)
+    .bind(epoch)
     .fetch_all(&database.writer)
     .await
     .map_err(failed)?;
     let times_seen = rows.first().map(|row| number::<i64>(row, "times_seen")).transpose()?;
-    Ok(times_seen == Some(1))
+    Ok(match times_seen {
+        None => Opened::Moved,
+        Some(1) => Opened::New,
+        Some(_) => Opened::Known,
+    })
 }
 
 pub(super) async fn resolve(

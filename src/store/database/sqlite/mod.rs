@@ -23,8 +23,8 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePo
 use sqlx::{Sqlite, Transaction};
 
 use super::{
-    Backlog, Closing, Contact, Database, Job, Mismatch, MismatchFilter, NewJob, NewMismatch, Recorded, Resolution,
-    Rewind, RowOpened, Unfinished, Waiting,
+    Backlog, Basis, Closing, Contact, Database, Job, Mismatch, MismatchFilter, NewJob, NewMismatch, Opened, Recorded,
+    Resolution, Rewind, RowOpened, Unfinished, Waiting,
 };
 use crate::store::{Result, StoreError};
 use crate::trace::{ChunkIndex, ChunkRow, DataStore, Ending, Epoch, JobId, Kind, Location, Record, Timestamp, Version};
@@ -179,8 +179,8 @@ impl Database for SqliteDatabase {
         gauges::unfinished(self).await
     }
 
-    async fn open_mismatch(&self, mismatch: &NewMismatch) -> Result<bool> {
-        mismatches::open(self, mismatch).await
+    async fn open_mismatch(&self, mismatch: &NewMismatch, basis: Basis) -> Result<Opened> {
+        mismatches::open(self, mismatch, basis).await
     }
 
     async fn resolve_mismatches(

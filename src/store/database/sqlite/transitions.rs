@@ -66,11 +66,18 @@ pub(super) async fn rewind(database: &SqliteDatabase, job: JobId, rewind: &Rewin
     Ok(true)
 }
 
+/// True where no other ending was stored before (`Ending::same_as`).
+macro_rules! says_no_other {
+    () => {
+        "(ending_status IS NULL OR
+            (ending_status = ?3 AND ending_origin = ?4 AND claim_crc32 IS ?7 AND claim_size IS ?8))"
+    };
+}
+
 /// True where this statement ends the job: it has no ending yet, or the same (`Ending::same_as`), and was reopened.
 macro_rules! ends {
     () => {
-        "(state = 'open' AND (ending_status IS NULL OR
-            (ending_status = ?3 AND ending_origin = ?4 AND claim_crc32 IS ?7 AND claim_size IS ?8)))"
+        concat!("(state = 'open' AND ", says_no_other!(), ")")
     };
 }
 
@@ -107,7 +114,9 @@ pub(super) async fn end(
         ends!(),
         " THEN ?2 ELSE changed_at END,
          trace_reset = coalesce(?9, trace_reset),
-         last_contact_at = CASE WHEN ?10 THEN max(last_contact_at, ?2) ELSE last_contact_at END
+         last_contact_at = CASE WHEN ?10 AND ",
+        says_no_other!(),
+        " THEN max(last_contact_at, ?2) ELSE last_contact_at END
          WHERE id = ?1 AND state IN ('open', 'closing')
          RETURNING ",
         job_columns!()
