@@ -26,7 +26,7 @@ use logs::{Flavour, log};
 use progress::{Bars, Progress};
 use runner::Runner;
 use screen::{Paint, Screen, human};
-use service::{Service, trace_path};
+use service::{Service, jobs_path};
 
 /// Show in a quarter of a minute what Veritail does: stream logs, prove them, lose bytes and damage others on purpose.
 #[derive(Debug, Args)]
@@ -91,7 +91,8 @@ async fn tell(running: &Running, folder: &Path, screen: &mut Screen) -> Result<V
     let url = format!("http://{}", running.address);
     let service = Service::at(url.clone(), running.admin_token.reveal())?;
     screen.say(screen.paint(Paint::Bold, "Veritail: verified CI build logs"));
-    screen.detail(format_args!("listens on {url}, keeps everything in {}", folder.display()));
+    screen.detail(format_args!("listens on {url}"));
+    screen.detail(format_args!("keeps everything in {}", folder.display()));
 
     screen.chapter("Four jobs stream their logs, as gitlab-runner does; three of them end");
     let mut runners = start(&service).await?;
@@ -160,13 +161,13 @@ fn invite(screen: &Screen, running: &Running, jobs: &[i64]) {
     let (url, token) = (running.address, running.admin_token.reveal());
     screen.say(format_args!("\n{}", screen.paint(Paint::Bold, "It stays up. Try, in another terminal:")));
     screen.say(format_args!("  U=http://{url} TOKEN={token}"));
-    let curl = |path: String| format!("curl -sSH \"PRIVATE-TOKEN: $TOKEN\" \"$U{path}\"");
-    let (sound, raw) = (trace_path(*sound), format!("{}?unverified=1", trace_path(*damaged)));
+    screen.say(format_args!("  P=$U{}", jobs_path()));
+    let curl = |what: String| format!("curl -sSH \"PRIVATE-TOKEN: $TOKEN\" \"{what}\"");
     for (what, line) in [
-        ("a whole log", format!("{} | tail", curl(sound))),
-        ("the damaged one: curl says that it breaks", format!("{} | tail", curl(trace_path(*damaged)))),
-        ("what is there all the same", format!("{} | tail", curl(raw))),
-        ("what was promised of it, and what is wrong", curl(format!("/api/v1/jobs/{damaged}/integrity"))),
+        ("a whole log", curl(format!("$P/{sound}/trace")) + " | tail"),
+        ("the damaged one: curl says that it breaks", curl(format!("$P/{damaged}/trace")) + " | tail"),
+        ("what is there all the same", curl(format!("$P/{damaged}/trace?unverified=1")) + " | tail"),
+        ("what was promised of it, and what is wrong", curl(format!("$U/api/v1/jobs/{damaged}/integrity"))),
         ("what Prometheus sees", "curl -s $U/metrics | grep -E '^veritail_(integrity|live_lost).* [1-9]'".to_owned()),
         ("the log whose end was lost", format!("{program} inspect {refilled} --url $U --token $TOKEN")),
     ] {

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::runner::Runner;
-use super::screen::{Screen, grouped};
+use super::screen::{Screen, grouped, shortened};
 use super::service::{Report, Service};
 use crate::cli::Failed;
 use crate::seams::real::SystemClock;
@@ -27,7 +27,7 @@ pub(super) async fn flip_a_byte(
     let key = report.chunks.get(CHUNK).and_then(|chunk| chunk.copies.first()?.key.clone());
     let key = key.ok_or_else(|| Failed(format!("{name} has no object for chunk {CHUNK}")))?;
     let at = flip(&folder.join("objects").join(&key))?;
-    screen.detail(format_args!("byte {at} is another one now, of {key}"));
+    screen.detail(format_args!("byte {at} of {} is another one now", shortened(&key, 40)));
 
     let read = service.read(job, "", None).await?;
     let good = log.starts_with(&read.bytes);

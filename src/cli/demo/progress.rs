@@ -28,7 +28,7 @@ impl Bars {
     pub(super) fn job(&self, name: &str, size: usize, from: usize) -> Progress {
         let bar = self.together.as_ref().map(|together| {
             let bar = together.add(ProgressBar::new(size as u64));
-            let template = "  {prefix:<14} {bar:32.cyan/dim} {bytes:>10} of {total_bytes:<10} {msg}";
+            let template = "  {prefix:<14} {bar:22.cyan/dim} {bytes:>10} of {total_bytes:<10} {msg}";
             // The template is ours; were it wrong, the plain bar would do.
             let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
             bar.set_style(style.progress_chars("━╸─"));

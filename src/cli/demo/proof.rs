@@ -3,7 +3,7 @@
 use sha2::{Digest as _, Sha256};
 
 use super::runner::Runner;
-use super::screen::{Screen, grouped, human};
+use super::screen::{Screen, grouped, human, shortened};
 use super::service::{Chunk, Report, Service};
 use crate::cli::Failed;
 
@@ -39,10 +39,9 @@ pub(super) async fn show_chunks(screen: &mut Screen, service: &Service, runner: 
     for chunk in report.chunks.iter().take(SHOWN) {
         let Chunk { index, size, crc32, sha256, copies, .. } = chunk;
         let crc32 = crc32.as_deref().unwrap_or("-");
-        let sha256: String = sha256.iter().flat_map(|sha256| sha256.chars().take(16)).collect();
+        let sha256 = shortened(sha256.as_deref().unwrap_or("-"), 16);
         let key = copies.iter().find_map(|copy| copy.key.as_deref()).unwrap_or("-");
-        let key: String = key.chars().take(28).collect();
-        screen.detail(format_args!("{index:>5} {size:>7}   {crc32}  {sha256}…  {key}…"));
+        screen.detail(format_args!("{index:>5} {size:>7}   {crc32}  {sha256}  {}", shortened(key, 28)));
     }
     let left = report.chunks.len().saturating_sub(SHOWN);
     let crc32 = report.crc32.unwrap_or_default();

@@ -119,6 +119,14 @@ pub(super) fn grouped(count: usize) -> String {
     text
 }
 
+/// The beginning of a long name.
+pub(super) fn shortened(name: &str, length: usize) -> String {
+    match name.char_indices().nth(length) {
+        Some((end, _)) => format!("{}…", &name[..end]),
+        None => name.to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -128,6 +136,11 @@ mod tests {
         assert_eq!([0, 1023, 1024, 90_000].map(human), ["0 B", "1023 B", "1.0 KiB", "87.9 KiB"]);
         assert_eq!([3_145_728, 3_670_016].map(human), ["3.0 MiB", "3.5 MiB"]);
         assert_eq!([0, 999, 1000, 1_234_567].map(grouped), ["0", "999", "1 000", "1 234 567"]);
+    }
+
+    #[test]
+    fn only_long_names_are_shortened() {
+        assert_eq!(["a…b", "a…bc"].map(|name| shortened(name, 3)), ["a…b", "a…b…"]);
     }
 
     #[test]

@@ -100,7 +100,7 @@ impl Service {
 
     /// Reads a log to its end, or until the connection breaks.
     pub(super) async fn read(&self, job: i64, query: &str, range: Option<&str>) -> Result<Read, Failed> {
-        let mut request = self.as_admin(Method::GET, &format!("{}{query}", trace_path(job)));
+        let mut request = self.as_admin(Method::GET, &format!("{}/{job}/trace{query}", jobs_path()));
         if let Some(range) = range {
             request = request.header("Range", range);
         }
@@ -127,9 +127,9 @@ impl Service {
     }
 }
 
-/// Where readers get a log.
-pub(super) fn trace_path(job: i64) -> String {
-    format!("/api/v4/projects/{}/jobs/{job}/trace", PROJECT.replace('/', "%2F"))
+/// Where readers find the jobs of the project.
+pub(super) fn jobs_path() -> String {
+    format!("/api/v4/projects/{}/jobs", PROJECT.replace('/', "%2F"))
 }
 
 async fn document<T: DeserializeOwned>(request: RequestBuilder) -> Result<T, Failed> {
