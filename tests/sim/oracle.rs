@@ -20,6 +20,8 @@ pub struct Truth {
     acknowledged: Vec<u8>,
     live_harmed: bool,
     object_harmed: bool,
+    /// How often something was done to it.
+    harms: u64,
     outcome: &'static str,
 }
 
@@ -37,6 +39,7 @@ impl Oracle {
             acknowledged: Vec::new(),
             live_harmed: false,
             object_harmed: false,
+            harms: 0,
             outcome: "still at work",
         };
         self.jobs.insert(job, truth);
@@ -52,15 +55,27 @@ impl Oracle {
     }
 
     pub fn live_harmed_all(&mut self) {
-        self.jobs.values_mut().for_each(|truth| truth.live_harmed = true);
+        for truth in self.jobs.values_mut() {
+            truth.live_harmed = true;
+            truth.harms += 1;
+        }
     }
 
     pub fn live_harmed(&mut self, job: JobId) {
-        self.truth(job).live_harmed = true;
+        let truth = self.truth(job);
+        truth.live_harmed = true;
+        truth.harms += 1;
     }
 
     pub fn object_harmed(&mut self, job: JobId) {
-        self.truth(job).object_harmed = true;
+        let truth = self.truth(job);
+        truth.object_harmed = true;
+        truth.harms += 1;
+    }
+
+    /// How often something was done to a job so far.
+    pub fn harms(&self, job: JobId) -> u64 {
+        self.jobs[&job].harms
     }
 
     pub fn runner_ended(&mut self, job: JobId, outcome: &'static str) {
