@@ -5,7 +5,8 @@ use std::fmt;
 
 use veritail::pipeline::ReadError;
 use veritail::store::database::{Job, Mismatch};
-use veritail::trace::{DataStore, Detector, JobId, JobStatus, Offset, TraceState, Verdict};
+use veritail::store::live::{Entry, LiveStore};
+use veritail::trace::{DataStore, Detector, JobId, JobStatus, Offset, Phase, TraceState, Verdict};
 
 use super::plan::{JobPlan, Kind};
 use super::reader::Read;
@@ -20,8 +21,6 @@ pub struct Truth {
     acknowledged: Vec<u8>,
     live_harmed: bool,
     object_harmed: bool,
-    /// How often something was done to it.
-    harms: u64,
     outcome: &'static str,
 }
 
@@ -39,7 +38,6 @@ impl Oracle {
             acknowledged: Vec::new(),
             live_harmed: false,
             object_harmed: false,
-            harms: 0,
             outcome: "still at work",
         };
         self.jobs.insert(job, truth);
@@ -55,27 +53,15 @@ impl Oracle {
     }
 
     pub fn live_harmed_all(&mut self) {
-        for truth in self.jobs.values_mut() {
-            truth.live_harmed = true;
-            truth.harms += 1;
-        }
+        self.jobs.values_mut().for_each(|truth| truth.live_harmed = true);
     }
 
     pub fn live_harmed(&mut self, job: JobId) {
-        let truth = self.truth(job);
-        truth.live_harmed = true;
-        truth.harms += 1;
+        self.truth(job).live_harmed = true;
     }
 
     pub fn object_harmed(&mut self, job: JobId) {
-        let truth = self.truth(job);
-        truth.object_harmed = true;
-        truth.harms += 1;
-    }
-
-    /// How often something was done to a job so far.
-    pub fn harms(&self, job: JobId) -> u64 {
-        self.jobs[&job].harms
+        self.truth(job).object_harmed = true;
     }
 
     pub fn runner_ended(&mut self, job: JobId, outcome: &'static str) {
@@ -233,6 +219,20 @@ impl World {
         let closed = job.state == TraceState::Closed && job.status == status;
         if claimed && !closed {
             let what = format!("job {id}: answered 200 ({status}) while it is {} and {}", job.state, job.status);
+            self.oracle.lock().expect("not poisoned").violation(what);
+        }
+    }
+}
+
+impl World {
+    /// A 412 whose write position is the end asks for nothing, and would go on for ever.
+    pub async fn check_asked(&self, job: JobId, size: u64) {
+        let entry = self.live.load(job).await.ok().flatten().map(|trace| trace.entry);
+        if let Some(Entry::Live(end)) = entry
+            && end.phase == Phase::Open
+            && end.write_position() >= Offset(size)
+        {
+            let what = format!("job {job}: asked to send again, and nothing is missing");
             self.oracle.lock().expect("not poisoned").violation(what);
         }
     }

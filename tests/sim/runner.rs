@@ -26,8 +26,6 @@ pub struct Runner {
     canceled: bool,
     /// Nothing more is sent but the final PUT.
     lost_the_thread: bool,
-    /// Asked to send again, after so many harms.
-    asked_after: Option<u64>,
     rounds: u32,
 }
 
@@ -49,18 +47,7 @@ enum Put {
 
 impl Runner {
     pub fn new(world: Arc<World>, dice: Dice, job: JobId, plan: JobPlan, log: Vec<u8>) -> Self {
-        Self {
-            world,
-            dice,
-            job,
-            plan,
-            log,
-            sent: 0,
-            canceled: false,
-            lost_the_thread: false,
-            asked_after: None,
-            rounds: 0,
-        }
+        Self { world, dice, job, plan, log, sent: 0, canceled: false, lost_the_thread: false, rounds: 0 }
     }
 
     pub async fn run(mut self) {
@@ -114,10 +101,7 @@ impl Runner {
             match self.put().await {
                 Put::Done => return "finished",
                 Put::Poll(seconds) => self.world.sleep_ms(u64::from(seconds) * 1000).await,
-                Put::Again if self.can_resend() => {
-                    self.sent = 0;
-                    self.asked_after = Some(self.world.oracle.lock().expect("not poisoned").harms(self.job));
-                }
+                Put::Again if self.can_resend() => self.sent = 0,
                 Put::Again => {
                     self.world
                         .oracle
@@ -142,12 +126,6 @@ impl Runner {
 
     /// The number of a 416 is the next offset, in either direction.
     fn move_to(&mut self, position: usize) {
-        // A 412 whose write position is the end asks for nothing, and would go on for ever.
-        let mut oracle = self.world.oracle.lock().expect("not poisoned");
-        if self.asked_after.take() == Some(oracle.harms(self.job)) && position >= self.log.len() {
-            oracle.violation(format!("job {}: asked to send again, and nothing is missing", self.job));
-        }
-        drop(oracle);
         let forward = position >= self.sent && !matches!(self.plan.kind, Kind::Forgetful { .. });
         if self.can_resend() || forward {
             self.sent = position;
@@ -264,7 +242,10 @@ impl Runner {
                 }
                 Ok(Finalized::Proving { .. }) if claim.is_none() => return Put::Failed,
                 Ok(Finalized::Proving { interval }) => return Put::Poll(interval),
-                Ok(Finalized::Resend { .. }) => return Put::Again,
+                Ok(Finalized::Resend { .. }) => {
+                    self.world.check_asked(self.job, self.log.len() as u64).await;
+                    return Put::Again;
+                }
                 Ok(Finalized::Ended { .. } | Finalized::Gone) => return Put::Over,
                 Err(NoAnswer) => {
                     if retry < RETRIES {
