@@ -13,7 +13,7 @@ use crate::store::database::Job;
 use crate::store::live::{Entry, Outcome};
 use crate::telemetry::metrics::RewindCause;
 use crate::trace::proof::{Finding, Whole};
-use crate::trace::{ChunkIndex, ChunkRow, ChunkState, Detector, JobId, Offset, Origin, TraceState, Verdict};
+use crate::trace::{ChunkIndex, ChunkRow, ChunkState, Detector, JobId, Offset, OpenEnd, Origin, TraceState, Verdict};
 
 use super::migrate::Migrated;
 use super::reconcile::{Agreed, Reconciled};
@@ -72,8 +72,8 @@ impl Pipeline {
         let asker = asker.filter(|asker| self.can_ask(job) && !asker.is_canceled());
         let claim = job.ending.as_ref().and_then(|ending| ending.claim);
         let required = Whole::required(job.acked_length, claim.as_ref());
-        let lost: Vec<ChunkIndex> = agreed.rows.iter().filter(|row| is_lost(row)).map(|row| row.index).collect();
-        if asker.is_some() && !lost.is_empty() {
+        let lost = agreed.rows.iter().any(|row| is_lost(row) && !came_again(&agreed.end, row.index));
+        if asker.is_some() && lost {
             return self.ask_for_holes(job).await;
         }
         let takes_more =
@@ -178,6 +178,13 @@ impl Pipeline {
         let silent_for = u128::from(self.now().ms_since(job.last_contact_at));
         self.can_ask(job) && silent_for < self.settings().resend_window.as_millis()
     }
+}
+
+/// True for a lost chunk that the open end holds again although no record says so yet: the last chunk, which is recorded
+/// only once it is sealed, or one that was sealed a moment ago. Asking for it would move no write position, and would go
+/// on until all attempts are used up.
+fn came_again(end: &OpenEnd, index: ChunkIndex) -> bool {
+    end.sealed.contains_key(&index) || (end.tail.chunk.index == index && !end.tail.size.is_zero())
 }
 
 /// True for a chunk whose bytes are gone and not merely wanted once more.

@@ -6,3 +6,4 @@ pub mod clock;
 pub mod hooks;
 pub mod model;
 pub mod redis_server;
+pub mod server;

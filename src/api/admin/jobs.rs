@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -28,8 +29,12 @@ struct Wanted {
 const NAME_MAX: usize = 255;
 
 /// `POST /api/v1/jobs`: makes a job, and its project if there is none of that path. Its token is shown this once.
-pub(in crate::api) async fn create_job(State(api): State<Api>, headers: HeaderMap, body: Bytes) -> Response {
-    match create(&api, &headers, &body).await {
+pub(in crate::api) async fn create_job(
+    State(api): State<Api>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Response {
+    match create(&api, &headers, body).await {
         Ok((job, token)) => {
             let JobId(id) = job.id;
             let answer = json!({ "id": id, "token": token, "project_id": job.project, "status": job.status });
@@ -39,9 +44,11 @@ pub(in crate::api) async fn create_job(State(api): State<Api>, headers: HeaderMa
     }
 }
 
-async fn create(api: &Api, headers: &HeaderMap, body: &[u8]) -> Result<(Job, String), Refused> {
+async fn create(api: &Api, headers: &HeaderMap, body: Result<Bytes, BytesRejection>) -> Result<(Job, String), Refused> {
     api.auth.admin(headers)?;
-    let wanted = read(body)?;
+    // Too long, or broken off: to be said like every other error.
+    let body = body.map_err(|rejection| Refused::Bad(rejection.body_text()))?;
+    let wanted = read(&body)?;
     let token = make(JOB_PREFIX, api.pipeline.seams().chance.as_ref());
     // With a payload a runner has to ask for the job; without, whoever made it runs it.
     let status = if wanted.payload.is_some() { JobStatus::Pending } else { JobStatus::Running };

@@ -1,0 +1,3 @@
+//! What the admin asks.
+
+mod jobs;

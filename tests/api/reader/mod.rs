@@ -1,0 +1,3 @@
+//! What readers ask.
+
+mod trace;

@@ -1,0 +1,6 @@
+//! What runners ask.
+
+mod append;
+mod finalize;
+mod tokens;
+mod unwell;

@@ -1,0 +1,17 @@
+//! A whole Veritail for a test, and a client that speaks to it over HTTP.
+//!
+//! [`Binary`] is the real program in a process of its own; [`Node`] is the same parts put together in the test's process,
+//! where a test can put hooks between the pipeline and its stores and reach the stores themselves.
+
+#![allow(clippy::disallowed_methods, reason = "the tests wait for a real server")]
+#![allow(unused_imports, reason = "each test binary uses a part of it")]
+
+mod away;
+mod binary;
+mod client;
+mod node;
+
+pub use away::Away;
+pub use binary::Binary;
+pub use client::{Answer, Client, Job, Send, ended, log};
+pub use node::{Hooks, Node};

@@ -1,0 +1,129 @@
+//! The parts of a server put together in the test's process, with hooks under the pipeline.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tempfile::TempDir;
+use veritail::api::{Api, auth::Auth, router};
+use veritail::config::Config;
+use veritail::config::value::Secret;
+use veritail::pipeline::{Pipeline, Settings, Stores};
+use veritail::seams::real::{NoFailPoints, OwnedTasks, SystemChance, SystemClock};
+use veritail::seams::{Clock, Seams, Spawn as _};
+use veritail::store::database::{Database, sqlite::SqliteDatabase};
+use veritail::store::hooked::{Hook, Hooked};
+use veritail::store::live::LiveStore;
+use veritail::store::live::embedded::EmbeddedLive;
+use veritail::store::object::{ObjectStore, bucket::Bucket};
+use veritail::telemetry::exporter;
+use veritail::trace::{ByteSize, ChunkId, ChunkIndex, ChunkSize, Epoch, JobId};
+
+use super::{Client, Job};
+
+/// The admin's token.
+const ADMIN_TOKEN: &str = "admin-token-of-the-tests";
+
+/// What stands between a pipeline and its stores, and how the node is set.
+pub struct Hooks {
+    /// Around every call to every store.
+    pub hook: Arc<dyn Hook>,
+    /// The pipeline's settings.
+    pub settings: Settings,
+    /// The limit of its traces; 0 = none.
+    pub trace_limit: u64,
+    /// Whether workers and sweeps run. Without them nothing happens but what requests do.
+    pub works: bool,
+}
+
+impl Hooks {
+    /// A node that works, with the default settings but for sweeps that come often.
+    pub fn new(hook: Arc<dyn Hook>) -> Self {
+        let settings = Settings { sweep_interval: Duration::from_millis(200), ..Settings::default() };
+        Self { hook, settings, trace_limit: Config::default().pipeline.trace_limit, works: true }
+    }
+}
+
+/// A node on the embedded stores, in a folder of its own. Its tasks end with it.
+pub struct Node {
+    client: Client,
+    pipeline: Pipeline,
+    stores: Stores,
+    tasks: Arc<OwnedTasks>,
+    _folder: TempDir,
+}
+
+impl Node {
+    /// Starts it; it answers when this returns.
+    pub async fn start(hooks: Hooks) -> Self {
+        let folder = tempfile::tempdir().expect("a folder for the node");
+        let tasks = Arc::new(OwnedTasks::default());
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let seams = Seams {
+            clock: clock.clone(),
+            chance: Arc::new(SystemChance),
+            spawn: tasks.clone(),
+            points: Arc::new(NoFailPoints),
+        };
+        let stores = open(folder.path(), clock.clone()).await;
+        let hooked = Stores {
+            live: Arc::new(Hooked::new(stores.live.clone(), hooks.hook.clone(), clock.clone())),
+            database: Arc::new(Hooked::new(stores.database.clone(), hooks.hook.clone(), clock.clone())),
+            objects: Arc::new(Hooked::new(stores.objects.clone(), hooks.hook.clone(), clock)),
+        };
+        let pipeline = Pipeline::new(hooked, seams, hooks.settings);
+        if hooks.works {
+            pipeline.start();
+        }
+        let auth = Auth::new(&Secret::new(ADMIN_TOKEN), Duration::from_secs(30));
+        let exporter = exporter::install().expect("metrics");
+        let chunk_size = ChunkSize::new(131_072).expect("a chunk size");
+        let limit = ByteSize(hooks.trace_limit);
+        let api = Api::new(pipeline.clone(), auth, exporter, Duration::from_secs(60), chunk_size, limit);
+        let free = SocketAddr::from(([127, 0, 0, 1], 0));
+        let listener = tokio::net::TcpListener::bind(free).await.expect("a free loopback port");
+        let address = listener.local_addr().expect("a bound address");
+        let served = async move {
+            let _ = axum::serve(listener, router::router(api)).await;
+        };
+        tasks.spawn("http", Box::pin(served));
+        Self { client: Client::new(address, ADMIN_TOKEN), pipeline, stores, tasks, _folder: folder }
+    }
+
+    /// A client with the admin's token.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Its pipeline.
+    pub fn pipeline(&self) -> &Pipeline {
+        &self.pipeline
+    }
+
+    /// Its stores, past the hooks.
+    pub fn stores(&self) -> &Stores {
+        &self.stores
+    }
+
+    /// The live copy of a chunk begun in `epoch` is gone at once.
+    pub async fn lose_live_copy(&self, job: &Job, index: u32, epoch: u32) {
+        let chunk = ChunkId { index: ChunkIndex(index), epoch: Epoch(epoch) };
+        let held = self.stores.live.read_chunk(JobId(job.id), chunk).await.expect("readable").bytes;
+        assert!(held.is_some(), "chunk {chunk} of job {} is not in the live store", job.id);
+        self.stores.live.release(JobId(job.id), chunk, Duration::ZERO).await.expect("released");
+    }
+
+    /// Ends everything that runs in it.
+    pub async fn stop(self) {
+        self.tasks.end().await;
+    }
+}
+
+async fn open(folder: &Path, clock: Arc<dyn Clock>) -> Stores {
+    let live: Arc<dyn LiveStore> = Arc::new(EmbeddedLive::open(&folder.join("live"), clock).expect("opened"));
+    let database = SqliteDatabase::open(&folder.join("veritail.db")).await.expect("opened");
+    let database: Arc<dyn Database> = Arc::new(database);
+    let objects: Arc<dyn ObjectStore> = Arc::new(Bucket::folder(&folder.join("objects")).expect("opened"));
+    Stores { live, database, objects }
+}

@@ -1,0 +1,167 @@
+//! Where a scenario plays: the same parts on the embedded stores and on Redis, and the same ways to lose bytes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::support::redis_server::{Durability, RedisServer};
+use crate::support::server::{Away, Binary, Client, Hooks, Job, Node};
+
+/// A server, and hands on its live store.
+pub enum Stage {
+    /// In the test's process, because nobody else can reach into an embedded store.
+    Embedded {
+        /// The server.
+        node: Node,
+        /// What is away.
+        away: Arc<Away>,
+    },
+    /// The real program over a real Redis.
+    Redis {
+        /// The program.
+        server: Box<Binary>,
+        /// Its Redis.
+        redis: RedisServer,
+    },
+}
+
+impl Stage {
+    /// On the embedded stores.
+    pub async fn embedded() -> Self {
+        let away = Arc::new(Away::default());
+        let mut hooks = Hooks::new(away.clone());
+        hooks.settings.finalize_wait = Duration::from_millis(500);
+        Self::Embedded { node: Node::start(hooks).await, away }
+    }
+
+    /// On Redis.
+    pub async fn redis() -> Self {
+        let redis = RedisServer::start(Durability::Nothing);
+        let url = redis.url();
+        let variables = [
+            ("VERITAIL_REDIS_URL", url.as_str()),
+            ("VERITAIL_SWEEP_INTERVAL", "200ms"),
+            ("VERITAIL_FINALIZE_WAIT", "500ms"),
+        ];
+        Self::Redis { server: Box::new(Binary::start(&variables)), redis }
+    }
+
+    /// A client with the admin's token.
+    pub fn client(&self) -> &Client {
+        match self {
+            Self::Embedded { node, .. } => node.client(),
+            Self::Redis { server, .. } => server.client(),
+        }
+    }
+
+    /// The live store's name in messages.
+    pub fn live(&self) -> &'static str {
+        match self {
+            Self::Embedded { .. } => "embedded",
+            Self::Redis { .. } => "redis",
+        }
+    }
+
+    /// The object store takes nothing, so that chunks stay in the live store.
+    pub fn take_objects_away(&self) {
+        match self {
+            Self::Embedded { away, .. } => away.take("object_store", Away::ALL),
+            Self::Redis { server, .. } => server.take_objects_away(),
+        }
+    }
+
+    /// It takes objects again.
+    pub fn bring_objects_back(&self) {
+        match self {
+            Self::Embedded { away, .. } => away.bring_back("object_store", Away::ALL),
+            Self::Redis { server, .. } => server.bring_objects_back(),
+        }
+    }
+
+    /// The live copy of a chunk begun in `epoch` is lost, as by a hand or a bug.
+    pub async fn lose(&self, job: &Job, index: u32, epoch: u32) {
+        match self {
+            Self::Embedded { node, .. } => node.lose_live_copy(job, index, epoch).await,
+            Self::Redis { redis, .. } => {
+                let key = format!("veritail:{{{}}}:chunk:{index}-{epoch}", job.id);
+                let lost: u64 = command(redis, &["DEL", &key]).await;
+                assert_eq!(lost, 1, "{key} is not in the live store");
+            }
+        }
+    }
+
+    /// Redis loses everything at once.
+    pub async fn lose_everything(&self) {
+        let Self::Redis { redis, .. } = self else { panic!("only Redis can be flushed from outside") };
+        let _: String = command(redis, &["FLUSHALL"]).await;
+    }
+
+    /// The log is there byte for byte, by its own account proven; answers its mismatches.
+    pub async fn assert_log(&self, job: &Job, log: &[u8], verdict: &str) -> Vec<Value> {
+        let trace = self.client().trace(job).await;
+        assert_eq!(trace.len(), log.len());
+        assert!(trace == log, "other bytes came back than were sent");
+        let report = self.client().integrity(job).await;
+        assert_eq!(report["verdict"], verdict, "{report:#}");
+        assert_eq!(report["crc32"], format!("{:08x}", crc32fast::hash(log)), "{report:#}");
+        report["mismatches"].as_array().expect("a list").clone()
+    }
+
+    /// Waits until the loss of a chunk is written down.
+    pub async fn until_found(&self, job: &Job) {
+        let found = |report: &Value| report["mismatches"].as_array().is_some_and(|all| !all.is_empty());
+        self.client().integrity_until(job, "a mismatch", found).await;
+    }
+
+    /// Ends it.
+    pub async fn stop(self) {
+        match self {
+            Self::Embedded { node, .. } => node.stop().await,
+            Self::Redis { server, .. } => {
+                assert_eq!(server.client().metric("veritail_panics_total", "").await, 0.0, "{}", server.log());
+            }
+        }
+    }
+}
+
+/// Asserts of every mismatch what it is and how it ended: chunk, kind, state and resolution, in the order of chunks.
+pub fn assert_mismatches(found: &[Value], live: &str, expected: &[(u64, &str, &str)]) {
+    let mut seen: Vec<(u64, &str, &str)> = found
+        .iter()
+        .map(|mismatch| {
+            assert_eq!(mismatch["store"], live, "{mismatch:#}");
+            assert_eq!(mismatch["state"] == "resolved", mismatch["resolution"].is_string(), "{mismatch:#}");
+            let chunk = mismatch["chunk_index"].as_u64().expect("a chunk");
+            (chunk, mismatch["kind"].as_str().expect("a kind"), mismatch["resolution"].as_str().unwrap_or("open"))
+        })
+        .collect();
+    seen.sort_unstable();
+    assert_eq!(seen, expected, "{found:#?}");
+}
+
+async fn command<T: redis::FromRedisValue>(server: &RedisServer, words: &[&str]) -> T {
+    let client = redis::Client::open(server.url()).expect("a URL");
+    let mut connection = client.get_multiplexed_async_connection().await.expect("connected");
+    let mut command = redis::cmd(words[0]);
+    command.arg(&words[1..]).query_async(&mut connection).await.expect("done")
+}
+
+/// The same scenario on both stages, a test each.
+macro_rules! on_both {
+    ($($name:ident)+) => {
+        mod embedded {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $name() {
+                super::$name($crate::stage::Stage::embedded().await).await;
+            })+
+        }
+        mod redis {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $name() {
+                super::$name($crate::stage::Stage::redis().await).await;
+            })+
+        }
+    };
+}
+pub(crate) use on_both;
