@@ -13,7 +13,9 @@ use crate::store::database::Job;
 use crate::store::live::{Entry, Outcome};
 use crate::telemetry::metrics::RewindCause;
 use crate::trace::proof::{Finding, Whole};
-use crate::trace::{ChunkIndex, ChunkRow, ChunkState, Detector, JobId, Offset, OpenEnd, Origin, TraceState, Verdict};
+use crate::trace::{
+    ByteSize, ChunkIndex, ChunkRow, ChunkState, Claim, Detector, JobId, Offset, OpenEnd, Origin, TraceState, Verdict,
+};
 
 use super::migrate::Migrated;
 use super::reconcile::{Agreed, Reconciled};
@@ -146,11 +148,15 @@ impl Pipeline {
                 self.close(job, &whole, Verdict::Verified).await
             }
             Finding::Unclaimed if gaps.is_empty() => self.close(job, &whole, Verdict::Unclaimed).await,
-            Finding::Disagrees if gaps.is_empty() => match asker {
-                Some(_) if !job.asked_everything => self.ask_for_everything(job, RewindCause::WholeDiffers).await,
-                _ if self.may_still_ask(job) && !job.asked_everything => Ok(Step::End(Evaluated::Waits)),
-                _ => self.close(job, &whole, Verdict::RunnerDisagrees).await,
-            },
+            Finding::Disagrees if gaps.is_empty() => {
+                // Everything is asked for once, and only if there is anything to ask for.
+                let nothing_new = job.asked_everything || whole.length == Offset::ZERO || claims_nothing(claim);
+                match asker {
+                    Some(_) if !nothing_new => self.ask_for_everything(job, RewindCause::WholeDiffers).await,
+                    None if !nothing_new && self.may_still_ask(job) => Ok(Step::End(Evaluated::Waits)),
+                    _ => self.close(job, &whole, Verdict::RunnerDisagrees).await,
+                }
+            }
             Finding::Missing => match asker {
                 Some(_) if whole.holes.is_empty() => self.ask_for_everything(job, RewindCause::LiveLost).await,
                 Some(_) => self.ask_for_holes(job).await,
@@ -178,6 +184,11 @@ impl Pipeline {
         let silent_for = u128::from(self.now().ms_since(job.last_contact_at));
         self.can_ask(job) && silent_for < self.settings().resend_window.as_millis()
     }
+}
+
+/// True if the runner says that its log is empty.
+fn claims_nothing(claim: Option<Claim>) -> bool {
+    claim.and_then(|claim| claim.size).is_some_and(ByteSize::is_zero)
 }
 
 /// True for a lost chunk that the open end holds again although no record says so yet: the last chunk, which is recorded

@@ -116,20 +116,21 @@ impl Pipeline {
             Some(Entry::Live(end)) if end.epoch == job.epoch => Some(end),
             _ => None,
         };
+        let filter = MismatchFilter { job: Some(id), limit: MISMATCHES_MAX, ..MismatchFilter::default() };
+        let mismatches = self.stores().database.mismatches(filter).await?;
         let mut chunks = Vec::with_capacity(rows.len());
         for row in &rows {
-            if let Some(chunk) = self.chunk_report(id, row, end.as_ref()).await {
+            if let Some(mut chunk) = self.chunk_report(id, row, end.as_ref()).await {
+                apply(&mismatches, row.index, &mut chunk.copies);
                 chunks.push(chunk);
             }
         }
-        let filter = MismatchFilter { job: Some(id), limit: MISMATCHES_MAX, ..MismatchFilter::default() };
-        let mismatches = self.stores().database.mismatches(filter).await?;
         Ok(Some(Integrity {
             job_id: id,
             size: size_of(&job, end.as_ref()),
             crc32: crc32_of(&job, &rows, end.as_ref()),
             claim: job.ending.as_ref().and_then(|ending| ending.claim),
-            verdict: if job.state == TraceState::Erased { Verdict::Erased } else { job.verdict },
+            verdict: verdict_of(&job, &mismatches),
             chunks,
             mismatches: mismatches.iter().map(MismatchReport::from).collect(),
         }))
@@ -181,6 +182,30 @@ impl Pipeline {
             Look::Moved | Look::Unreachable => ("unreachable", None),
         };
         Some(CopyReport { store: self.stores().live.name(), state, key: None, verified_at })
+    }
+}
+
+/// What is known of the whole now: damage that was found after the proof, and is not resolved, makes it corrupt.
+fn verdict_of(job: &Job, mismatches: &[Mismatch]) -> Verdict {
+    match job.state {
+        TraceState::Erased => Verdict::Erased,
+        TraceState::Open | TraceState::Closing => job.verdict,
+        _ if mismatches.iter().any(|mismatch| mismatch.resolved.is_none()) => Verdict::Corrupt,
+        _ => job.verdict,
+    }
+}
+
+/// The open mismatch of a chunk's copy in a store says what the copy is.
+fn apply(mismatches: &[Mismatch], index: ChunkIndex, copies: &mut [CopyReport]) {
+    for copy in copies {
+        let open = mismatches.iter().find(|mismatch| {
+            let what = &mismatch.what;
+            mismatch.resolved.is_none() && what.chunk == Some(index) && what.store == copy.store
+        });
+        if let Some(mismatch) = open.filter(|_| copy.state == "verified" && copy.key.is_some()) {
+            copy.state = if mismatch.what.kind == Kind::Missing { "missing" } else { "differs" };
+            copy.verified_at = None;
+        }
     }
 }
 

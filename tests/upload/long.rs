@@ -44,7 +44,7 @@ async fn sends_a_long_log(server: &Binary, live: &str) {
         if sent == WARM {
             warm = server.rss_kib();
         }
-        if sent % MIB == 0 && sent > WARM {
+        if sent.is_multiple_of(MIB) && sent > WARM {
             most = most.max(server.rss_kib());
         }
     }
