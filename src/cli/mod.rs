@@ -1,5 +1,6 @@
 //! The command line: one file a subcommand.
 
+mod demo;
 mod inspect;
 mod serve;
 
@@ -18,6 +19,8 @@ pub struct Cli {
 enum Command {
     /// Take logs from runners, and serve them to readers.
     Serve(serve::Serve),
+    /// Show in a quarter of a minute what Veritail does, each claim checked.
+    Demo(demo::Demo),
     /// Show what was promised of a job's log, where every copy of it is, and what is wrong with it.
     Inspect(inspect::Inspect),
 }
@@ -38,6 +41,7 @@ impl Cli {
     pub async fn run(self) -> Result<(), Failed> {
         match self.command {
             Command::Serve(serve) => serve.run().await,
+            Command::Demo(demo) => demo.run().await,
             Command::Inspect(inspect) => inspect.run().await,
         }
     }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use sha2::Digest;
 use sha2::digest::common::hazmat::SerializableState;
 
+use super::chunks::ChunkSize;
 use super::ids::ByteSize;
 
 /// CRC-32/IEEE, the checksum that CI runners compute over their whole log. Shown as 8 lower-case hex digits.
@@ -161,6 +162,15 @@ impl Midstate {
         Self(packed)
     }
 
+    /// How many bytes SHA-256's serialised state says it absorbed: 32 bytes of hash, the count of whole blocks (8 bytes,
+    /// little-endian), the count of bytes behind them (1 byte). Damage there would give another digest, or a count that
+    /// overflows when the digest is finished.
+    fn sha256_size(state: &[u8]) -> Option<u64> {
+        const BLOCK: u64 = 64;
+        let blocks = u64::from_le_bytes(state.get(32..40)?.try_into().ok()?);
+        blocks.checked_mul(BLOCK)?.checked_add((*state.get(40)?).into())
+    }
+
     fn unpack(&self) -> Result<(u32, u64, sha2::Sha256), UnreadableMidstate> {
         let (head, rest) = self.0.split_at_checked(Self::HEAD).ok_or(UnreadableMidstate)?;
         if head[0] != Self::FORMAT {
@@ -168,6 +178,9 @@ impl Midstate {
         }
         let crc32 = u32::from_be_bytes(head[1..5].try_into().map_err(|_| UnreadableMidstate)?);
         let size = u64::from_be_bytes(head[5..13].try_into().map_err(|_| UnreadableMidstate)?);
+        if Self::sha256_size(rest) != Some(size) || size > ChunkSize::MAX.into() {
+            return Err(UnreadableMidstate);
+        }
         let state = rest.try_into().map_err(|_| UnreadableMidstate)?;
         let sha256 = sha2::Sha256::deserialize(state).map_err(|_| UnreadableMidstate)?;
         Ok((crc32, size, sha256))

@@ -5,7 +5,8 @@ use std::fmt;
 
 use veritail::pipeline::ReadError;
 use veritail::store::database::{Job, Mismatch};
-use veritail::trace::{DataStore, JobId, JobStatus, Offset, TraceState, Verdict};
+use veritail::store::live::{Entry, LiveStore};
+use veritail::trace::{DataStore, Detector, JobId, JobStatus, Offset, Phase, TraceState, Verdict};
 
 use super::plan::{JobPlan, Kind};
 use super::reader::Read;
@@ -120,8 +121,11 @@ impl Oracle {
         }
     }
 
-    pub fn seen(&self, jobs: &[Job], mismatches: usize) -> Seen {
-        let mut seen = Seen { jobs: jobs.len() as u64, mismatches: mismatches as u64, ..Seen::default() };
+    pub fn seen(&self, jobs: &[Job], mismatches: &[Mismatch]) -> Seen {
+        let mut seen = Seen { jobs: jobs.len() as u64, ..Seen::default() };
+        for mismatch in mismatches {
+            *seen.mismatches.entry((mismatch.what.kind, mismatch.what.detector)).or_default() += 1;
+        }
         for job in jobs {
             *seen.verdicts.entry(job.verdict).or_default() += 1;
             seen.resent += u64::from(job.resend_attempts);
@@ -220,11 +224,25 @@ impl World {
     }
 }
 
+impl World {
+    /// A 412 whose write position is the end asks for nothing, and would go on for ever.
+    pub async fn check_asked(&self, job: JobId, size: u64) {
+        let entry = self.live.load(job).await.ok().flatten().map(|trace| trace.entry);
+        if let Some(Entry::Live(end)) = entry
+            && end.phase == Phase::Open
+            && end.write_position() >= Offset(size)
+        {
+            let what = format!("job {job}: asked to send again, and nothing is missing");
+            self.oracle.lock().expect("not poisoned").violation(what);
+        }
+    }
+}
+
 /// What happened over many seeds: a simulation in which nothing happens proves nothing.
 #[derive(Default)]
 pub struct Seen {
     pub jobs: u64,
-    pub mismatches: u64,
+    pub mismatches: BTreeMap<(veritail::trace::Kind, Detector), u64>,
     pub resent: u64,
     pub epochs: u64,
     pub verdicts: BTreeMap<Verdict, u64>,
@@ -233,9 +251,11 @@ pub struct Seen {
 impl Seen {
     pub fn add(&mut self, other: &Self) {
         self.jobs += other.jobs;
-        self.mismatches += other.mismatches;
         self.resent += other.resent;
         self.epochs += other.epochs;
+        for (what, count) in &other.mismatches {
+            *self.mismatches.entry(*what).or_default() += count;
+        }
         for (verdict, count) in &other.verdicts {
             *self.verdicts.entry(*verdict).or_default() += count;
         }
@@ -244,13 +264,14 @@ impl Seen {
 
 impl fmt::Display for Seen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} jobs, {} mismatches, {} resends, {} epochs raised;",
-            self.jobs, self.mismatches, self.resent, self.epochs
-        )?;
+        let Self { jobs, resent, epochs, .. } = self;
+        write!(f, "{jobs} jobs, {resent} asked to send again, {epochs} epochs raised;")?;
         for (verdict, count) in &self.verdicts {
             write!(f, " {count} {verdict}")?;
+        }
+        f.write_str("; mismatches:")?;
+        for ((kind, detector), count) in &self.mismatches {
+            write!(f, " {count} {kind} by {detector}")?;
         }
         Ok(())
     }

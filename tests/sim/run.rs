@@ -133,7 +133,7 @@ async fn reckon(world: &Arc<World>, ids: &[JobId]) -> Result<Seen, String> {
     let oracle = world.oracle.lock().expect("not poisoned");
     match oracle.first_violation() {
         Some(violation) => Err(violation),
-        None => Ok(oracle.seen(&world.database.jobs(), world.database.all_mismatches().len())),
+        None => Ok(oracle.seen(&world.database.jobs(), &world.database.all_mismatches())),
     }
 }
 

@@ -242,7 +242,10 @@ impl Runner {
                 }
                 Ok(Finalized::Proving { .. }) if claim.is_none() => return Put::Failed,
                 Ok(Finalized::Proving { interval }) => return Put::Poll(interval),
-                Ok(Finalized::Resend { .. }) => return Put::Again,
+                Ok(Finalized::Resend { .. }) => {
+                    self.world.check_asked(self.job, self.log.len() as u64).await;
+                    return Put::Again;
+                }
                 Ok(Finalized::Ended { .. } | Finalized::Gone) => return Put::Over,
                 Err(NoAnswer) => {
                     if retry < RETRIES {

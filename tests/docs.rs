@@ -1,0 +1,199 @@
+//! The pages of this repository: generated ones are what the code says, commands run, links lead somewhere.
+#![allow(clippy::disallowed_methods, reason = "a test waits for a process, with a limit of its own")]
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use veritail::config::Config;
+use veritail::telemetry::family::{Start, Type};
+use veritail::telemetry::table;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: &Path) -> String {
+    std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// Fails if the page is not the generated one; with `VERITAIL_UPDATE_DOCS=1` it is rewritten instead.
+fn hold_to(page: &str, generated: &str) {
+    let path = root().join(page);
+    if std::env::var_os("VERITAIL_UPDATE_DOCS").is_some_and(|value| value == "1") {
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+        std::fs::write(&path, generated).expect("written");
+    }
+    let written = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(written == generated, "{page} is old: VERITAIL_UPDATE_DOCS=1 cargo test --test docs");
+}
+
+/// A cell of a table.
+fn cell(text: &str) -> String {
+    text.replace('|', "\\|")
+}
+
+const GENERATED: &str = "Generated from the code by `VERITAIL_UPDATE_DOCS=1 cargo test --test docs`; do not edit.";
+
+#[test]
+fn the_settings_page_is_what_the_code_says() {
+    let mut page = format!(
+        "# Settings\n\n{GENERATED}\n\n\
+         Defaults, then the file of `--config` (TOML), then variables, then flags; the later wins. A key that nobody knows and a\n\
+         value outside its range stop the start, with a message that says where.\n\n\
+         | key | variable | default | allowed | meaning |\n|---|---|---|---|---|\n"
+    );
+    for row in Config::rows() {
+        let range = row.range.map_or_else(String::new, |range| format!("`{range}`"));
+        let (key, variable, default, help) = (row.key, row.variable, cell(&row.default), cell(row.help));
+        writeln!(page, "| `{key}` | `{variable}` | `{default}` | {range} | {help} |").expect("a string");
+    }
+    hold_to("docs/reference/settings.md", &page);
+}
+
+#[test]
+fn the_metrics_page_is_what_the_code_says() {
+    let mut page = format!(
+        "# Metrics\n\n{GENERATED}\n\n\
+         Exposed at `/metrics` in Prometheus' text format. Labels are closed sets. *From the start*: the series are there at zero\n\
+         before the first event, so that `rate` and `increase` see that event too.\n"
+    );
+    for row in table::rows() {
+        let kind = match row.metric_type {
+            Type::Counter => "Counter",
+            Type::Gauge => "Gauge",
+            Type::Histogram => "Histogram",
+        };
+        let start = match row.start {
+            Start::Zero => "all series from the start",
+            Start::Listed(_) => "expected series from the start",
+            Start::WhenKnown => "series appear when their value is known",
+        };
+        let unit = if row.unit().is_empty() { String::new() } else { format!(" in {}", row.unit()) };
+        writeln!(page, "\n## `{}`\n\n{}\n\n{kind}{unit}; {start}.", row.name, row.help).expect("a string");
+        if !row.labels.is_empty() {
+            page.push('\n');
+        }
+        for (label, values) in &row.labels {
+            let values: Vec<String> = values.iter().map(|value| format!("`{value}`")).collect();
+            writeln!(page, "- `{label}`: {}", values.join(", ")).expect("a string");
+        }
+    }
+    page.push_str("\n## `veritail_build_info`\n\nConstant 1, with the `version` and `revision` that run.\n");
+    page.push_str("\nBeside these: `process_*`, about the process itself.\n");
+    hold_to("docs/reference/metrics.md", &page);
+}
+
+/// The fenced blocks of a page: what stands behind the fence, and the text.
+fn blocks(page: &str) -> Vec<(String, String)> {
+    let mut blocks = Vec::new();
+    let mut open: Option<(String, String)> = None;
+    for line in page.lines() {
+        match (line.strip_prefix("```"), open.take()) {
+            (Some(_), Some(block)) => blocks.push(block),
+            (Some(info), None) => open = Some((info.trim().to_owned(), String::new())),
+            (None, Some((info, text))) => open = Some((info, text + line + "\n")),
+            (None, None) => {}
+        }
+    }
+    assert!(open.is_none(), "a fence is not closed");
+    blocks
+}
+
+/// The commands of the README, as they stand there but for the program, which is built already, and the port.
+#[test]
+fn every_command_of_the_readme_works() {
+    let readme = blocks(&read(&root().join("README.md")));
+    let rest: Vec<&str> = readme.iter().filter(|(info, _)| info != "sh test").map(|(_, text)| text.as_str()).collect();
+    // What runs elsewhere: the demo in tests/demo.rs, and the whole of the tests.
+    let [other] = rest.as_slice() else { panic!("a block that no test runs: {rest:?}") };
+    let commands: Vec<&str> = other.lines().map(|line| line.split('#').next().unwrap_or_default().trim()).collect();
+    assert_eq!(commands, ["cargo run --release -- demo", "tests/run"]);
+    assert!(root().join("tests/run").is_file());
+
+    let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port").port();
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut script = "set -eu\ntrap 'kill %1' EXIT\n".to_owned();
+    readme.iter().filter(|(info, _)| info == "sh test").for_each(|(_, text)| script.push_str(text));
+    let script = script.replace("cargo run --release --", env!("CARGO_BIN_EXE_veritail"));
+    let script = script.replace("localhost:8080", &format!("127.0.0.1:{port}"));
+    let output = Command::new("timeout")
+        .args(["60", "bash", "-c", &script])
+        .current_dir(folder.path())
+        .env("VERITAIL_LISTEN", format!("127.0.0.1:{port}"))
+        .env("VERITAIL_URL", format!("http://127.0.0.1:{port}"))
+        .env("no_proxy", "*")
+        // The program refuses variables that it does not know.
+        .env_remove("VERITAIL_SIM_SEEDS")
+        .env_remove("VERITAIL_UPDATE_DOCS")
+        .stdin(Stdio::null())
+        .output()
+        .expect("bash runs");
+    let page = String::from_utf8_lossy(&output.stdout);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{}\n{page}\n{errors}", output.status);
+    for expected in [
+        r#"{"message":"202 Accepted"}"#,
+        r#"{"message":"200 OK"}"#,
+        "abcd{",
+        r#""verdict":"verified""#,
+        "ed82cd11",
+        "job 1: verified",
+        "no mismatches",
+    ] {
+        assert!(page.contains(expected), "{expected} is not in\n{page}\n{errors}");
+    }
+}
+
+fn pages() -> Vec<PathBuf> {
+    let mut pages = Vec::new();
+    let mut folders = vec![root().join("docs")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "md") {
+                pages.push(path);
+            }
+        }
+    }
+    pages.extend(["README.md", "CONTRIBUTING.md", "CHANGELOG.md"].map(|name| root().join(name)));
+    pages
+}
+
+#[test]
+fn every_link_leads_somewhere() {
+    let mut seen = 0;
+    for page in pages() {
+        let text = read(&page);
+        for part in text.split("](").skip(1) {
+            let target = part.split(')').next().unwrap_or_default();
+            let file = target.split('#').next().unwrap_or_default();
+            if file.is_empty() || file.contains("://") {
+                continue;
+            }
+            seen += 1;
+            let place = page.parent().expect("a folder").join(file);
+            assert!(place.exists(), "{}: {target} leads nowhere", page.display());
+        }
+    }
+    assert!(seen > 10, "{seen} links were found");
+}
+
+/// Pages name files of the source in backticks; what is renamed is renamed there too.
+#[test]
+fn every_file_that_a_page_names_is_there() {
+    let mut seen = 0;
+    for page in pages() {
+        for word in read(&page).split('`').skip(1).step_by(2) {
+            let is_file = ["src/", "tests/", "migrations/"].iter().any(|begin| word.starts_with(begin))
+                && word.bytes().all(|b| b.is_ascii_alphanumeric() || b"/_.-".contains(&b));
+            if is_file {
+                seen += 1;
+                assert!(root().join(word).exists(), "{}: `{word}` is not there", page.display());
+            }
+        }
+    }
+    assert!(seen > 10, "{seen} files were found");
+}

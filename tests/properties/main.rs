@@ -1,0 +1,15 @@
+//! Properties of the pure core, and of the pipeline over models: whatever the input, this always holds.
+
+#![allow(unreachable_pub, reason = "public to this test binary")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod arithmetic;
+mod checksums;
+mod open_end;
+mod patches;
+mod pipeline;
+mod plans;
+mod verdicts;
+mod wholes;
