@@ -1,7 +1,7 @@
 //! A long log in small patches, in memory that does not grow with it.
 //!
-//! `VERITAIL_TEST_LOG_MIB=100` sends the longest log that the default limit takes; without it a part of that, which is
-//! quick enough for every run.
+//! `VERITAIL_TEST_LOG_MIB=100` sends the longest log that the default limit takes, and more is possible; without it a part
+//! of that, which is quick enough for every run.
 
 use futures::StreamExt as _;
 
@@ -17,16 +17,18 @@ const DEFAULT_MIB: usize = 24;
 const WARM: usize = 10 * MIB;
 /// What it may grow by from then on: buffers and caches of fixed size that are not full yet at first.
 const GROWTH_MAX_KIB: u64 = 64 * 1024;
+/// How long the log may be is the test's affair.
+const NO_LIMIT: (&str, &str) = ("VERITAIL_TRACE_LIMIT", "0");
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_long_log_in_small_patches_comes_back_from_the_embedded_stores() {
-    sends_a_long_log(&Binary::start(&[]), "embedded").await;
+    sends_a_long_log(&Binary::start(&[NO_LIMIT]), "embedded").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_long_log_in_small_patches_comes_back_from_redis() {
     let redis = RedisServer::start(Durability::Nothing);
-    sends_a_long_log(&Binary::start(&[("VERITAIL_REDIS_URL", &redis.url())]), "redis").await;
+    sends_a_long_log(&Binary::start(&[NO_LIMIT, ("VERITAIL_REDIS_URL", &redis.url())]), "redis").await;
 }
 
 async fn sends_a_long_log(server: &Binary, live: &str) {
@@ -37,12 +39,16 @@ async fn sends_a_long_log(server: &Binary, live: &str) {
     let began = std::time::Instant::now();
     let mut warm = 0;
     let mut most = 0;
+    let mut seen = Vec::new();
     for (at, patch) in log.chunks(PATCH).enumerate() {
         let answer = client.append(&job, at * PATCH, patch).await;
         assert_eq!(answer.place(), (202, format!("0-{}", at * PATCH + patch.len()).as_str()), "{}", server.log());
         let sent = at * PATCH + patch.len();
         if sent == WARM {
             warm = server.rss_kib();
+        }
+        if sent.is_multiple_of(10 * MIB) {
+            seen.push(server.rss_kib() / 1024);
         }
         if sent.is_multiple_of(MIB) && sent > WARM {
             most = most.max(server.rss_kib());
@@ -73,7 +79,7 @@ async fn sends_a_long_log(server: &Binary, live: &str) {
     println!(
         "{live}: {mib} MiB in patches of {PATCH} bytes: appended in {appended:.1?} ({:.0}/s), proven after {proven:.1?}, \
          read in {:.1?}; RSS {warm} KiB after 10 MiB, at most {most} while appending, {after} after the proof, at most \
-         {while_read} while read",
+         {while_read} while read; MiB after every 10 MiB: {seen:?}",
         (log.len() / PATCH) as f64 / appended.as_secs_f64(),
         done - proven,
     );
