@@ -10,6 +10,12 @@ use super::layout::{self, CopyRecord, TraceRecord};
 use crate::store::{Result, StoreError};
 use crate::trace::{ChunkId, JobId, Timestamp};
 
+/// What a keyspace gathers in memory before it is written as a table. Live bytes are short-lived: more memory would hold
+/// what is about to be released, and the default (64 MiB each) would be most of a server's memory.
+const MEMTABLE: u64 = 8 * 1024 * 1024;
+/// Blocks of tables kept in memory; the open ends that are read back are mostly in the memtables still.
+const CACHE: u64 = 16 * 1024 * 1024;
+
 /// Journals are kept until what they hold is in tables; beyond this size the tables are written early.
 const MAX_JOURNAL: u64 = 128 * 1024 * 1024;
 
@@ -24,7 +30,7 @@ pub(super) struct Space {
 
 impl Space {
     pub(super) fn open(path: &Path) -> Result<Self> {
-        let opened = Database::builder(path).max_journaling_size(MAX_JOURNAL).open();
+        let opened = Database::builder(path).max_journaling_size(MAX_JOURNAL).cache_size(CACHE).open();
         let database = opened.map_err(|error| match error {
             fjall::Error::Locked => StoreError::unavailable(
                 NAME,
@@ -32,7 +38,8 @@ impl Space {
             ),
             error => StoreError::unavailable(NAME, format_args!("cannot open {}: {error}", path.display())),
         })?;
-        let keyspace = |name| database.keyspace(name, KeyspaceCreateOptions::default).map_err(error);
+        let options = || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE);
+        let keyspace = |name| database.keyspace(name, options).map_err(error);
         let (traces, copies, pieces) = (keyspace("traces")?, keyspace("copies")?, keyspace("pieces")?);
         Ok(Self { path: path.to_owned(), database, traces, copies, pieces })
     }
