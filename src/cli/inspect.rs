@@ -1,29 +1,21 @@
 //! `veritail inspect JOB`: the integrity report of one job, for people.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
 
 use clap::Args;
-use reqwest::StatusCode;
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::Failed;
-use crate::api::auth::ADMIN_TOKEN_FILE;
+use super::client::Connection;
 
 /// Show what was promised of a job's log, where every copy of it is, and what is wrong with it.
 #[derive(Debug, Args)]
 pub(super) struct Inspect {
     /// The job's number.
     job: i64,
-    /// Where Veritail listens.
-    #[arg(long, env = "VERITAIL_URL", default_value = "http://127.0.0.1:8080")]
-    url: String,
-    /// The admin's or the job's token; without it the admin token in the data folder is used.
-    #[arg(long, env = "VERITAIL_TOKEN", hide_env_values = true)]
-    token: Option<String>,
-    /// Veritail's data folder.
-    #[arg(long, value_name = "FOLDER", env = "VERITAIL_DATA_DIR", default_value = "./veritail-data")]
-    data_dir: PathBuf,
+    #[command(flatten)]
+    connection: Connection,
     /// Print the document as it is.
     #[arg(long)]
     json: bool,
@@ -31,45 +23,18 @@ pub(super) struct Inspect {
 
 impl Inspect {
     pub(super) async fn run(self) -> Result<(), Failed> {
-        let text = self.fetch().await?;
+        let path = format!("/api/v1/jobs/{}/integrity", self.job);
+        let client = self.connection.client()?;
+        let document: Value = client.get(&path, &format!("job {}", self.job)).await?;
         if self.json {
-            println!("{text}");
+            println!("{document:#}");
             return Ok(());
         }
-        let report: Report = serde_json::from_str(&text)
-            .map_err(|error| Failed(format!("{} answered something else than a report: {error}", self.url)))?;
+        let report: Report = serde_json::from_value(document).map_err(|error| {
+            Failed(format!("{} answered something else than a report: {error}", self.connection.url))
+        })?;
         print!("{}", render(&report));
         Ok(())
-    }
-
-    async fn fetch(&self) -> Result<String, Failed> {
-        let token = match &self.token {
-            Some(token) => token.clone(),
-            None => self.kept_token()?,
-        };
-        let url = format!("{}/api/v1/jobs/{}/integrity", self.url.trim_end_matches('/'), self.job);
-        let answer = reqwest::Client::new().get(&url).bearer_auth(token).send().await.map_err(|error| {
-            Failed(format!("{} does not answer ({error}); is `veritail serve` running there? See --url", self.url))
-        })?;
-        match answer.status() {
-            StatusCode::OK => answer.text().await.map_err(Failed::because),
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-                Err(Failed("the token is not accepted; give the admin's or the job's with --token".to_owned()))
-            }
-            StatusCode::NOT_FOUND => {
-                let job = self.job;
-                Err(Failed(format!("there is no job {job}, or this token may not know of it; see --token and --url")))
-            }
-            status => Err(Failed(format!("{} answered {status}; its log says why", self.url))),
-        }
-    }
-
-    fn kept_token(&self) -> Result<String, Failed> {
-        let path = self.data_dir.join(ADMIN_TOKEN_FILE);
-        let read = std::fs::read_to_string(&path).map(|token| token.trim().to_owned());
-        read.map_err(|error| {
-            Failed(format!("no --token, and {} cannot be read ({error}); give --token or --data-dir", path.display()))
-        })
     }
 }
 

@@ -1,0 +1,87 @@
+//! Talking to a running Veritail: where it is, with which token, and what its refusals mean for whoever typed the command.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use reqwest::{Method, RequestBuilder, Response, StatusCode};
+use serde::de::DeserializeOwned;
+
+use super::Failed;
+use crate::api::auth::ADMIN_TOKEN_FILE;
+
+/// Which Veritail, and with which token.
+#[derive(Clone, Debug, Args)]
+pub(super) struct Connection {
+    /// Where Veritail listens.
+    #[arg(long, env = "VERITAIL_URL", default_value = "http://127.0.0.1:8080")]
+    pub(super) url: String,
+    /// The token to use; without it the admin token in the data folder.
+    #[arg(long, env = "VERITAIL_TOKEN", hide_env_values = true)]
+    pub(super) token: Option<String>,
+    /// Veritail's data folder.
+    #[arg(long, value_name = "FOLDER", env = "VERITAIL_DATA_DIR", default_value = "./veritail-data")]
+    pub(super) data_dir: PathBuf,
+}
+
+/// A connection with its token.
+#[derive(Clone)]
+pub(super) struct Client {
+    http: reqwest::Client,
+    url: String,
+    token: String,
+}
+
+impl Connection {
+    /// A client with the token that was given, or the one in the data folder.
+    pub(super) fn client(&self) -> Result<Client, Failed> {
+        let token = match &self.token {
+            Some(token) => token.clone(),
+            None => self.kept_token()?,
+        };
+        let http = reqwest::Client::builder().build().map_err(Failed::because)?;
+        Ok(Client { http, url: self.url.trim_end_matches('/').to_owned(), token })
+    }
+
+    fn kept_token(&self) -> Result<String, Failed> {
+        let path = self.data_dir.join(ADMIN_TOKEN_FILE);
+        let read = std::fs::read_to_string(&path).map(|token| token.trim().to_owned());
+        read.map_err(|error| {
+            Failed(format!("no --token, and {} cannot be read ({error}); give --token or --data-dir", path.display()))
+        })
+    }
+}
+
+impl Client {
+    /// A request to `path`, such as `/api/v1/jobs`, with the token.
+    pub(super) fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.http.request(method, format!("{}{path}", self.url)).bearer_auth(&self.token)
+    }
+
+    /// Sends a request. `what` names what it is about, such as `job 7`, for the message where there is no such thing.
+    pub(super) async fn send(&self, request: RequestBuilder, what: &str) -> Result<Response, Failed> {
+        let answer = request.send().await.map_err(|error| {
+            Failed(format!("{} does not answer ({error}); is `veritail serve` running there? See --url", self.url))
+        })?;
+        match answer.status() {
+            status if status.is_success() => Ok(answer),
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+                Err(Failed("the token is not accepted for this; give another with --token".to_owned()))
+            }
+            StatusCode::NOT_FOUND => {
+                Err(Failed(format!("there is no {what}, or this token may not know of it; see --token and --url")))
+            }
+            status => {
+                let detail = answer.json::<serde_json::Value>().await.ok();
+                let detail =
+                    detail.as_ref().and_then(|problem| problem["detail"].as_str()).unwrap_or("its log says why");
+                Err(Failed(format!("{} answered {status}: {detail}", self.url)))
+            }
+        }
+    }
+
+    /// A document.
+    pub(super) async fn get<T: DeserializeOwned>(&self, path: &str, what: &str) -> Result<T, Failed> {
+        let answer = self.send(self.request(Method::GET, path), what).await?;
+        answer.json().await.map_err(|error| Failed(format!("{} answered something unexpected: {error}", self.url)))
+    }
+}
