@@ -1,6 +1,18 @@
-//! What readers ask: the trace of a job.
+//! What readers ask: projects, jobs, and the trace of a job.
 
+pub(super) mod documents;
+pub(super) mod jobs;
+mod links;
+pub(super) mod login;
+mod page;
+pub(super) mod projects;
 mod range;
-mod trace;
+mod seen;
+pub(super) mod trace;
 
-pub(super) use trace::trace;
+use super::auth::Known;
+
+/// A project is named by number or by path; the path came URL-encoded.
+fn is_project(known: &Known, project: &str) -> bool {
+    project == known.project_path || project.parse() == Ok(known.project.0)
+}

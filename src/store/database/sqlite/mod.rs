@@ -10,6 +10,7 @@ mod columns;
 mod errors;
 mod gauges;
 mod jobs;
+mod listing;
 mod migrations;
 mod mismatches;
 mod record;
@@ -23,8 +24,8 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePo
 use sqlx::{Sqlite, Transaction};
 
 use super::{
-    Backlog, Basis, Closing, Contact, Database, Job, Mismatch, MismatchFilter, NewJob, NewMismatch, Opened, Recorded,
-    Resolution, Rewind, RowOpened, Unfinished, Waiting,
+    Backlog, Basis, Closing, Contact, Database, Job, Mismatch, MismatchFilter, NewJob, NewMismatch, Note, Opened,
+    Recorded, Resolution, Rewind, RowOpened, Unfinished, Waiting,
 };
 use crate::store::{Result, StoreError};
 use crate::trace::{ChunkIndex, ChunkRow, DataStore, Ending, Epoch, JobId, Kind, Location, Record, Timestamp, Version};
@@ -191,6 +192,10 @@ impl Database for SqliteDatabase {
         at: Timestamp,
     ) -> Result<u64> {
         mismatches::resolve(self, job, chunk, resolution, at).await
+    }
+
+    async fn acknowledge_mismatch(&self, id: i64, note: &Note, at: Timestamp) -> Result<Option<Mismatch>> {
+        mismatches::acknowledge(self, id, note, at).await
     }
 
     async fn mismatches(&self, filter: MismatchFilter) -> Result<Vec<Mismatch>> {
