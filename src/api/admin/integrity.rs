@@ -14,7 +14,7 @@ use crate::trace::JobId;
 /// What was promised of a trace, and where every copy of it lies, for whoever may read it.
 #[utoipa::path(
     get, path = "/api/v1/jobs/{job}/integrity", tag = "Jobs",
-    params(("job" = JobId, Path, description = "The job's number.")),
+    params(("job" = JobId, Path, description = "The job's number.", example = 1)),
     responses((status = 200, description = "The report.", body = Integrity), (status = 404)),
 )]
 pub(in crate::api) async fn integrity(

@@ -99,7 +99,7 @@ impl From<Job> for Document {
 /// A job, for whoever may read its trace.
 #[utoipa::path(
     get, path = "/api/v1/jobs/{job}", tag = "Jobs", operation_id = "job_and_trace",
-    params(("job" = JobId, Path, description = "The job's number.")),
+    params(("job" = JobId, Path, description = "The job's number.", example = 1)),
     responses((status = 200, description = "The job.", body = Document), (status = 404)),
 )]
 pub(in crate::api) async fn job(State(api): State<Api>, InPath(job): InPath<String>, headers: HeaderMap) -> Response {

@@ -23,7 +23,7 @@ use crate::trace::{JobId, JobStatus, ProjectId};
 #[schema(as = NewJob)]
 struct Wanted {
     /// The path of its project, such as `group/demo`.
-    #[schema(max_length = 255)]
+    #[schema(max_length = 255, pattern = "^[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*$", example = "group/demo")]
     project: String,
     /// Its name, such as `rspec`.
     #[schema(min_length = 1, max_length = 255)]
@@ -133,7 +133,7 @@ fn is_path(path: &str) -> bool {
 /// Cancels a job: its runner learns it with its next request; its last lines still count.
 #[utoipa::path(
     post, path = "/api/v1/jobs/{job}/cancel", tag = "Jobs",
-    params(("job" = JobId, Path, description = "The job's number.")),
+    params(("job" = JobId, Path, description = "The job's number.", example = 1)),
     responses((status = 200, description = "The job as it is now.", body = AfterCancel), (status = 403), (status = 404)),
 )]
 pub(in crate::api) async fn cancel_job(

@@ -114,7 +114,7 @@ struct Resolve {
 /// it is.
 #[utoipa::path(
     post, path = "/api/v1/mismatches/{mismatch}/resolve", tag = "Mismatches", operation_id = "resolve_mismatch",
-    params(("mismatch" = i64, Path, description = "The mismatch's number.")),
+    params(("mismatch" = i64, Path, description = "The mismatch's number.", example = 1)),
     request_body = Resolve,
     responses(
         (status = 200, description = "The mismatch as it is now.", body = MismatchReport),

@@ -24,7 +24,7 @@ const NEVER: &[&str] =
 #[utoipa::path(
     get, path = "/api/v4/projects/{project}/jobs", tag = "Readers",
     params(
-        ("project" = String, Path, description = "The project's number, or its URL-encoded path."),
+        ("project" = String, Path, description = "The project's number, or its URL-encoded path.", example = "1"),
         ("scope[]" = Option<Vec<JobStatus>>, Query, style = Form, explode,
             description = "Only jobs in one of these statuses. GitLab's other statuses are taken too; no job has them."),
         page::Numbered, page::Keyset,
@@ -84,8 +84,8 @@ fn statuses(parameters: &Parameters) -> Result<Option<Vec<JobStatus>>, Refused> 
 #[utoipa::path(
     get, path = "/api/v4/projects/{project}/jobs/{job}", tag = "Readers",
     params(
-        ("project" = String, Path, description = "The project's number, or its URL-encoded path."),
-        ("job" = JobId, Path, description = "The job's number."),
+        ("project" = String, Path, description = "The project's number, or its URL-encoded path.", example = "1"),
+        ("job" = JobId, Path, description = "The job's number.", example = 1),
     ),
     responses((status = 200, description = "The job.", body = JobDocument), (status = 404)),
 )]

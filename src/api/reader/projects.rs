@@ -51,7 +51,7 @@ async fn list(api: &Api, parameters: &Parameters, headers: &HeaderMap, uri: &Uri
 /// One project.
 #[utoipa::path(
     get, path = "/api/v4/projects/{project}", tag = "Readers",
-    params(("project" = String, Path, description = "The project's number, or its URL-encoded path.")),
+    params(("project" = String, Path, description = "The project's number, or its URL-encoded path.", example = "1")),
     responses((status = 200, description = "The project.", body = Project), (status = 404)),
 )]
 pub(in crate::api) async fn project(

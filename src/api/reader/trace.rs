@@ -26,8 +26,8 @@ use crate::trace::{ByteSize, JobId, Offset};
 #[utoipa::path(
     get, path = "/api/v4/projects/{project}/jobs/{job}/trace", tag = "Readers", operation_id = "trace",
     params(
-        ("project" = String, Path, description = "The project's number, or its URL-encoded path."),
-        ("job" = JobId, Path, description = "The job's number."),
+        ("project" = String, Path, description = "The project's number, or its URL-encoded path.", example = "1"),
+        ("job" = JobId, Path, description = "The job's number.", example = 1),
         ("unverified" = Option<String>, Query,
             description = "`1`: also bytes that are not as recorded, and NUL bytes where none are."),
         ("Range" = Option<String>, Header, description = "One range of bytes, as RFC 9110 has it."),

@@ -37,7 +37,7 @@ pub(in crate::api) struct Elsewhere {
 #[utoipa::path(
     patch, path = "/api/v4/jobs/{job}/trace", tag = "Runners", operation_id = "append",
     params(
-        ("job" = JobId, Path, description = "The job's number."),
+        ("job" = JobId, Path, description = "The job's number.", example = 1),
         ("token" = Option<String>, Query, description = "The job's token; it wins over the header."),
         ("Content-Range" = Option<String>, Header, description = "`START-END`; only START counts. Without it: 400."),
     ),

@@ -23,7 +23,7 @@ const BODY_MAX: ByteSize = ByteSize(1024 * 1024);
 #[utoipa::path(
     put, path = "/api/v4/jobs/{job}", tag = "Runners", operation_id = "finalize",
     params(
-        ("job" = JobId, Path, description = "The job's number."),
+        ("job" = JobId, Path, description = "The job's number.", example = 1),
         ("token" = Option<String>, Query, description = "The job's token, for clients that send it here."),
     ),
     request_body = StateOfJob,
