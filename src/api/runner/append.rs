@@ -39,7 +39,8 @@ pub(in crate::api) struct Elsewhere {
     params(
         ("job" = JobId, Path, description = "The job's number.", example = 1),
         ("token" = Option<String>, Query, description = "The job's token; it wins over the header."),
-        ("Content-Range" = Option<String>, Header, description = "`START-END`; only START counts. Without it: 400."),
+        ("Content-Range" = String, Header, description = "`START-END`; only START counts.",
+            pattern = "^[0-9]{1,9}-[0-9]{1,9}$", example = "4-7"),
     ),
     request_body(content = String, content_type = "text/plain", description = "Bytes of the log, from START on."),
     responses(

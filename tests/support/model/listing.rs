@@ -46,7 +46,7 @@ fn all_projects(tables: &Tables) -> impl Iterator<Item = ListedProject> {
         let id = ProjectId(position as i64 + 1);
         let mut made = tables.jobs.values().filter(|job| job.project == id).map(|job| job.created_at);
         let first_job_at: Option<Timestamp> = made.next();
-        ListedProject { id, path: path.clone(), first_job_at, last_job_at: made.last().or(first_job_at) }
+        ListedProject { id, path: path.clone(), first_job_at, last_job_at: made.next_back().or(first_job_at) }
     })
 }
 
