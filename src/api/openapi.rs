@@ -35,6 +35,7 @@ use super::{admin, ops, reader, runner};
         reader::jobs::jobs,
         reader::jobs::job,
         reader::trace::trace,
+        reader::erase::erase,
         admin::job::job,
         admin::integrity::integrity,
         admin::jobs::create_job,

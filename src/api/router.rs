@@ -28,6 +28,7 @@ pub fn router(api: Api) -> Router {
         .route("/api/v4/projects/{project}/jobs", get(reader::jobs::jobs))
         .route("/api/v4/projects/{project}/jobs/{job}", get(reader::jobs::job))
         .route(TRACE, get(reader::trace::trace))
+        .route("/api/v4/projects/{project}/jobs/{job}/erase", post(reader::erase::erase))
         .route("/api/v1/jobs/{job}", get(admin::job::job))
         .route("/api/v1/jobs/{job}/integrity", get(admin::integrity::integrity))
         // The admin

@@ -13,8 +13,8 @@ use super::database::listing::{
     JobFilter, Listed as ListedPage, ListedProject, Listing, Page, ProjectFilter, ProjectName,
 };
 use super::database::{
-    Backlog, Basis, Closing, Contact, Database, Job, Mismatch, MismatchFilter, NewJob, NewMismatch, Note, Opened,
-    Recorded, Resolution, Rewind, RowOpened, Unfinished, Waiting,
+    Backlog, Basis, Closing, Contact, Database, Deletion, Erased, Job, Mismatch, MismatchFilter, NewJob, NewMismatch,
+    Note, Opened, Recorded, Resolution, Rewind, RowOpened, Unfinished, Waiting,
 };
 use super::live::{Append, Entry, LiveCopy, LiveStore, LiveTrace, LiveUsage, Outcome, ScanPage};
 use super::object::{Listed, ObjectStore};
@@ -120,6 +120,9 @@ hooked! { "database", Database {}
     reopen(job: JobId, epoch: Epoch, at: Timestamp) -> bool, Some(job);
     cancel(job: JobId, at: Timestamp) -> Option<Job>, Some(job);
     close(job: JobId, epoch: Epoch, closing: &Closing) -> bool, Some(job);
+    erase(job: JobId, by: &str, at: Timestamp, again_at: Timestamp) -> Erased, Some(job);
+    due_deletions(now: Timestamp, limit: u32) -> Vec<Deletion>, None;
+    deletion_done(id: i64) -> (), None;
     open_chunk(job: JobId, epoch: Epoch, index: ChunkIndex, at: Timestamp) -> RowOpened, Some(job);
     record(
         job: JobId, epoch: Epoch, index: ChunkIndex, begun: Epoch, record: &Record, next: Option<ChunkIndex>, at: Timestamp

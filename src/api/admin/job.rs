@@ -10,9 +10,9 @@ use utoipa::ToSchema;
 use crate::api::Api;
 use crate::api::error::{Manners, Refused};
 use crate::api::path::InPath;
-use crate::api::reader::documents::{Times, failure_reason, rfc3339};
+use crate::api::reader::documents::{Times, failure_reason};
 use crate::store::database::Job;
-use crate::trace::{ByteSize, Crc32, JobId, JobStatus, ProjectId, TraceState, Verdict};
+use crate::trace::{ByteSize, Crc32, JobId, JobStatus, ProjectId, Timestamp, TraceState, Verdict};
 
 /// A job and its trace.
 #[derive(Debug, Serialize, ToSchema)]
@@ -86,12 +86,12 @@ impl From<Job> for Document {
             crc32: job.crc32,
             trace_reset: job.trace_reset,
             trace_limit: job.trace_limit,
-            created_at: rfc3339(job.created_at),
-            started_at: times.started.map(rfc3339),
-            finished_at: times.finished.map(rfc3339),
-            closed_at: job.closed_at.map(rfc3339),
-            erased_at: times.erased.map(rfc3339),
-            last_contact_at: rfc3339(job.last_contact_at),
+            created_at: job.created_at.to_rfc3339(),
+            started_at: times.started.map(Timestamp::to_rfc3339),
+            finished_at: times.finished.map(Timestamp::to_rfc3339),
+            closed_at: job.closed_at.map(Timestamp::to_rfc3339),
+            erased_at: times.erased.map(Timestamp::to_rfc3339),
+            last_contact_at: job.last_contact_at.to_rfc3339(),
         }
     }
 }

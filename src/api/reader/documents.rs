@@ -5,7 +5,7 @@ use utoipa::ToSchema;
 
 use crate::store::database::Job;
 use crate::store::database::listing::ListedProject;
-use crate::trace::{JobId, JobStatus, Origin, ProjectId, Timestamp, TraceState};
+use crate::trace::{JobId, JobStatus, Origin, ProjectId, Timestamp};
 
 /// A project.
 #[derive(Debug, Serialize, ToSchema)]
@@ -74,8 +74,8 @@ impl Project {
             visibility: "private",
             archived: false,
             jobs_enabled: true,
-            created_at: project.first_job_at.map(rfc3339),
-            last_activity_at: project.last_job_at.map(rfc3339),
+            created_at: project.first_job_at.map(Timestamp::to_rfc3339),
+            last_activity_at: project.last_job_at.map(Timestamp::to_rfc3339),
             web_url: format!("{base}/api/v4/projects/{}", project.id),
             namespace: Namespace { name: last.clone(), path: last, full_path: namespace.to_owned(), kind: "group" },
         }
@@ -199,10 +199,10 @@ impl JobDocument {
             tag: false,
             allow_failure: false,
             coverage: (),
-            created_at: rfc3339(job.created_at),
-            started_at: times.started.map(rfc3339),
-            finished_at: times.finished.map(rfc3339),
-            erased_at: times.erased.map(rfc3339),
+            created_at: job.created_at.to_rfc3339(),
+            started_at: times.started.map(Timestamp::to_rfc3339),
+            finished_at: times.finished.map(Timestamp::to_rfc3339),
+            erased_at: times.erased.map(Timestamp::to_rfc3339),
             duration: times.started.zip(times.finished).map(|(from, to)| seconds(from, to)),
             queued_duration: times.started.map(|started| seconds(job.created_at, started)),
             failure_reason: failure_reason(job),
@@ -253,7 +253,7 @@ impl Times {
         Self {
             started: (!never_ran).then_some(job.created_at),
             finished: job.ended_at.filter(|_| job.status.is_final()),
-            erased: (job.state == TraceState::Erased).then_some(job.changed_at),
+            erased: job.erased.as_ref().map(|(at, _)| *at),
         }
     }
 }
@@ -267,9 +267,4 @@ pub(in crate::api) fn failure_reason(job: &Job) -> Option<String> {
 fn seconds(from: Timestamp, to: Timestamp) -> f64 {
     // A job is not as long as a float is exact: 2^53 milliseconds are 285,000 years.
     to.ms_since(from) as f64 / 1000.0
-}
-
-/// A moment in an answer.
-pub(in crate::api) fn rfc3339(at: Timestamp) -> String {
-    jiff::Timestamp::from_millisecond(at.0).map(|at| at.to_string()).unwrap_or_default()
 }

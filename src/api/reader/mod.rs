@@ -1,6 +1,7 @@
-//! What readers ask: projects, jobs, and the trace of a job.
+//! What readers ask: projects, jobs, the trace of a job, and to erase it.
 
 pub(super) mod documents;
+pub(super) mod erase;
 pub(super) mod jobs;
 mod links;
 pub(super) mod login;

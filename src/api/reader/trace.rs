@@ -17,7 +17,7 @@ use super::range::{Wanted, wanted};
 use crate::api::Api;
 use crate::api::error::{Manners, Refused};
 use crate::api::path::InPath;
-use crate::pipeline::{Mode, Reading};
+use crate::pipeline::{Mode, OpenedReading, Reading};
 use crate::store::database::Job;
 use crate::telemetry::metrics::{self, Operation};
 use crate::trace::{ByteSize, JobId, Offset};
@@ -41,6 +41,7 @@ use crate::trace::{ByteSize, JobId, Offset};
             headers(("ETag" = String), ("Content-Range" = String))),
         (status = 304, description = "The client has it."),
         (status = 404),
+        (status = 410, description = "The log was erased."),
         (status = 416, description = "The range lies behind the end.", headers(("Content-Range" = String))),
     ),
 )]
@@ -69,7 +70,11 @@ async fn open(api: &Api, project: &str, job: &str, headers: &HeaderMap, mode: Mo
     if !is_project(&known, project) {
         return Err(Refused::Unknown);
     }
-    api.pipeline.open_reading(id, mode).await?.ok_or(Refused::Unknown)
+    match api.pipeline.open_reading(id, mode).await? {
+        OpenedReading::Open(reading) => Ok(*reading),
+        OpenedReading::Erased => Err(Refused::Erased),
+        OpenedReading::Unknown => Err(Refused::Unknown),
+    }
 }
 
 fn answer(reading: Reading, method: &Method, headers: &HeaderMap, mode: Mode) -> Response {

@@ -104,7 +104,7 @@ async fn lists_lead_from_page_to_page_and_keep_their_filters() {
     let pending = client.make_job_of(json!({"payload": {}})).await;
     made.reverse();
     let list = "/api/v4/projects/group%2Fdemo/jobs?scope[]=running&per_page=2";
-    let first = get(client, &list).await;
+    let first = get(client, list).await;
     assert_eq!((first.status, ids(&first)), (200, made[..2].to_vec()));
     let fields = ["X-Page", "X-Per-Page", "X-Next-Page", "X-Prev-Page", "X-Total", "X-Total-Pages"];
     assert_eq!(fields.map(|name| first.header(name)), ["1", "2", "2", "", "5", "3"]);

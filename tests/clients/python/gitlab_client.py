@@ -59,4 +59,19 @@ except gitlab.GitlabAuthenticationError as error:
 # The job's own token opens the job.
 own = gitlab.Gitlab(url, job_token=expected["job_token"])
 assert own.projects.get(path, lazy=True).jobs.get(finished).trace() == log, "the log by the job's token"
+
+# Erased, as its users do it.
+running = project.jobs.get(ids[0])
+try:
+    running.erase()
+    raise SystemExit("a running job was erased")
+except gitlab.GitlabJobEraseError as error:
+    assert error.response_code == 403, error
+job.erase()
+assert project.jobs.get(finished).erased_at is not None
+try:
+    job.trace()
+    raise SystemExit("an erased log was read")
+except gitlab.GitlabGetError as error:
+    assert error.response_code == 410, error
 print("read everything")
