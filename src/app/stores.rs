@@ -9,6 +9,7 @@ use crate::pipeline::Stores;
 use crate::seams::Seams;
 use crate::store::Result;
 use crate::store::database::Database;
+use crate::store::database::listing::Listing;
 use crate::store::database::sqlite::SqliteDatabase;
 use crate::store::hooked::Hooked;
 use crate::store::live::LiveStore;
@@ -18,12 +19,21 @@ use crate::store::object::ObjectStore;
 use crate::store::object::bucket::Bucket;
 use crate::telemetry::metrics::Dependency;
 
+/// What was opened.
+pub(super) struct Opened {
+    /// The stores of the pipeline.
+    pub(super) stores: Stores,
+    /// The lists for readers.
+    pub(super) listing: Arc<dyn Listing>,
+}
+
 /// Opens them, and wraps each so that its requests are counted and timed.
-pub(super) async fn open(config: &Config, seams: &Seams) -> Result<Stores> {
+pub(super) async fn open(config: &Config, seams: &Seams) -> Result<Opened> {
     let place = |path: Option<&Path>, name: &str| path.map_or_else(|| config.data_dir.join(name), Path::to_owned);
     let clock = || seams.clock.clone();
 
     let database = SqliteDatabase::open(&place(config.database.path.as_deref(), "veritail.db")).await?;
+    let listing: Arc<dyn Listing> = Arc::new(database.clone());
     let database: Arc<dyn Database> = Arc::new(database);
     let objects: Arc<dyn ObjectStore> = Arc::new(Bucket::folder(&place(config.object.path.as_deref(), "objects"))?);
     let live: Arc<dyn LiveStore> = match &config.live.redis_url {
@@ -32,9 +42,11 @@ pub(super) async fn open(config: &Config, seams: &Seams) -> Result<Stores> {
     };
     let measure = |dependency| Arc::new(Measure(dependency));
     let of_live = Dependency::of_live(live.name());
-    Ok(Stores {
+    let listing = Arc::new(Hooked::new(listing, measure(Dependency::Database), clock()));
+    let stores = Stores {
         live: Arc::new(Hooked::new(live, measure(of_live), clock())),
         database: Arc::new(Hooked::new(database, measure(Dependency::Database), clock())),
         objects: Arc::new(Hooked::new(objects, measure(Dependency::ObjectStore), clock())),
-    })
+    };
+    Ok(Opened { stores, listing })
 }
