@@ -2,7 +2,7 @@
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
-use axum::routing::{get, patch, post, put};
+use axum::routing::{delete, get, patch, post, put};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::{Api, admin, error, observe, ops, reader, runner};
@@ -20,12 +20,20 @@ pub fn router(api: Api) -> Router {
         // Runners
         .route(APPEND, patch(runner::append))
         .route(FINALIZE, put(runner::finalize))
+        .route("/api/v4/runners/verify", post(runner::verify))
+        .route("/api/v4/jobs/request", post(runner::request_job))
         // Readers
         .route(TRACE, get(reader::trace))
         .route("/api/v1/jobs/{job}/integrity", get(admin::integrity))
         // The admin
         .route("/api/v1/jobs", post(admin::create_job))
         .route("/api/v1/jobs/{job}/cancel", post(admin::cancel_job))
+        .route("/api/v1/runners", get(admin::list_runners).post(admin::create_runner))
+        .route("/api/v1/runners/{runner}", delete(admin::revoke_runner))
+        .route("/api/v1/tokens", get(admin::list_tokens).post(admin::create_token))
+        .route("/api/v1/tokens/{token}", delete(admin::revoke_token))
+        .route("/api/v1/tokens/{token}/rotate", post(admin::rotate_token))
+        .route("/api/v1/projects", get(admin::list_projects))
         // Whoever runs this process
         .route("/healthz", get(ops::healthz))
         .route("/readyz", get(ops::readyz))

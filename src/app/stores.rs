@@ -9,6 +9,7 @@ use crate::pipeline::Stores;
 use crate::seams::Seams;
 use crate::store::Result;
 use crate::store::database::Database;
+use crate::store::database::accounts::Accounts;
 use crate::store::database::sqlite::SqliteDatabase;
 use crate::store::hooked::Hooked;
 use crate::store::live::LiveStore;
@@ -19,11 +20,12 @@ use crate::store::object::bucket::Bucket;
 use crate::telemetry::metrics::Dependency;
 
 /// Opens them, and wraps each so that its requests are counted and timed.
-pub(super) async fn open(config: &Config, seams: &Seams) -> Result<Stores> {
+pub(super) async fn open(config: &Config, seams: &Seams) -> Result<(Stores, Arc<dyn Accounts>)> {
     let place = |path: Option<&Path>, name: &str| path.map_or_else(|| config.data_dir.join(name), Path::to_owned);
     let clock = || seams.clock.clone();
 
     let database = SqliteDatabase::open(&place(config.database.path.as_deref(), "veritail.db")).await?;
+    let accounts: Arc<dyn Accounts> = Arc::new(database.clone());
     let database: Arc<dyn Database> = Arc::new(database);
     let objects: Arc<dyn ObjectStore> = Arc::new(Bucket::folder(&place(config.object.path.as_deref(), "objects"))?);
     let live: Arc<dyn LiveStore> = match &config.live.redis_url {
@@ -32,9 +34,10 @@ pub(super) async fn open(config: &Config, seams: &Seams) -> Result<Stores> {
     };
     let measure = |dependency| Arc::new(Measure(dependency));
     let of_live = Dependency::of_live(live.name());
-    Ok(Stores {
+    let stores = Stores {
         live: Arc::new(Hooked::new(live, measure(of_live), clock())),
         database: Arc::new(Hooked::new(database, measure(Dependency::Database), clock())),
         objects: Arc::new(Hooked::new(objects, measure(Dependency::ObjectStore), clock())),
-    })
+    };
+    Ok((stores, Arc::new(Hooked::new(accounts, measure(Dependency::Database), clock()))))
 }

@@ -139,6 +139,8 @@ names! {
         SizeLimit = "size_limit",
         /// The job is over.
         Finished = "finished",
+        /// Its token asked too much at once.
+        RateLimit = "rate_limit",
         /// A store is away or full.
         Unavailable = "unavailable",
     }
@@ -340,6 +342,14 @@ impl StoreOperation {
             "unfinished",
             "mismatches",
             "corrupt_traces",
+            "token",
+            "tokens",
+            "runner",
+            "runners",
+            "runner_of",
+            "project",
+            "project_at",
+            "projects",
         ];
         match (dependency, method) {
             (_, "ping") => Self::Ping,

@@ -13,16 +13,24 @@ use crate::api::Api;
 use crate::api::error::{Manners, Refused};
 use crate::api::token::{JOB_PREFIX, TokenHash, make};
 use crate::store::database::{Job, NewJob};
-use crate::trace::{JobId, JobStatus};
+use crate::trace::{JobId, JobStatus, ProjectId};
 
 /// A job to be made.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Wanted {
-    project: String,
+    project: ProjectName,
     name: String,
     payload: Option<Value>,
     trace_reset: Option<bool>,
+}
+
+/// A project by its number, or by its path.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum ProjectName {
+    Number(ProjectId),
+    Path(String),
 }
 
 /// The longest project path or job name.
@@ -45,15 +53,22 @@ pub(in crate::api) async fn create_job(
 }
 
 async fn create(api: &Api, headers: &HeaderMap, body: Result<Bytes, BytesRejection>) -> Result<(Job, String), Refused> {
-    api.auth.admin(headers)?;
+    let _held = api.auth.admin(headers).await?;
     // Too long, or broken off: to be said like every other error.
     let body = body.map_err(|rejection| Refused::Bad(rejection.body_text()))?;
     let wanted = read(&body)?;
     let token = make(JOB_PREFIX, api.pipeline.seams().chance.as_ref());
     // With a payload a runner has to ask for the job; without, whoever made it runs it.
     let status = if wanted.payload.is_some() { JobStatus::Pending } else { JobStatus::Running };
+    let project_path = match wanted.project {
+        ProjectName::Path(path) => path,
+        ProjectName::Number(id) => {
+            let project = api.auth.accounts().project(id).await?;
+            project.ok_or_else(|| Refused::Bad(format!("there is no project {id}; name a new one by its path")))?.path
+        }
+    };
     let new = NewJob {
-        project_path: wanted.project,
+        project_path,
         name: wanted.name,
         token_sha256: TokenHash::of(&token).0,
         status,
@@ -70,8 +85,10 @@ async fn create(api: &Api, headers: &HeaderMap, body: Result<Bytes, BytesRejecti
 
 fn read(body: &[u8]) -> Result<Wanted, Refused> {
     let wanted: Wanted = serde_json::from_slice(body).map_err(|error| Refused::Bad(error.to_string()))?;
-    if !is_path(&wanted.project) {
-        let shown: String = wanted.project.chars().take(64).collect();
+    if let ProjectName::Path(path) = &wanted.project
+        && !is_path(path)
+    {
+        let shown: String = path.chars().take(64).collect();
         return Err(Refused::Bad(format!("project {shown:?} is not a path such as \"group/demo\"")));
     }
     if wanted.name.is_empty() || wanted.name.len() > NAME_MAX {
@@ -104,7 +121,7 @@ pub(in crate::api) async fn cancel_job(
 }
 
 async fn cancel(api: &Api, job: &str, headers: &HeaderMap) -> Result<Job, Refused> {
-    api.auth.admin(headers)?;
+    let _held = api.auth.admin(headers).await?;
     let id = job.parse().map(JobId).map_err(|_| Refused::Unknown)?;
     api.pipeline.cancel(id).await?.ok_or(Refused::Unknown)
 }
@@ -116,6 +133,7 @@ mod tests {
     #[test]
     fn a_job_needs_a_project_path_and_a_name() {
         assert!(read(br#"{"project":"group/demo","name":"rspec"}"#).is_ok());
+        assert!(read(br#"{"project":12,"name":"rspec"}"#).is_ok());
         assert!(read(br#"{"project":"group/demo","name":"rspec","payload":{},"trace_reset":true}"#).is_ok());
         for bad in [
             "",

@@ -3,10 +3,12 @@
 mod append;
 mod body;
 mod finalize;
+mod queue;
 mod update;
 
 pub(super) use append::append;
 pub(super) use finalize::finalize;
+pub(super) use queue::{request_job, verify};
 
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
