@@ -18,13 +18,14 @@ use veritail::trace::{
 /// See the module.
 #[derive(Default)]
 pub struct ModelDatabase {
-    tables: Mutex<Tables>,
+    pub(super) tables: Mutex<Tables>,
 }
 
 #[derive(Default)]
-struct Tables {
-    projects: Vec<String>,
-    jobs: BTreeMap<JobId, Job>,
+pub(super) struct Tables {
+    pub(super) projects: Vec<String>,
+    pub(super) jobs: BTreeMap<JobId, Job>,
+    pub(super) accounts: super::accounts::Tables,
     rows: BTreeMap<(JobId, ChunkIndex), Row>,
     mismatches: Vec<Mismatch>,
 }
@@ -55,7 +56,7 @@ impl ModelDatabase {
         self.tables().mismatches.clone()
     }
 
-    fn tables(&self) -> MutexGuard<'_, Tables> {
+    pub(super) fn tables(&self) -> MutexGuard<'_, Tables> {
         self.tables.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -126,6 +127,9 @@ impl Database for ModelDatabase {
             verdict: Verdict::Pending,
         };
         tables.jobs.insert(job.id, job.clone());
+        if let Some(payload) = new.payload {
+            tables.accounts.payloads.insert(job.id, payload);
+        }
         Ok(job)
     }
 
