@@ -41,7 +41,8 @@ enum RunnerAction {
     /// Revoke a runner: it gets no more jobs; those that it runs go on.
     Revoke {
         /// Its number, as in the list.
-        runner: i64,
+        #[arg(value_name = "RUNNER")]
+        number: i64,
         #[command(flatten)]
         to: To,
     },
@@ -78,7 +79,8 @@ enum TokenAction {
     /// Give a token another secret, shown once; the old one is good for nothing at once.
     Rotate {
         /// Its number, as in the list.
-        token: i64,
+        #[arg(value_name = "TOKEN")]
+        number: i64,
         #[command(flatten)]
         expiry: Expiry,
         #[command(flatten)]
@@ -87,7 +89,8 @@ enum TokenAction {
     /// Revoke a token. Other nodes may let it in for `http.auth_ttl` more.
     Revoke {
         /// Its number, as in the list.
-        token: i64,
+        #[arg(value_name = "TOKEN")]
+        number: i64,
         #[command(flatten)]
         to: To,
     },
@@ -157,7 +160,7 @@ impl Runner {
                 to.made("/api/v1/runners", &wanted, "runner").await
             }
             RunnerAction::List { to } => to.list("/api/v1/runners", RUNNERS).await,
-            RunnerAction::Revoke { runner, to } => to.revoked("/api/v1/runners", "runner", runner).await,
+            RunnerAction::Revoke { number, to } => to.revoked("/api/v1/runners", "runner", number).await,
         }
     }
 }
@@ -171,13 +174,13 @@ impl Token {
                 to.made("/api/v1/tokens", &wanted, "token").await
             }
             TokenAction::List { to } => to.list("/api/v1/tokens", TOKENS).await,
-            TokenAction::Rotate { token, expiry, to } => {
+            TokenAction::Rotate { number, expiry, to } => {
                 let mut wanted = json!({});
                 expiry.add_to(&mut wanted);
-                to.made(&format!("/api/v1/tokens/{token}/rotate"), &wanted, &format!("token {token} that is good"))
+                to.made(&format!("/api/v1/tokens/{number}/rotate"), &wanted, &format!("token {number} that is good"))
                     .await
             }
-            TokenAction::Revoke { token, to } => to.revoked("/api/v1/tokens", "token", token).await,
+            TokenAction::Revoke { number, to } => to.revoked("/api/v1/tokens", "token", number).await,
         }
     }
 }
