@@ -23,6 +23,9 @@ pub enum Refused {
     /// There is no such thing, or this token may not know of it.
     #[error("404 Not Found")]
     Unknown,
+    /// It was there, and was erased on request; told only to those who might have read it.
+    #[error("410 Gone: the log of this job was erased")]
+    Erased,
     /// It cannot be understood.
     #[error("400 Bad Request: {0}")]
     Bad(String),
@@ -53,6 +56,7 @@ impl Refused {
             Self::NoToken => StatusCode::UNAUTHORIZED,
             Self::NotAllowed => StatusCode::FORBIDDEN,
             Self::Unknown => StatusCode::NOT_FOUND,
+            Self::Erased => StatusCode::GONE,
             Self::Bad(_) => StatusCode::BAD_REQUEST,
             Self::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::Store(StoreError::Unavailable { .. } | StoreError::Full { .. }) => StatusCode::SERVICE_UNAVAILABLE,
@@ -66,6 +70,7 @@ impl Refused {
             Self::NoToken => Some("send a token in PRIVATE-TOKEN, Authorization: Bearer or JOB-TOKEN".to_owned()),
             Self::NotAllowed => Some("this needs the admin token, or one with the scope admin".to_owned()),
             Self::Unknown => None,
+            Self::Erased => Some("the log of this job was erased".to_owned()),
             Self::Bad(what) => Some(what.clone()),
             Self::TooMany { seconds } => Some(format!("too many requests at once; come again in {seconds} s")),
             Self::Store(StoreError::Unavailable { store, .. }) => Some(format!("{store} is unavailable")),
@@ -100,7 +105,7 @@ impl Refused {
                 let wait = api.outage.retry_after(seams.clock.as_ref(), seams.chance.as_ref());
                 headers.insert(RETRY_AFTER, HeaderValue::from(wait));
             }
-            Self::NotAllowed | Self::Unknown | Self::Bad(_) => {}
+            Self::Erased | Self::NotAllowed | Self::Unknown | Self::Bad(_) => {}
         }
         response
     }

@@ -24,6 +24,7 @@ pub fn router(api: Api) -> Router {
         .route("/api/v4/jobs/request", post(runner::request_job))
         // Readers
         .route(TRACE, get(reader::trace))
+        .route("/api/v4/projects/{project}/jobs/{job}/erase", post(reader::erase))
         .route("/api/v1/jobs/{job}/integrity", get(admin::integrity))
         // The admin
         .route("/api/v1/jobs", post(admin::create_job))

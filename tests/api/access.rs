@@ -34,6 +34,9 @@ const MATRIX: &[(&str, &str, [u16; 11])] = &[
     ("GET", "/api/v4/projects/{n}/jobs/{job}/trace", [401, 404, 404, 404, 404, 404, 404, 404, 404, 404, 404]),
     ("GET", "/api/v1/jobs/{job}/integrity", [401, 404, 404, 404, 404, 404, 404, 404, 200, 200, 200]),
     ("GET", "/api/v1/jobs/{n}/integrity", [401, 404, 404, 404, 404, 404, 404, 404, 404, 404, 404]),
+    // Only a finished job can be erased, also by the admin.
+    ("POST", "/api/v4/projects/{project}/jobs/{job}/erase", [401, 404, 404, 404, 404, 404, 404, 404, 403, 403, 403]),
+    ("POST", "/api/v4/projects/{project}/jobs/{n}/erase", [401, 404, 404, 404, 404, 404, 404, 404, 404, 404, 404]),
     // What only the admin may, and whoever has the scope.
     ("POST", "/api/v1/jobs", [401, 403, 403, 403, 403, 403, 403, 403, 403, 201, 201]),
     ("POST", "/api/v1/jobs/{done}/cancel", [401, 403, 403, 403, 403, 403, 403, 403, 403, 200, 200]),
@@ -167,7 +170,7 @@ async fn every_endpoint_answers_everybody_as_the_matrix_says() {
                 if answer.status != *status {
                     wrong.push(format!("{method} {path} by {who}: {} instead of {status}", answer.status));
                 }
-                if [403, 404].contains(&answer.status) {
+                if [403, 404].contains(&answer.status) && !["admin scope", "admin"].contains(who) {
                     refused.entry(answer.status).or_default().push((who, answer));
                 }
             }

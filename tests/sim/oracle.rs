@@ -10,7 +10,7 @@ use veritail::trace::{DataStore, Detector, JobId, JobStatus, Offset, Phase, Trac
 
 use super::plan::{JobPlan, Kind};
 use super::reader::Read;
-use super::world::World;
+use super::world::{World, settings};
 
 /// What is known of one job from outside.
 pub struct Truth {
@@ -41,6 +41,10 @@ impl Oracle {
             outcome: "still at work",
         };
         self.jobs.insert(job, truth);
+    }
+
+    pub fn plan(&self, job: JobId) -> JobPlan {
+        self.jobs[&job].plan.clone()
     }
 
     pub fn violation(&mut self, what: String) {
@@ -90,7 +94,7 @@ impl Oracle {
     pub fn was_read(&mut self, job: JobId, read: &Read) {
         let truth = self.truth(job);
         let wrong = truth.first_wrong_byte(&read.bytes);
-        let harmed = truth.live_harmed || truth.object_harmed;
+        let harmed = truth.live_harmed || truth.object_harmed || truth.plan.erase_after_ms.is_some();
         let complete = read.broken.is_some() || read.bytes.len() as u64 == read.announced;
         if let Some(at) = wrong {
             self.violation(format!("job {job}: a reader was served a wrong byte at {at}"));
@@ -163,6 +167,13 @@ impl Truth {
         let open: Vec<&Mismatch> = mismatches.iter().filter(|mismatch| mismatch.resolved.is_none()).collect();
         let open_live = open.iter().filter(|mismatch| mismatch.what.store == DataStore::Embedded).count();
 
+        if self.plan.erase_after_ms.is_some() {
+            must(job.state == TraceState::Erased && job.verdict == Verdict::Erased, "it is not erased");
+            must(read.bytes.is_empty(), "erased, and still read");
+            must(open.is_empty(), "erased with an open mismatch");
+            must(harmed || mismatches.is_empty(), "a mismatch without damage");
+            return complaints;
+        }
         must(job.state == TraceState::Closed && job.status.is_final(), "it is not closed");
         must(harmed || mismatches.is_empty(), "a mismatch without damage");
         must(self.first_wrong_byte(&read.bytes).is_none(), "a wrong byte is served");
@@ -176,6 +187,11 @@ impl Truth {
                 must(open_live == 0, "verified with an open mismatch in the live store");
                 must(read.broken.is_some() || read.bytes == self.log, "verified, and not the runner's bytes");
                 must(read.broken.is_none() || self.object_harmed, "verified, unharmed and not readable");
+                let known_before = open.iter().any(|mismatch| {
+                    let closed_at = job.closed_at.unwrap_or(mismatch.what.at);
+                    mismatch.what.store == DataStore::ObjectStore && closed_at.ms_since(mismatch.what.at) > 60_000
+                });
+                must(!known_before, "verified although a bad copy was known");
             }
             Verdict::RunnerDisagrees => {
                 // A claim without a size and a loss within the last second: nobody can know that bytes are missing.
@@ -191,6 +207,13 @@ impl Truth {
             }
             Verdict::Corrupt => {
                 must(harmed, "corrupt without damage");
+                let could_send = matches!(self.plan.kind, Kind::Resends { with_size: true, .. });
+                let asked_enough = job.resend_attempts >= settings().resend_attempts;
+                let there = self.outcome == "finished" && job.ending.as_ref().is_some_and(|end| end.claim.is_some());
+                must(
+                    !could_send || !there || asked_enough,
+                    "corrupt, and its runner was there and could have sent again",
+                );
                 must(!open.is_empty(), "corrupt without an open mismatch");
             }
             Verdict::Pending | Verdict::Erased => must(false, "it has no verdict"),
@@ -216,7 +239,8 @@ impl World {
     pub fn check_done(&self, id: JobId, status: JobStatus, claimed: bool) {
         let jobs = self.database.jobs();
         let job = jobs.iter().find(|job| job.id == id).expect("a job of this simulation");
-        let closed = job.state == TraceState::Closed && job.status == status;
+        let over = matches!(job.state, TraceState::Closed | TraceState::Erased);
+        let closed = over && job.status == status;
         if claimed && !closed {
             let what = format!("job {id}: answered 200 ({status}) while it is {} and {}", job.state, job.status);
             self.oracle.lock().expect("not poisoned").violation(what);

@@ -13,6 +13,7 @@ pub struct Trouble {
     pub node_dies: bool,
     pub answers_lost: u64,
     pub bodies_broken: u64,
+    pub clients_hang_up: u64,
     /// Live: wiped, set back, keys lost, chunks lost, cut or flipped.
     pub live_harm: bool,
     /// Objects: lost, cut or flipped.
@@ -46,6 +47,8 @@ pub struct JobPlan {
     pub patch_max: u64,
     pub trace_limit: u64,
     pub cancel_after_ms: Option<u64>,
+    /// Erased as soon as it is finished, but not before.
+    pub erase_after_ms: Option<u64>,
 }
 
 impl Trouble {
@@ -60,6 +63,7 @@ impl Trouble {
             node_dies: dice.chance(500),
             answers_lost: some(dice, 80),
             bodies_broken: some(dice, 80),
+            clients_hang_up: some(dice, 80),
             live_harm: dice.chance(500),
             object_rot: dice.chance(200),
             puts_damaged: dice.chance(300),
@@ -94,6 +98,7 @@ impl JobPlan {
             patch_max: *dice.pick(&[50, 128, 400, 1000]),
             trace_limit: if dice.chance(40) { log_size / 2 + 1 } else { 0 },
             cancel_after_ms: dice.chance(80).then(|| dice.below(40_000)),
+            erase_after_ms: dice.chance(150).then(|| dice.below(90_000)),
         }
     }
 

@@ -17,7 +17,7 @@ use crate::api::Api;
 use crate::api::auth::Known;
 use crate::api::error::{Manners, Refused};
 use crate::api::limits::Held;
-use crate::pipeline::{Mode, Reading};
+use crate::pipeline::{Mode, OpenedReading, Reading};
 use crate::store::database::Job;
 use crate::telemetry::metrics::{self, Operation};
 use crate::trace::{ByteSize, JobId, Offset};
@@ -54,12 +54,15 @@ async fn open(
     if !is_project(&admitted.known, project) {
         return Err(Refused::Unknown);
     }
-    let reading = api.pipeline.open_reading(id, mode).await?.ok_or(Refused::Unknown)?;
-    Ok((reading, admitted.held))
+    match api.pipeline.open_reading(id, mode).await? {
+        OpenedReading::Open(reading) => Ok((*reading, admitted.held)),
+        OpenedReading::Erased => Err(Refused::Erased),
+        OpenedReading::Unknown => Err(Refused::Unknown),
+    }
 }
 
 /// A project is named by number or by path; the path came URL-encoded.
-fn is_project(known: &Known, project: &str) -> bool {
+pub(super) fn is_project(known: &Known, project: &str) -> bool {
     project == known.project_path || project.parse() == Ok(known.project.0)
 }
 

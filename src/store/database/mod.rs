@@ -70,6 +70,8 @@ pub struct Job {
     pub crc32: Option<Crc32>,
     /// What is known of the whole; `Pending` until closed.
     pub verdict: Verdict,
+    /// When the trace was erased, and by whom.
+    pub erased: Option<(Timestamp, String)>,
 }
 
 /// A job to be made.
@@ -119,13 +121,23 @@ pub struct Rewind {
     pub next_state: TraceState,
     /// Chunks whose bytes are lost or wrong: their rows become `Wanted` without a kept copy. A row that is not there is
     /// made.
-    pub lost: Vec<ChunkIndex>,
+    pub lost: Vec<Lost>,
     /// True to want every recorded chunk again and keep the persistent copies that are as recorded.
     pub everything: bool,
     /// True to count this as one of the resend attempts.
     pub counts_as_attempt: bool,
     /// Now.
     pub at: Timestamp,
+}
+
+/// A chunk that was found to be lost or wrong, and the row that it was measured against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lost {
+    /// The chunk.
+    pub index: ChunkIndex,
+    /// The row's version; `None`: there was no row. If it is another one by now, nothing is rewound: perhaps somebody
+    /// proved the bytes meanwhile.
+    pub version: Option<Version>,
 }
 
 /// The end of a trace.
@@ -139,6 +151,26 @@ pub struct Closing {
     pub crc32: Option<Crc32>,
     /// Now.
     pub at: Timestamp,
+}
+
+/// What [`Database::erase`] did.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Erased {
+    /// The trace is erased, now or before.
+    Done(Box<Job>),
+    /// The job has not ended: nothing was changed.
+    Unfinished,
+    /// There is no such job.
+    Unknown,
+}
+
+/// All objects of an erased trace are to go: by prefix, from a moment on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deletion {
+    /// Its number.
+    pub id: i64,
+    /// The job.
+    pub job: JobId,
 }
 
 /// What [`Database::open_chunk`] found.
@@ -334,7 +366,8 @@ pub trait Database: Send + Sync {
     /// The epoch has reached the live store. True if the job still is `Open` or `Closing` in it.
     async fn mark_installed(&self, job: JobId, epoch: Epoch) -> Result<bool>;
 
-    /// Raises the epoch. True if the job was in `from` and `state` and the rewind [`makes sense`](Rewind::makes_sense).
+    /// Raises the epoch. True if the job was in `from` and `state`, every lost chunk's row is the one it was measured
+    /// against, and the rewind [`makes sense`](Rewind::makes_sense).
     async fn rewind(&self, job: JobId, rewind: &Rewind) -> Result<bool>;
 
     /// Stores the ending and makes the trace `Closing`, if there is no ending yet and it is `Open`; or makes an `Open`
@@ -354,6 +387,17 @@ pub trait Database: Send + Sync {
     /// Closes a `Closing` trace of this epoch; the job's status becomes that of its ending, or `Canceled` if it is
     /// `Canceling`. True if it did.
     async fn close(&self, job: JobId, epoch: Epoch, closing: &Closing) -> Result<bool>;
+
+    /// Erases a finished trace, in one transaction: state `Erased`, the epoch raised, who and when; its chunk rows are
+    /// gone, its open mismatches resolved as `Erased`, and two deletions of its objects are due: one at `at`, and one at
+    /// `again_at`, after which no upload that began before can still arrive.
+    async fn erase(&self, job: JobId, by: &str, at: Timestamp, again_at: Timestamp) -> Result<Erased>;
+
+    /// Deletions that are due at `now`, oldest first.
+    async fn due_deletions(&self, now: Timestamp, limit: u32) -> Result<Vec<Deletion>>;
+
+    /// A deletion is done: a listing was empty.
+    async fn deletion_done(&self, id: i64) -> Result<()>;
 
     /// Makes the row of a chunk, unless it is there, while the job is `Open` in this epoch.
     async fn open_chunk(&self, job: JobId, epoch: Epoch, index: ChunkIndex, at: Timestamp) -> Result<RowOpened>;
@@ -379,8 +423,9 @@ pub trait Database: Send + Sync {
     /// The rows of a job from `from` on, in order, at most `limit`.
     async fn chunks(&self, job: JobId, from: ChunkIndex, limit: u32) -> Result<Vec<ChunkRow>>;
 
-    /// A `Sealed` chunk of this version was written to `at` and read back: its row becomes `Persisted`. True if it did;
-    /// false also if the job is erased.
+    /// A chunk whose row is of this version was written to `to` and read back as recorded: the row becomes `Persisted`
+    /// there. Not only for `Sealed` rows: a `Wanted` chunk with a record is found again by it, and a `Persisted` one is
+    /// repaired. True if it did; false also if the job is erased.
     async fn persist(
         &self,
         job: JobId,

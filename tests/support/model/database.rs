@@ -7,8 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use veritail::store::Result;
 use veritail::store::database::{
-    Backlog, Basis, Closing, Contact, Database, Job, Mismatch, MismatchFilter, NewJob, NewMismatch, Opened, Recorded,
-    Resolution, Rewind, RowOpened, Unfinished, Waiting, decide,
+    Backlog, Basis, Closing, Contact, Database, Deletion, Erased, Job, Mismatch, MismatchFilter, NewJob, NewMismatch,
+    Opened, Recorded, Resolution, Rewind, RowOpened, Unfinished, Waiting, decide,
 };
 use veritail::trace::{
     ByteSize, ChunkIndex, ChunkRow, ChunkState, Crc32, DataStore, Ending, Epoch, JobId, JobStatus, Kind, Location,
@@ -28,6 +28,9 @@ pub(super) struct Tables {
     pub(super) accounts: super::accounts::Tables,
     rows: BTreeMap<(JobId, ChunkIndex), Row>,
     mismatches: Vec<Mismatch>,
+    /// By their numbers: the job, and from when on.
+    deletions: BTreeMap<i64, (JobId, Timestamp)>,
+    deletions_made: i64,
 }
 
 struct Row {
@@ -125,6 +128,7 @@ impl Database for ModelDatabase {
             size: None,
             crc32: None,
             verdict: Verdict::Pending,
+            erased: None,
         };
         tables.jobs.insert(job.id, job.clone());
         if let Some(payload) = new.payload {
@@ -176,6 +180,11 @@ impl Database for ModelDatabase {
 
     async fn rewind(&self, id: JobId, rewind: &Rewind) -> Result<bool> {
         let mut tables = self.tables();
+        let rows_are_the_same =
+            rewind.lost.iter().all(|lost| tables.row(id, lost.index).map(|row| row.version) == lost.version);
+        if !rows_are_the_same {
+            return Ok(false);
+        }
         let is_as_decided_on = |job: &Job| job.epoch == rewind.from && job.state == rewind.state;
         let Some(job) = tables.job_if(id, is_as_decided_on).filter(|_| rewind.makes_sense()) else { return Ok(false) };
         job.epoch = rewind.to;
@@ -184,7 +193,7 @@ impl Database for ModelDatabase {
         job.resend_attempts += u32::from(rewind.counts_as_attempt);
         job.asked_everything |= rewind.everything;
 
-        let lost: BTreeSet<ChunkIndex> = rewind.lost.iter().copied().collect();
+        let lost: BTreeSet<ChunkIndex> = rewind.lost.iter().map(|lost| lost.index).collect();
         let mut changed: Vec<ChunkRow> =
             lost.iter().map(|index| decide::lost(tables.row(id, *index), *index, rewind.to)).collect();
         if rewind.everything {
@@ -265,6 +274,52 @@ impl Database for ModelDatabase {
         Ok(true)
     }
 
+    async fn erase(&self, id: JobId, by: &str, at: Timestamp, again_at: Timestamp) -> Result<Erased> {
+        let mut tables = self.tables();
+        let is_finished = |job: &Job| matches!(job.state, TraceState::Closed | TraceState::Archived);
+        let Some(job) = tables.job_if(id, is_finished) else {
+            return Ok(match tables.jobs.get(&id) {
+                Some(job) if job.state == TraceState::Erased => Erased::Done(Box::new(job.clone())),
+                Some(_) => Erased::Unfinished,
+                None => Erased::Unknown,
+            });
+        };
+        job.state = TraceState::Erased;
+        job.verdict = Verdict::Erased;
+        job.epoch = job.epoch.next();
+        job.changed_at = at;
+        job.erased = Some((at, by.to_owned()));
+        job.crc32 = None;
+        let erased = job.clone();
+        tables.rows.retain(|(job, _), _| *job != id);
+        for known in tables.mismatches.iter_mut().filter(|known| known.what.job == id && known.resolved.is_none()) {
+            known.resolved = Some((Resolution::Erased, at));
+        }
+        for not_before in [at, again_at] {
+            tables.deletions_made += 1;
+            let number = tables.deletions_made;
+            tables.deletions.insert(number, (id, not_before));
+        }
+        Ok(Erased::Done(Box::new(erased)))
+    }
+
+    async fn due_deletions(&self, now: Timestamp, limit: u32) -> Result<Vec<Deletion>> {
+        let tables = self.tables();
+        let mut due: Vec<(Timestamp, i64, JobId)> = tables
+            .deletions
+            .iter()
+            .filter(|(_, (_, not_before))| *not_before <= now)
+            .map(|(id, (job, not_before))| (*not_before, *id, *job))
+            .collect();
+        due.sort();
+        Ok(due.into_iter().take(limit as usize).map(|(_, id, job)| Deletion { id, job }).collect())
+    }
+
+    async fn deletion_done(&self, id: i64) -> Result<()> {
+        self.tables().deletions.remove(&id);
+        Ok(())
+    }
+
     async fn open_chunk(&self, job: JobId, epoch: Epoch, index: ChunkIndex, at: Timestamp) -> Result<RowOpened> {
         let mut tables = self.tables();
         if tables.job_if(job, |job| job.state == TraceState::Open && job.epoch == epoch).is_none() {
@@ -320,7 +375,12 @@ impl Database for ModelDatabase {
             return Ok(false);
         }
         let Some(row) = tables.row(job, index).filter(|row| row.version == version) else { return Ok(false) };
-        let ChunkState::Sealed { record } = row.state else { return Ok(false) };
+        let (ChunkState::Sealed { record }
+        | ChunkState::Persisted { record, .. }
+        | ChunkState::Wanted { record: Some(record), .. }) = row.state
+        else {
+            return Ok(false);
+        };
         let state = ChunkState::Persisted { record, at: to.clone() };
         let row = ChunkRow { version: Version(version.0 + 1), state, persisted_at: Some(at), ..row.clone() };
         tables.put_row(job, row, at);
