@@ -68,17 +68,17 @@ async fn answer(api: &Api, job: &str, headers: &HeaderMap, update: Update) -> Re
         None => Ok(None),
     };
     match known {
-        Ok(Some(known)) => match update.said {
-            Said::Running => still_running(api, known.job, update.trace_reset).await,
+        Ok(Some(admitted)) => match update.said {
+            Said::Running => still_running(api, admitted.known.job, update.trace_reset).await,
             Said::Ended(ending) => {
-                let put = FinalPut { job: known.job, ending, trace_reset: update.trace_reset };
+                let put = FinalPut { job: admitted.known.job, ending, trace_reset: update.trace_reset };
                 answer_to(api.pipeline.finalize(put).await)
             }
             Said::Unknown => message(StatusCode::BAD_REQUEST, "400 Bad Request: state does not have a valid value"),
         },
         Ok(None) => forbidden(),
         // Whether this job is known cannot be told: the one case in which a PUT is answered 503.
-        Err(error) => crate::api::error::Refused::from(error).answer(api, Manners::GitLab),
+        Err(refused) => refused.answer(api, Manners::GitLab),
     }
 }
 
