@@ -9,6 +9,7 @@ mod outage;
 mod reader;
 pub mod router;
 mod runner;
+pub mod server;
 pub mod token;
 
 use std::sync::Arc;
