@@ -192,10 +192,16 @@ impl Connections {
                 http.as_mut().graceful_shutdown();
                 // Nobody waits for an answer on a connection that has brought nothing, or not for long: behind a TLS
                 // handshake a request may be on its way that cannot be seen yet.
-                if !begun.has() && within(self.seams.clock.as_ref(), SILENT, http.as_mut()).await.is_none() {
-                    return;
+                let ended = if begun.has() {
+                    None
+                } else {
+                    within(self.seams.clock.as_ref(), SILENT, http.as_mut()).await
+                };
+                match ended {
+                    Some(ended) => ended,
+                    None if begun.has() => http.await,
+                    None => return,
                 }
-                http.await
             }
         };
         if let Err(error) = ended {
