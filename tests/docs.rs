@@ -91,7 +91,9 @@ fn describe(command: &mut clap::Command, path: &str, page: &mut String) {
         command.get_subcommands().filter(|sub| !sub.is_hide_set()).map(|sub| sub.get_name().to_owned()).collect();
     if subcommands.is_empty() {
         // As wide as a page is, whatever the terminal of whoever writes it.
-        let mut command = command.clone().term_width(120).bin_name(&path);
+        let command = command.clone().term_width(120).bin_name(&path);
+        // Nor with what the environment holds.
+        let mut command = command.mut_args(|argument| argument.hide_env_values(true));
         let help = command.render_long_help().to_string();
         let lines: Vec<&str> = help.lines().map(str::trim_end).collect();
         write!(page, "\n## `{path}`\n\n```text\n{}\n```\n", lines.join("\n").trim_end()).expect("a string");
