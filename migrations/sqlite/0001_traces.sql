@@ -36,13 +36,16 @@ CREATE TABLE jobs (
     closed_at        INTEGER,
     size             INTEGER CHECK (size >= 0),
     crc32            INTEGER,
+    erased_at        INTEGER,
+    erased_by        TEXT,
     verdict          TEXT NOT NULL DEFAULT 'pending'
         CHECK (verdict IN ('verified', 'pending', 'unclaimed', 'runner_disagrees', 'corrupt', 'erased')),
 
     -- An ending is there as a whole or not at all, and nothing closes without one.
     CHECK ((ending_status IS NULL) = (ending_origin IS NULL) AND (ending_status IS NULL) = (ended_at IS NULL)),
     CHECK (ending_status IS NOT NULL OR state IN ('open', 'erased')),
-    CHECK (closed_at IS NOT NULL OR state NOT IN ('closed', 'archived'))
+    CHECK (closed_at IS NOT NULL OR state NOT IN ('closed', 'archived')),
+    CHECK ((state = 'erased') = (erased_at IS NOT NULL) AND (erased_at IS NULL) = (erased_by IS NULL))
 ) STRICT;
 
 CREATE INDEX jobs_unfinished ON jobs (id) WHERE state IN ('open', 'closing');
@@ -110,3 +113,12 @@ CREATE TABLE mismatches (
 CREATE UNIQUE INDEX mismatches_open ON mismatches (job_id, coalesce(chunk_index, -1), epoch, store, kind)
     WHERE resolution IS NULL;
 CREATE INDEX mismatches_job ON mismatches (job_id, id);
+
+-- The objects of an erased trace are to go, by prefix. A deletion is a committed row, so that a crash loses none.
+CREATE TABLE deletions (
+    id         INTEGER PRIMARY KEY,
+    job_id     INTEGER NOT NULL REFERENCES jobs (id),
+    not_before INTEGER NOT NULL
+) STRICT;
+
+CREATE INDEX deletions_due ON deletions (not_before, id);

@@ -23,6 +23,9 @@ pub enum Refused {
     /// There is no such thing, or this token may not know of it.
     #[error("404 Not Found")]
     Unknown,
+    /// It was there, and was erased on request; told only to those who might have read it.
+    #[error("410 Gone: the log of this job was erased")]
+    Erased,
     /// It cannot be understood.
     #[error("400 Bad Request: {0}")]
     Bad(String),
@@ -47,6 +50,7 @@ impl Refused {
             Self::NoToken => StatusCode::UNAUTHORIZED,
             Self::NotAllowed => StatusCode::FORBIDDEN,
             Self::Unknown => StatusCode::NOT_FOUND,
+            Self::Erased => StatusCode::GONE,
             Self::Bad(_) => StatusCode::BAD_REQUEST,
             Self::Store(StoreError::Unavailable { .. } | StoreError::Full { .. }) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Store(StoreError::Unreadable { .. }) => StatusCode::INTERNAL_SERVER_ERROR,
@@ -59,6 +63,7 @@ impl Refused {
             Self::NoToken => Some("send a token in PRIVATE-TOKEN, Authorization: Bearer or JOB-TOKEN".to_owned()),
             Self::NotAllowed => Some("this needs the admin token".to_owned()),
             Self::Unknown => None,
+            Self::Erased => Some("the log of this job was erased".to_owned()),
             Self::Bad(what) => Some(what.clone()),
             Self::Store(StoreError::Unavailable { store, .. }) => Some(format!("{store} is unavailable")),
             Self::Store(StoreError::Full { store, .. }) => Some(format!("{store} is full")),
@@ -89,7 +94,7 @@ impl Refused {
                 let wait = api.outage.retry_after(seams.clock.as_ref(), seams.chance.as_ref());
                 headers.insert(RETRY_AFTER, HeaderValue::from(wait));
             }
-            Self::NotAllowed | Self::Unknown | Self::Bad(_) => {}
+            Self::Erased | Self::NotAllowed | Self::Unknown | Self::Bad(_) => {}
         }
         response
     }

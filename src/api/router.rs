@@ -22,6 +22,7 @@ pub fn router(api: Api) -> Router {
         .route(FINALIZE, put(runner::finalize))
         // Readers
         .route(TRACE, get(reader::trace))
+        .route("/api/v4/projects/{project}/jobs/{job}/erase", post(reader::erase))
         .route("/api/v1/jobs/{job}/integrity", get(admin::integrity))
         // The admin
         .route("/api/v1/jobs", post(admin::create_job))

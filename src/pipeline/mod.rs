@@ -15,6 +15,7 @@ mod ask;
 mod cancel;
 mod close;
 mod contacts;
+mod erase;
 mod evaluate;
 mod finalize;
 mod gap;
@@ -39,7 +40,7 @@ use std::sync::Arc;
 
 pub use append::{AppendRequest, Appended};
 pub use finalize::{FinalPut, Finalized};
-pub use read::{Mode, ReadError, Reading};
+pub use read::{Mode, OpenedReading, ReadError, Reading};
 pub use report::{ChunkReport, CopyReport, Integrity, MismatchReport};
 pub use settings::Settings;
 pub use slices::BodyBroken;

@@ -33,6 +33,9 @@ pub const CLOSED: &str = "close.closed";
 /// The live entry is a tombstone.
 pub const BURIED: &str = "close.buried";
 
+/// The trace is erased in the database, its copies are still there.
+pub const ERASED: &str = "erase.erased";
+
 /// All of them.
 pub const ALL: &[&str] = &[
     ROW_INSERTED,
@@ -51,4 +54,5 @@ pub const ALL: &[&str] = &[
     DECIDED,
     CLOSED,
     BURIED,
+    ERASED,
 ];

@@ -67,21 +67,31 @@ pub struct Reading {
     mode: Mode,
 }
 
+/// What there is to read.
+pub enum OpenedReading {
+    /// A trace.
+    Open(Box<Reading>),
+    /// It is erased.
+    Erased,
+    /// There is no such job.
+    Unknown,
+}
+
 /// Rounds in which a chunk is looked for again because it moved meanwhile.
 const ROUNDS: u32 = 8;
 
 impl Pipeline {
-    /// Opens a trace for reading, as long as it is now; `None` if there is no such job, or it is erased. Reading a trace
-    /// that still grows makes its reader a watcher: the runner is told to send often.
-    pub async fn open_reading(&self, job: JobId, mode: Mode) -> Result<Option<Reading>> {
-        let Some(job) = self.stores().database.job(job).await? else { return Ok(None) };
+    /// Opens a trace for reading, as long as it is now. Reading a trace that still grows makes its reader a watcher: the
+    /// runner is told to send often.
+    pub async fn open_reading(&self, job: JobId, mode: Mode) -> Result<OpenedReading> {
+        let Some(job) = self.stores().database.job(job).await? else { return Ok(OpenedReading::Unknown) };
         let size = match job.state {
-            TraceState::Erased => return Ok(None),
+            TraceState::Erased => return Ok(OpenedReading::Erased),
             TraceState::Closed | TraceState::Archived => job.size.unwrap_or(ByteSize::ZERO),
             TraceState::Open | TraceState::Closing => self.readable(&job).await?,
         };
         let gaps = self.gaps(job.id).await?;
-        Ok(Some(Reading { node: self.clone(), job, size, gaps, mode }))
+        Ok(OpenedReading::Open(Box::new(Reading { node: self.clone(), job, size, gaps, mode })))
     }
 
     /// How much of an unfinished trace can be read from its start.

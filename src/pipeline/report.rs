@@ -179,7 +179,7 @@ impl Pipeline {
     async fn live_copy(&self, job: JobId, chunk: ChunkId, record: &Record) -> Option<CopyReport> {
         let looked = look_live(self.stores().live.as_ref(), job, chunk, record).await;
         let (state, verified_at) = match looked.look {
-            Look::Sound => ("verified", Some(rfc3339(self.now()))),
+            Look::Sound => ("verified", Some(self.now().to_rfc3339())),
             Look::Differs(Kind::Missing) => ("missing", None),
             Look::Differs(_) => ("differs", None),
             Look::Moved | Look::Unreachable => ("unreachable", None),
@@ -217,7 +217,7 @@ fn persistent_copy(at: &Location, row: &ChunkRow) -> CopyReport {
         Location::Object(object) => Some(object.key.clone()),
         Location::Database => None,
     };
-    CopyReport { store: store_of(at), state: "verified", key, verified_at: row.persisted_at.map(rfc3339) }
+    CopyReport { store: store_of(at), state: "verified", key, verified_at: row.persisted_at.map(Timestamp::to_rfc3339) }
 }
 
 /// The store that a persistent copy lies in.
@@ -266,15 +266,11 @@ impl From<&Mismatch> for MismatchReport {
             detector: what.detector,
             expected: what.expected.clone(),
             found: what.found.clone(),
-            first_seen: rfc3339(what.at),
-            last_seen: rfc3339(mismatch.last_seen),
+            first_seen: what.at.to_rfc3339(),
+            last_seen: mismatch.last_seen.to_rfc3339(),
             state: if mismatch.resolved.is_some() { "resolved" } else { "open" },
             resolution: mismatch.resolved.map(|(resolution, _)| resolution.as_str()),
-            resolved_at: mismatch.resolved.map(|(_, at)| rfc3339(at)),
+            resolved_at: mismatch.resolved.map(|(_, at)| at.to_rfc3339()),
         }
     }
-}
-
-fn rfc3339(at: Timestamp) -> String {
-    jiff::Timestamp::from_millisecond(at.0).map(|at| at.to_string()).unwrap_or_default()
 }

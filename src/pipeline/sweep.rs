@@ -58,6 +58,7 @@ impl Pipeline {
         self.sweep_chunks(before(now, SEALED_FOR), &mut report).await?;
         self.sweep_unfinished(&mut report).await?;
         self.sweep_changed(before(now, CHANGED_WITHIN), &mut report).await?;
+        self.sweep_deletions(&mut report).await?;
         Ok(report)
     }
 

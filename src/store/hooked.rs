@@ -10,8 +10,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::database::{
-    Backlog, Basis, Closing, Contact, Database, Job, Mismatch, MismatchFilter, NewJob, NewMismatch, Opened, Recorded,
-    Resolution, Rewind, RowOpened, Unfinished, Waiting,
+    Backlog, Basis, Closing, Contact, Database, Deletion, Erased, Job, Mismatch, MismatchFilter, NewJob, NewMismatch,
+    Opened, Recorded, Resolution, Rewind, RowOpened, Unfinished, Waiting,
 };
 use super::live::{Append, Entry, LiveCopy, LiveStore, LiveTrace, LiveUsage, Outcome, ScanPage};
 use super::object::{Listed, ObjectStore};
@@ -117,6 +117,9 @@ hooked! { "database", Database {}
     reopen(job: JobId, epoch: Epoch, at: Timestamp) -> bool, Some(job);
     cancel(job: JobId, at: Timestamp) -> Option<Job>, Some(job);
     close(job: JobId, epoch: Epoch, closing: &Closing) -> bool, Some(job);
+    erase(job: JobId, by: &str, at: Timestamp, again_at: Timestamp) -> Erased, Some(job);
+    due_deletions(now: Timestamp, limit: u32) -> Vec<Deletion>, None;
+    deletion_done(id: i64) -> (), None;
     open_chunk(job: JobId, epoch: Epoch, index: ChunkIndex, at: Timestamp) -> RowOpened, Some(job);
     record(
         job: JobId, epoch: Epoch, index: ChunkIndex, begun: Epoch, record: &Record, next: Option<ChunkIndex>, at: Timestamp

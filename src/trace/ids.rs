@@ -139,6 +139,11 @@ impl Timestamp {
         Self(self.0.saturating_add(ms))
     }
 
+    /// As the API shows it: RFC 3339 in UTC.
+    pub fn to_rfc3339(self) -> String {
+        jiff::Timestamp::from_millisecond(self.0).map(|at| at.to_string()).unwrap_or_default()
+    }
+
     /// Milliseconds from `earlier` to this moment; 0 if it lies after.
     pub fn ms_since(self, earlier: Self) -> u64 {
         u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0)

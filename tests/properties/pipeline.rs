@@ -6,7 +6,9 @@ use bytes::Bytes;
 use futures::TryStreamExt as _;
 use proptest::collection::vec;
 use proptest::prelude::*;
-use veritail::pipeline::{AppendRequest, Appended, BodyBroken, FinalPut, Finalized, Mode, Pipeline, Settings, Stores};
+use veritail::pipeline::{
+    AppendRequest, Appended, BodyBroken, FinalPut, Finalized, Mode, OpenedReading, Pipeline, Settings, Stores,
+};
 use veritail::seams::Seams;
 use veritail::seams::real::{NoFailPoints, SystemChance, TokioSpawn};
 use veritail::store::database::{Database, NewJob};
@@ -77,7 +79,10 @@ impl Rig {
     }
 
     async fn read(&self, from: u64, to: u64) -> Vec<u8> {
-        let reading = self.node.open_reading(self.job, Mode::Verified).await.expect("a model").expect("a job");
+        let OpenedReading::Open(reading) = self.node.open_reading(self.job, Mode::Verified).await.expect("a model")
+        else {
+            panic!("a job that is there");
+        };
         let pieces: Vec<Bytes> = reading.stream(Offset(from)..Offset(to)).try_collect().await.expect("sound");
         pieces.concat()
     }

@@ -43,6 +43,10 @@ impl Oracle {
         self.jobs.insert(job, truth);
     }
 
+    pub fn plan(&self, job: JobId) -> JobPlan {
+        self.jobs[&job].plan.clone()
+    }
+
     pub fn violation(&mut self, what: String) {
         tracing::error!("VIOLATION: {what}");
         self.violations.push(what);
@@ -163,6 +167,13 @@ impl Truth {
         let open: Vec<&Mismatch> = mismatches.iter().filter(|mismatch| mismatch.resolved.is_none()).collect();
         let open_live = open.iter().filter(|mismatch| mismatch.what.store == DataStore::Embedded).count();
 
+        if self.plan.erase_after_ms.is_some() {
+            must(job.state == TraceState::Erased && job.verdict == Verdict::Erased, "it is not erased");
+            must(read.bytes.is_empty(), "erased, and still read");
+            must(open.is_empty(), "erased with an open mismatch");
+            must(harmed || mismatches.is_empty(), "a mismatch without damage");
+            return complaints;
+        }
         must(job.state == TraceState::Closed && job.status.is_final(), "it is not closed");
         must(harmed || mismatches.is_empty(), "a mismatch without damage");
         must(self.first_wrong_byte(&read.bytes).is_none(), "a wrong byte is served");
@@ -216,7 +227,8 @@ impl World {
     pub fn check_done(&self, id: JobId, status: JobStatus, claimed: bool) {
         let jobs = self.database.jobs();
         let job = jobs.iter().find(|job| job.id == id).expect("a job of this simulation");
-        let closed = job.state == TraceState::Closed && job.status == status;
+        let over = matches!(job.state, TraceState::Closed | TraceState::Erased);
+        let closed = over && job.status == status;
         if claimed && !closed {
             let what = format!("job {id}: answered 200 ({status}) while it is {} and {}", job.state, job.status);
             self.oracle.lock().expect("not poisoned").violation(what);

@@ -46,6 +46,8 @@ pub struct JobPlan {
     pub patch_max: u64,
     pub trace_limit: u64,
     pub cancel_after_ms: Option<u64>,
+    /// Erased as soon as it is finished, but not before.
+    pub erase_after_ms: Option<u64>,
 }
 
 impl Trouble {
@@ -94,6 +96,7 @@ impl JobPlan {
             patch_max: *dice.pick(&[50, 128, 400, 1000]),
             trace_limit: if dice.chance(40) { log_size / 2 + 1 } else { 0 },
             cancel_after_ms: dice.chance(80).then(|| dice.below(40_000)),
+            erase_after_ms: dice.chance(150).then(|| dice.below(90_000)),
         }
     }
 

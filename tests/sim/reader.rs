@@ -3,7 +3,7 @@
 use std::pin::pin;
 
 use futures::StreamExt;
-use veritail::pipeline::{Mode, Pipeline, ReadError};
+use veritail::pipeline::{Mode, OpenedReading, Pipeline, ReadError};
 use veritail::store::StoreError;
 use veritail::trace::{JobId, Offset};
 
@@ -21,7 +21,7 @@ pub struct Read {
 }
 
 pub async fn read(node: &Pipeline, job: JobId) -> Result<Read, StoreError> {
-    let Some(reading) = node.open_reading(job, Mode::Verified).await? else {
+    let OpenedReading::Open(reading) = node.open_reading(job, Mode::Verified).await? else {
         return Ok(Read { bytes: Vec::new(), announced: 0, broken: None });
     };
     let announced = reading.size().0;

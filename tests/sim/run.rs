@@ -3,9 +3,10 @@
 
 use std::sync::Arc;
 
-use veritail::store::database::{Database, NewJob};
+use veritail::store::database::{Database, Erased, Job, NewJob};
 use veritail::store::live::Found;
 use veritail::store::live::LiveStore;
+use veritail::store::object::keys;
 use veritail::trace::{ByteSize, ChunkSize, ChunkState, JobId, JobStatus, TraceState};
 
 use super::oracle::Seen;
@@ -18,8 +19,9 @@ use super::{faults, reader};
 const STORM_MS: u64 = 120_000;
 /// Virtual time in which every job must have closed after the storm: far above every timeout of the settings.
 const CALM_MS_MAX: u64 = 6 * 3_600_000;
-/// After the last job closed: two sweeps of the live store, and the grace of live copies.
-const AFTERMATH_MS: u64 = 100_000;
+/// After the last job closed: two sweeps of the live store, the grace of live copies, and the second deletion of an
+/// erased trace's objects.
+const AFTERMATH_MS: u64 = 1_000_000;
 
 /// Runs a seed. The error is the first guarantee that did not hold.
 pub fn simulate(seed: u64) -> Result<Seen, String> {
@@ -42,6 +44,9 @@ async fn storm_and_calm(seed: u64) -> Result<Seen, String> {
     for (id, plan, log) in jobs {
         if let Some(after) = plan.cancel_after_ms {
             tokio::spawn(cancel(world.clone(), id, after));
+        }
+        if let Some(after) = plan.erase_after_ms {
+            tokio::spawn(erase(world.clone(), id, after));
         }
         let runner = Runner::new(world.clone(), world.dice.fork(), id, plan, log);
         runners.push(tokio::spawn(runner.run()));
@@ -92,14 +97,31 @@ async fn cancel(world: Arc<World>, job: JobId, after_ms: u64) {
     let _ = world.request(&dice, move |node| async move { node.cancel(job).await }).await;
 }
 
+/// Asks to erase until it is done: it is refused as long as the job has not ended.
+async fn erase(world: Arc<World>, job: JobId, after_ms: u64) {
+    world.sleep_ms(after_ms).await;
+    let dice = world.dice.fork();
+    loop {
+        let erased = world.request(&dice, move |node| async move { node.erase(job, "somebody").await }).await;
+        if matches!(erased, Ok(Ok(Erased::Done(_)))) {
+            return;
+        }
+        world.sleep_ms(dice.between(200, 9000)).await;
+    }
+}
+
 /// Every job closes.
 async fn wait_for_the_end(world: &World) -> Result<(), String> {
     let begun = world.clock.elapsed_ms();
     loop {
         let jobs = world.database.jobs();
+        let is_over = |job: &Job, plan: &JobPlan| match plan.erase_after_ms {
+            Some(_) => job.state == TraceState::Erased,
+            None => job.state == TraceState::Closed,
+        };
         let open: Vec<String> = jobs
             .iter()
-            .filter(|job| job.state != TraceState::Closed)
+            .filter(|job| !is_over(job, &world.oracle.lock().expect("not poisoned").plan(job.id)))
             .map(|job| format!("job {} is {} and {}", job.id, job.state, job.status))
             .collect();
         if open.is_empty() {
@@ -137,8 +159,15 @@ async fn reckon(world: &Arc<World>, ids: &[JobId]) -> Result<Seen, String> {
     }
 }
 
-/// The live store holds nothing but tombstones of finished jobs.
+/// The live store holds nothing but tombstones of finished jobs, the object store nothing of erased ones.
 async fn nothing_is_left_behind(world: &World) {
+    for key in world.objects.keys() {
+        let job = keys::parse(&key).map(|key| key.job).expect("a key of ours");
+        if world.oracle.lock().expect("not poisoned").plan(job).erase_after_ms.is_some() {
+            let what = format!("job {job}: erased, and {key} is still there");
+            world.oracle.lock().expect("not poisoned").violation(what);
+        }
+    }
     let page = world.live.scan(None, 10_000).await.map_err(|error| error.to_string()).expect("the model answers");
     for found in page.found {
         if let Found::Chunk { job, chunk, released } = found {

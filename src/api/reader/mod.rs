@@ -1,6 +1,8 @@
-//! What readers ask: the trace of a job.
+//! What readers ask: the trace of a job, and to erase it.
 
+mod erase;
 mod range;
 mod trace;
 
+pub(super) use erase::erase;
 pub(super) use trace::trace;

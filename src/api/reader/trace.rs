@@ -16,7 +16,7 @@ use super::range::{Wanted, wanted};
 use crate::api::Api;
 use crate::api::auth::Known;
 use crate::api::error::{Manners, Refused};
-use crate::pipeline::{Mode, Reading};
+use crate::pipeline::{Mode, OpenedReading, Reading};
 use crate::store::database::Job;
 use crate::telemetry::metrics::{self, Operation};
 use crate::trace::{ByteSize, JobId, Offset};
@@ -47,11 +47,15 @@ async fn open(api: &Api, project: &str, job: &str, headers: &HeaderMap, mode: Mo
     if !is_project(&known, project) {
         return Err(Refused::Unknown);
     }
-    api.pipeline.open_reading(id, mode).await?.ok_or(Refused::Unknown)
+    match api.pipeline.open_reading(id, mode).await? {
+        OpenedReading::Open(reading) => Ok(*reading),
+        OpenedReading::Erased => Err(Refused::Erased),
+        OpenedReading::Unknown => Err(Refused::Unknown),
+    }
 }
 
 /// A project is named by number or by path; the path came URL-encoded.
-fn is_project(known: &Known, project: &str) -> bool {
+pub(super) fn is_project(known: &Known, project: &str) -> bool {
     project == known.project_path || project.parse() == Ok(known.project.0)
 }
 

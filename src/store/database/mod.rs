@@ -69,6 +69,8 @@ pub struct Job {
     pub crc32: Option<Crc32>,
     /// What is known of the whole; `Pending` until closed.
     pub verdict: Verdict,
+    /// When the trace was erased, and by whom.
+    pub erased: Option<(Timestamp, String)>,
 }
 
 /// A job to be made.
@@ -138,6 +140,26 @@ pub struct Closing {
     pub crc32: Option<Crc32>,
     /// Now.
     pub at: Timestamp,
+}
+
+/// What [`Database::erase`] did.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Erased {
+    /// The trace is erased, now or before.
+    Done(Box<Job>),
+    /// The job has not ended: nothing was changed.
+    Unfinished,
+    /// There is no such job.
+    Unknown,
+}
+
+/// All objects of an erased trace are to go: by prefix, from a moment on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deletion {
+    /// Its number.
+    pub id: i64,
+    /// The job.
+    pub job: JobId,
 }
 
 /// What [`Database::open_chunk`] found.
@@ -353,6 +375,17 @@ pub trait Database: Send + Sync {
     /// Closes a `Closing` trace of this epoch; the job's status becomes that of its ending, or `Canceled` if it is
     /// `Canceling`. True if it did.
     async fn close(&self, job: JobId, epoch: Epoch, closing: &Closing) -> Result<bool>;
+
+    /// Erases a finished trace, in one transaction: state `Erased`, the epoch raised, who and when; its chunk rows are
+    /// gone, its open mismatches resolved as `Erased`, and two deletions of its objects are due: one at `at`, and one at
+    /// `again_at`, after which no upload that began before can still arrive.
+    async fn erase(&self, job: JobId, by: &str, at: Timestamp, again_at: Timestamp) -> Result<Erased>;
+
+    /// Deletions that are due at `now`, oldest first.
+    async fn due_deletions(&self, now: Timestamp, limit: u32) -> Result<Vec<Deletion>>;
+
+    /// A deletion is done: a listing was empty.
+    async fn deletion_done(&self, id: i64) -> Result<()>;
 
     /// Makes the row of a chunk, unless it is there, while the job is `Open` in this epoch.
     async fn open_chunk(&self, job: JobId, epoch: Epoch, index: ChunkIndex, at: Timestamp) -> Result<RowOpened>;

@@ -1,6 +1,6 @@
 //! Endings, cancels, closing.
 
-use veritail::store::database::{Closing, Database, Rewind, decide};
+use veritail::store::database::{Basis, Closing, Database, Erased, MismatchFilter, Rewind, decide};
 use veritail::trace::{ByteSize, Crc32, Ending, Epoch, JobId, JobStatus, Origin, Timestamp, TraceState, Verdict};
 
 use super::*;
@@ -165,4 +165,45 @@ pub async fn nothing_moves_a_closed_trace(db: &dyn Database) {
     // What is sealed still has to be brought to a persistent store.
     assert!(db.persist(id, ChunkIndex(0), sealed.version, &object("k"), LATEST).await.unwrap());
     assert_eq!(closed.epoch, Epoch(1));
+}
+
+pub async fn only_a_finished_trace_is_erased_and_all_of_it_at_once(db: &dyn Database) {
+    let id = running(db).await;
+    let record = bytes("12345678");
+    db.open_chunk(id, FIRST, ChunkIndex(0), NOW).await.unwrap();
+    let sealed = seal(db, id, 0, &record, NOW).await;
+    assert!(db.persist(id, ChunkIndex(0), sealed.version, &Location::Database, NOW).await.unwrap());
+    db.open_mismatch(&mismatches::mismatch(id, Some(0)), Basis::Nothing).await.unwrap();
+    assert_eq!(db.erase(id, "admin", LATER, LATEST).await.unwrap(), Erased::Unfinished);
+    assert_eq!(db.erase(JobId(77), "admin", LATER, LATEST).await.unwrap(), Erased::Unknown);
+
+    db.end(id, &success(), NOW, None).await.unwrap();
+    let closing = Closing { verdict: Verdict::Unclaimed, size: ByteSize(8), crc32: Some(record.crc32), at: NOW };
+    assert!(db.close(id, FIRST, &closing).await.unwrap());
+    let Erased::Done(erased) = db.erase(id, "admin", LATER, LATEST).await.unwrap() else { panic!("it is finished") };
+    assert_eq!(*erased, job(db, id).await);
+    assert_eq!((erased.state, erased.epoch, erased.verdict), (TraceState::Erased, SECOND, Verdict::Erased));
+    assert_eq!((erased.erased.clone(), erased.crc32), (Some((LATER, "admin".to_owned())), None));
+    assert_eq!(row(db, id, 0).await, None);
+    let open = MismatchFilter { open: Some(true), ..MismatchFilter::default() };
+    assert_eq!(db.mismatches(open).await.unwrap(), []);
+    // Who comes second learns what the first one did, and changes nothing.
+    assert_eq!(db.erase(id, "other", LATEST, LATEST).await.unwrap(), Erased::Done(erased));
+}
+
+pub async fn deletions_are_due_until_they_are_done(db: &dyn Database) {
+    let id = running(db).await;
+    db.end(id, &success(), NOW, None).await.unwrap();
+    let closing = Closing { verdict: Verdict::Unclaimed, size: ByteSize(0), crc32: None, at: NOW };
+    assert!(db.close(id, FIRST, &closing).await.unwrap());
+    db.erase(id, "admin", LATER, LATEST).await.unwrap();
+    assert_eq!(db.due_deletions(NOW, 9).await.unwrap(), []);
+    let due = db.due_deletions(LATER, 9).await.unwrap();
+    assert_eq!(due.iter().map(|deletion| deletion.job).collect::<Vec<_>>(), [id]);
+    assert_eq!(db.due_deletions(LATEST, 9).await.unwrap().len(), 2);
+    assert_eq!(db.due_deletions(LATEST, 1).await.unwrap(), due);
+    db.deletion_done(due[0].id).await.unwrap();
+    db.deletion_done(due[0].id).await.unwrap();
+    assert_eq!(db.due_deletions(LATER, 9).await.unwrap(), []);
+    assert_eq!(db.due_deletions(LATEST, 9).await.unwrap().len(), 1);
 }

@@ -70,6 +70,8 @@ macro_rules! database_suite {
             gauges::the_backlog_counts_sealed_chunks,
             gauges::unfinished_counts_ended_jobs_and_live_bytes,
             gauges::ping_answers,
+            endings::only_a_finished_trace_is_erased_and_all_of_it_at_once,
+            endings::deletions_are_due_until_they_are_done,
             mismatches::a_mismatch_is_counted_once_while_open,
             mismatches::a_mismatch_is_opened_only_while_what_it_was_measured_against_is_unchanged,
             mismatches::a_resolved_mismatch_stays_and_may_open_again,

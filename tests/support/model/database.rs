@@ -7,8 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use veritail::store::Result;
 use veritail::store::database::{
-    Backlog, Basis, Closing, Contact, Database, Job, Mismatch, MismatchFilter, NewJob, NewMismatch, Opened, Recorded,
-    Resolution, Rewind, RowOpened, Unfinished, Waiting, decide,
+    Backlog, Basis, Closing, Contact, Database, Deletion, Erased, Job, Mismatch, MismatchFilter, NewJob, NewMismatch,
+    Opened, Recorded, Resolution, Rewind, RowOpened, Unfinished, Waiting, decide,
 };
 use veritail::trace::{
     ByteSize, ChunkIndex, ChunkRow, ChunkState, Crc32, DataStore, Ending, Epoch, JobId, JobStatus, Kind, Location,
@@ -27,6 +27,9 @@ struct Tables {
     jobs: BTreeMap<JobId, Job>,
     rows: BTreeMap<(JobId, ChunkIndex), Row>,
     mismatches: Vec<Mismatch>,
+    /// By their numbers: the job, and from when on.
+    deletions: BTreeMap<i64, (JobId, Timestamp)>,
+    deletions_made: i64,
 }
 
 struct Row {
@@ -124,6 +127,7 @@ impl Database for ModelDatabase {
             size: None,
             crc32: None,
             verdict: Verdict::Pending,
+            erased: None,
         };
         tables.jobs.insert(job.id, job.clone());
         Ok(job)
@@ -259,6 +263,52 @@ impl Database for ModelDatabase {
         job.closed_at = Some(closing.at);
         job.changed_at = closing.at;
         Ok(true)
+    }
+
+    async fn erase(&self, id: JobId, by: &str, at: Timestamp, again_at: Timestamp) -> Result<Erased> {
+        let mut tables = self.tables();
+        let is_finished = |job: &Job| matches!(job.state, TraceState::Closed | TraceState::Archived);
+        let Some(job) = tables.job_if(id, is_finished) else {
+            return Ok(match tables.jobs.get(&id) {
+                Some(job) if job.state == TraceState::Erased => Erased::Done(Box::new(job.clone())),
+                Some(_) => Erased::Unfinished,
+                None => Erased::Unknown,
+            });
+        };
+        job.state = TraceState::Erased;
+        job.verdict = Verdict::Erased;
+        job.epoch = job.epoch.next();
+        job.changed_at = at;
+        job.erased = Some((at, by.to_owned()));
+        job.crc32 = None;
+        let erased = job.clone();
+        tables.rows.retain(|(job, _), _| *job != id);
+        for known in tables.mismatches.iter_mut().filter(|known| known.what.job == id && known.resolved.is_none()) {
+            known.resolved = Some((Resolution::Erased, at));
+        }
+        for not_before in [at, again_at] {
+            tables.deletions_made += 1;
+            let number = tables.deletions_made;
+            tables.deletions.insert(number, (id, not_before));
+        }
+        Ok(Erased::Done(Box::new(erased)))
+    }
+
+    async fn due_deletions(&self, now: Timestamp, limit: u32) -> Result<Vec<Deletion>> {
+        let tables = self.tables();
+        let mut due: Vec<(Timestamp, i64, JobId)> = tables
+            .deletions
+            .iter()
+            .filter(|(_, (_, not_before))| *not_before <= now)
+            .map(|(id, (job, not_before))| (*not_before, *id, *job))
+            .collect();
+        due.sort();
+        Ok(due.into_iter().take(limit as usize).map(|(_, id, job)| Deletion { id, job }).collect())
+    }
+
+    async fn deletion_done(&self, id: i64) -> Result<()> {
+        self.tables().deletions.remove(&id);
+        Ok(())
     }
 
     async fn open_chunk(&self, job: JobId, epoch: Epoch, index: ChunkIndex, at: Timestamp) -> Result<RowOpened> {

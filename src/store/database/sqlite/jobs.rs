@@ -17,7 +17,7 @@ macro_rules! job_columns {
         "id, project_id, (SELECT path FROM projects WHERE projects.id = project_id) AS project_path, name, token_sha256,
          status, state, epoch, installed_epoch, chunk_size, trace_limit, acked_length, ending_status, ending_origin,
          failure_reason, exit_code, claim_crc32, claim_size, ended_at, resend_attempts, asked_everything, trace_reset,
-         created_at, last_contact_at, changed_at, closed_at, size, crc32, verdict"
+         created_at, last_contact_at, changed_at, closed_at, size, crc32, verdict, erased_at, erased_by"
     };
 }
 pub(super) use job_columns;
@@ -141,6 +141,9 @@ pub(super) fn read(row: &SqliteRow) -> Result<Job> {
         size: optional_number(row, "size")?.map(ByteSize),
         crc32: optional_number(row, "crc32")?.map(Crc32),
         verdict: name(row, "verdict")?,
+        erased: optional_time(row, "erased_at")?
+            .map(|at| Ok((at, optional_text(row, "erased_by")?.unwrap_or_default())))
+            .transpose()?,
     })
 }
 

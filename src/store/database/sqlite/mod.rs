@@ -7,6 +7,7 @@
 
 mod chunks;
 mod columns;
+mod erasure;
 mod errors;
 mod gauges;
 mod jobs;
@@ -23,8 +24,8 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePo
 use sqlx::{Sqlite, Transaction};
 
 use super::{
-    Backlog, Basis, Closing, Contact, Database, Job, Mismatch, MismatchFilter, NewJob, NewMismatch, Opened, Recorded,
-    Resolution, Rewind, RowOpened, Unfinished, Waiting,
+    Backlog, Basis, Closing, Contact, Database, Deletion, Erased, Job, Mismatch, MismatchFilter, NewJob, NewMismatch,
+    Opened, Recorded, Resolution, Rewind, RowOpened, Unfinished, Waiting,
 };
 use crate::store::{Result, StoreError};
 use crate::trace::{ChunkIndex, ChunkRow, DataStore, Ending, Epoch, JobId, Kind, Location, Record, Timestamp, Version};
@@ -124,6 +125,18 @@ impl Database for SqliteDatabase {
 
     async fn cancel(&self, job: JobId, at: Timestamp) -> Result<Option<Job>> {
         transitions::cancel(self, job, at).await
+    }
+
+    async fn erase(&self, job: JobId, by: &str, at: Timestamp, again_at: Timestamp) -> Result<Erased> {
+        erasure::erase(self, job, by, at, again_at).await
+    }
+
+    async fn due_deletions(&self, now: Timestamp, limit: u32) -> Result<Vec<Deletion>> {
+        erasure::due(self, now, limit).await
+    }
+
+    async fn deletion_done(&self, id: i64) -> Result<()> {
+        erasure::done(self, id).await
     }
 
     async fn close(&self, job: JobId, epoch: Epoch, closing: &Closing) -> Result<bool> {
