@@ -26,7 +26,9 @@ settings! {
         header_timeout: Span = Span::secs(30), range Span::ms(100)..=Span::hours(1), env "VERITAIL_HTTP_HEADER_TIMEOUT";
         /// The longest head of a request in bytes.
         header_limit: usize = 32_768, range 1024..=1_048_576, env "VERITAIL_HTTP_HEADER_LIMIT";
-        /// Bytes a second that a request's body must bring on average once `http.body_timeout` is over; 0 = any.
+        /// How long a request's body may come slowly before `http.body_rate` is asked of it.
+        body_grace: Span = Span::secs(60), range Span::ms(100)..=Span::hours(1), env "VERITAIL_HTTP_BODY_GRACE";
+        /// Bytes a second that a request's body must bring on average once `http.body_grace` is over; 0 = any.
         body_rate: u64 = 100, range 0..=1_000_000_000, env "VERITAIL_HTTP_BODY_RATE";
         /// How long a request's body may bring nothing, or an answer may not be taken, before the request is ended.
         body_timeout: Span = Span::secs(60), range Span::ms(100)..=Span::hours(1), env "VERITAIL_HTTP_BODY_TIMEOUT";

@@ -48,7 +48,11 @@ fn exchange(server: &Server, request: &[u8]) -> (u16, String) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_that_drips_is_cut_off_with_what_came_kept() {
-    let server = Server::start(&[("VERITAIL_HTTP_BODY_TIMEOUT", "500ms"), ("VERITAIL_HTTP_BODY_RATE", "1000")]);
+    let server = Server::start(&[
+        ("VERITAIL_HTTP_BODY_TIMEOUT", "500ms"),
+        ("VERITAIL_HTTP_BODY_GRACE", "500ms"),
+        ("VERITAIL_HTTP_BODY_RATE", "1000"),
+    ]);
     let job = server.client().make_job().await;
     let mut stream = server.connect();
     let head = format!(

@@ -12,12 +12,23 @@ use futures::{StreamExt as _, stream};
 
 use crate::seams::{Clock, within};
 
-/// `body`, broken where it brings nothing for `stall`, or less than `rate` bytes a second (0 = any).
-pub(super) fn bounded(body: Body, clock: Arc<dyn Clock>, stall: Duration, rate: u64) -> Body {
+/// How fast a body has to be.
+#[derive(Clone, Copy)]
+pub(super) struct Pace {
+    /// For so long it may bring nothing.
+    pub(super) stall: Duration,
+    /// For so long it may be as slow as it likes.
+    pub(super) grace: Duration,
+    /// After that, bytes a second on average; 0 = any.
+    pub(super) rate: u64,
+}
+
+/// `body`, broken where it does not keep the pace.
+pub(super) fn bounded(body: Body, clock: Arc<dyn Clock>, pace: Pace) -> Body {
     if body.is_end_stream() {
         return body;
     }
-    let dripping = Dripping { body: body.into_data_stream(), clock, stall, rate, waited: Duration::ZERO, received: 0 };
+    let dripping = Dripping { body: body.into_data_stream(), clock, pace, waited: Duration::ZERO, received: 0 };
     Body::from_stream(stream::unfold(Some(dripping), |dripping| async move {
         let mut dripping = dripping?;
         match dripping.next().await? {
@@ -30,8 +41,7 @@ pub(super) fn bounded(body: Body, clock: Arc<dyn Clock>, stall: Duration, rate: 
 struct Dripping {
     body: BodyDataStream,
     clock: Arc<dyn Clock>,
-    stall: Duration,
-    rate: u64,
+    pace: Pace,
     waited: Duration,
     received: u64,
 }
@@ -54,9 +64,11 @@ impl Dripping {
 
     /// How long the next bytes may take.
     fn patience(&self) -> Duration {
-        let Some(earned) = self.received.saturating_mul(1000).checked_div(self.rate) else { return self.stall };
-        let allowed = self.stall.saturating_add(Duration::from_millis(earned));
-        allowed.saturating_sub(self.waited).min(self.stall)
+        let Some(earned) = self.received.saturating_mul(1000).checked_div(self.pace.rate) else {
+            return self.pace.stall;
+        };
+        let allowed = self.pace.grace.saturating_add(Duration::from_millis(earned));
+        allowed.saturating_sub(self.waited).min(self.pace.stall)
     }
 }
 
@@ -67,8 +79,9 @@ mod tests {
 
     fn dripping(rate: u64, received: u64, waited_ms: u64) -> Dripping {
         let body = Body::empty().into_data_stream();
-        let (stall, waited) = (Duration::from_secs(60), Duration::from_millis(waited_ms));
-        Dripping { body, clock: Arc::new(SystemClock), stall, rate, waited, received }
+        let pace = Pace { stall: Duration::from_secs(60), grace: Duration::from_secs(60), rate };
+        let waited = Duration::from_millis(waited_ms);
+        Dripping { body, clock: Arc::new(SystemClock), pace, waited, received }
     }
 
     #[test]

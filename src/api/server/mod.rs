@@ -53,7 +53,9 @@ pub struct Edge {
     pub header_limit: usize,
     /// How long a client may bring nothing of a body, or take nothing of an answer.
     pub stall: Duration,
-    /// Bytes a second that a body must bring on average, after the first `stall`; 0 = any.
+    /// How long a body may come slowly.
+    pub body_grace: Duration,
+    /// Bytes a second that a body must bring on average after that; 0 = any.
     pub body_rate: u64,
 }
 
@@ -67,6 +69,7 @@ impl Edge {
             header_timeout: http.header_timeout.0,
             header_limit: http.header_limit,
             stall: http.body_timeout.0,
+            body_grace: http.body_grace.0,
             body_rate: http.body_rate,
         }
     }
@@ -215,8 +218,8 @@ impl Connections {
         peer: SocketAddr,
     ) -> Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>> {
         let clock = self.seams.clock.clone();
-        let (stall, rate) = (self.edge.stall, self.edge.body_rate);
-        let mut request = request.map(|body| drip::bounded(Body::new(body), clock, stall, rate));
+        let pace = drip::Pace { stall: self.edge.stall, grace: self.edge.body_grace, rate: self.edge.body_rate };
+        let mut request = request.map(|body| drip::bounded(Body::new(body), clock, pace));
         let client = proxies::client(peer.ip(), request.headers(), &self.edge.trusted_proxies);
         request.extensions_mut().insert(ClientAddress(client));
         Box::pin(self.router.clone().oneshot(request))
