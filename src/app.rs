@@ -14,6 +14,8 @@ use tokio::sync::oneshot;
 
 use crate::api::auth::{ADMIN_TOKEN_FILE, Auth, NoAdminToken, admin_token};
 use crate::api::limits::Limits;
+use crate::api::server::tls::{self, NoTls, Tls};
+use crate::api::server::{self, Edge};
 use crate::api::{Api, router};
 use crate::config::{Config, value::Secret};
 use crate::pipeline::Pipeline;
@@ -43,6 +45,9 @@ pub enum CannotStart {
     /// There is no admin token.
     #[error(transparent)]
     AdminToken(#[from] NoAdminToken),
+    /// The certificate or its key cannot be used.
+    #[error(transparent)]
+    Tls(#[from] NoTls),
     /// The address cannot be listened on.
     #[error("cannot listen on {address}: {error}; choose another with --listen")]
     Listen {
@@ -72,6 +77,7 @@ pub struct Running {
     pub admin_token_file: Option<PathBuf>,
     api: Api,
     pipeline: Pipeline,
+    tls: Option<Arc<Tls>>,
     drain_timeout: Duration,
     stop: oneshot::Sender<()>,
     stopped: oneshot::Receiver<()>,
@@ -81,6 +87,8 @@ pub struct Running {
 /// Starts everything. Several can run in one process, each with a data folder of its own; they share the metrics.
 pub async fn start(config: Config) -> Result<Running, CannotStart> {
     let exporter = exporter::install()?;
+    tls::choose_cryptography();
+    let tls = Tls::of(config.http.tls_certificate.as_deref(), config.http.tls_key.as_deref())?;
     let tasks = Arc::new(OwnedTasks::default());
     let seams = seams(tasks.clone())?;
     std::fs::create_dir_all(&config.data_dir)
@@ -123,20 +131,16 @@ pub async fn start(config: Config) -> Result<Running, CannotStart> {
     );
     let (stop, asked_to_stop) = oneshot::channel();
     let (has_stopped, stopped) = oneshot::channel();
-    seams.spawn.spawn("http", Box::pin(serve(listener, api.clone(), asked_to_stop, has_stopped)));
-    let drain_timeout = config.http.drain_timeout.0;
-    Ok(Running { address, admin_token, admin_token_file, api, pipeline, drain_timeout, stop, stopped, tasks })
-}
-
-async fn serve(listener: TcpListener, api: Api, asked_to_stop: oneshot::Receiver<()>, stopped: oneshot::Sender<()>) {
-    let served = axum::serve(listener, router::router(api)).with_graceful_shutdown(async {
+    let (edge, routes, its_seams) = (Edge::new(&config.http, tls.clone()), router::router(api.clone()), seams.clone());
+    let served = async move {
         // Dropped without a word: whoever started this is gone, which is the same.
-        let _ = asked_to_stop.await;
-    });
-    if let Err(error) = served.await {
-        tracing::error!(%error, "the HTTP server ended: {error}");
-    }
-    let _ = stopped.send(());
+        let asked = async { drop(asked_to_stop.await) };
+        server::serve(listener, routes, edge, its_seams, asked).await;
+        let _ = has_stopped.send(());
+    };
+    seams.spawn.spawn("http", Box::pin(served));
+    let drain_timeout = config.http.drain_timeout.0;
+    Ok(Running { address, admin_token, admin_token_file, api, pipeline, tls, drain_timeout, stop, stopped, tasks })
 }
 
 /// How often it is written down when tokens and runners were last seen.
@@ -185,6 +189,16 @@ impl Running {
     /// From now on `/readyz` says 503, so that a balancer sends no more; everything is still answered.
     pub fn begin_draining(&self) {
         self.api.begin_draining();
+    }
+
+    /// `https`, or `http` where there is no certificate.
+    pub fn scheme(&self) -> &'static str {
+        if self.tls.is_some() { "https" } else { "http" }
+    }
+
+    /// Reads the certificate and its key again; false if there are none.
+    pub fn reload_certificate(&self) -> Result<bool, NoTls> {
+        self.tls.as_ref().map_or(Ok(false), |tls| tls.reload().map(|()| true))
     }
 
     /// Its pipeline, for tests and tools in the same process.

@@ -165,6 +165,28 @@ fn operation_of(page: &mut String, path: &str, method: &str, operation: &Value) 
     }
 }
 
+/// A command and everything below it, as its `--help` has it.
+fn describe(command: &mut clap::Command, path: &str, page: &mut String) {
+    let path = if path.is_empty() { command.get_name().to_owned() } else { format!("{path} {}", command.get_name()) };
+    let subcommands: Vec<String> =
+        command.get_subcommands().filter(|sub| !sub.is_hide_set()).map(|sub| sub.get_name().to_owned()).collect();
+    if subcommands.is_empty() {
+        // As wide as a page is, whatever the terminal of whoever writes it.
+        let command = command.clone().term_width(120).bin_name(&path);
+        // Nor with what the environment holds.
+        let mut command = command.mut_args(|argument| argument.hide_env_values(true));
+        let help = command.render_long_help().to_string();
+        let lines: Vec<&str> = help.lines().map(str::trim_end).collect();
+        write!(page, "\n## `{path}`\n\n```text\n{}\n```\n", lines.join("\n").trim_end()).expect("a string");
+        return;
+    }
+    for name in subcommands {
+        if let Some(sub) = command.find_subcommand_mut(&name).filter(|sub| sub.get_name() != "help") {
+            describe(sub, &path, page);
+        }
+    }
+}
+
 #[test]
 fn the_http_api_page_is_what_the_code_says() {
     let document = serde_json::to_value(veritail::api::openapi::document()).expect("JSON");
@@ -186,6 +208,13 @@ fn the_http_api_page_is_what_the_code_says() {
         schema_of(&mut page, name, schema);
     }
     hold_to("docs/reference/http-api.md", &page);
+}
+
+#[test]
+fn the_commands_page_is_what_the_code_says() {
+    let mut page = format!("# Commands\n\n{GENERATED}\n\nEach as its `--help` has it, with its exit codes.\n");
+    describe(&mut <veritail::cli::Cli as clap::CommandFactory>::command(), "", &mut page);
+    hold_to("docs/reference/commands.md", &page);
 }
 
 /// The fenced blocks of a page: what stands behind the fence, and the text.
@@ -210,32 +239,13 @@ fn every_command_of_the_readme_works() {
     let readme = blocks(&read(&root().join("README.md")));
     let rest: Vec<&str> = readme.iter().filter(|(info, _)| info != "sh test").map(|(_, text)| text.as_str()).collect();
     // What runs elsewhere: the demo in tests/demo.rs, and the whole of the tests.
-    let [other] = rest.as_slice() else { panic!("a block that no test runs: {rest:?}") };
+    let [other, config] = rest.as_slice() else { panic!("a block that no test runs: {rest:?}") };
+    assert!(config.starts_with("[[runners]]"), "{config}");
     let commands: Vec<&str> = other.lines().map(|line| line.split('#').next().unwrap_or_default().trim()).collect();
     assert_eq!(commands, ["cargo run --release -- demo", "tests/run"]);
     assert!(root().join("tests/run").is_file());
 
-    let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port").port();
-    let folder = tempfile::tempdir().expect("a folder");
-    let mut script = "set -eu\ntrap 'kill %1' EXIT\n".to_owned();
-    readme.iter().filter(|(info, _)| info == "sh test").for_each(|(_, text)| script.push_str(text));
-    let script = script.replace("cargo run --release --", env!("CARGO_BIN_EXE_veritail"));
-    let script = script.replace("localhost:8080", &format!("127.0.0.1:{port}"));
-    let output = Command::new("timeout")
-        .args(["60", "bash", "-c", &script])
-        .current_dir(folder.path())
-        .env("VERITAIL_LISTEN", format!("127.0.0.1:{port}"))
-        .env("VERITAIL_URL", format!("http://127.0.0.1:{port}"))
-        .env("no_proxy", "*")
-        // The program refuses variables that it does not know.
-        .env_remove("VERITAIL_SIM_SEEDS")
-        .env_remove("VERITAIL_UPDATE_DOCS")
-        .stdin(Stdio::null())
-        .output()
-        .expect("bash runs");
-    let page = String::from_utf8_lossy(&output.stdout);
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{}\n{page}\n{errors}", output.status);
+    let page = run_blocks(&readme);
     for expected in [
         r#"{"message":"202 Accepted"}"#,
         r#"{"message":"200 OK"}"#,
@@ -245,7 +255,93 @@ fn every_command_of_the_readme_works() {
         "job 1: verified",
         "no mismatches",
     ] {
-        assert!(page.contains(expected), "{expected} is not in\n{page}\n{errors}");
+        assert!(page.contains(expected), "{expected} is not in\n{page}");
+    }
+}
+
+/// Runs the blocks marked `sh test` of a page one after the other, in a folder of their own and on a free port, with the
+/// program in the path. What they wrote, errors too.
+fn run_blocks(page: &[(String, String)]) -> String {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port").port();
+    let folder = tempfile::tempdir().expect("a folder");
+    // Whatever it started ends with it.
+    let mut script = "set -eu\nexec 2>&1\ntrap 'kill $(jobs -p) || true' EXIT\n".to_owned();
+    page.iter().filter(|(info, _)| info == "sh test").for_each(|(_, text)| script.push_str(text));
+    let program = Path::new(env!("CARGO_BIN_EXE_veritail"));
+    let script = script.replace("cargo run --release --", &program.display().to_string());
+    let script = script.replace("localhost:8080", &format!("localhost:{port}"));
+    let mut path = program.parent().expect("a folder").as_os_str().to_owned();
+    path.push(":");
+    path.push(std::env::var_os("PATH").unwrap_or_default());
+    let output = Command::new("timeout")
+        .args(["60", "bash", "-c", &script])
+        .current_dir(folder.path())
+        .env("PATH", path)
+        .env("VERITAIL_LISTEN", format!("127.0.0.1:{port}"))
+        .env("VERITAIL_URL", format!("http://127.0.0.1:{port}"))
+        .env("XDG_STATE_HOME", folder.path().join("state"))
+        .env("no_proxy", "*")
+        // The program refuses variables that it does not know.
+        .env_remove("VERITAIL_SIM_SEEDS")
+        .env_remove("VERITAIL_UPDATE_DOCS")
+        .stdin(Stdio::null())
+        .output()
+        .expect("bash runs");
+    let page = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{}\n{page}", output.status);
+    page
+}
+
+/// Lines of the guide that no test here can run, and why.
+const NOT_RUN: &[(&str, &str)] = &[
+    ("cargo install --path .", "builds everything again"),
+    ("veritail runner create --name builder-1", "waits for the commands about runners"),
+    ("veritail runner list", "waits for the commands about runners"),
+    ("veritail runner revoke 1", "waits for the commands about runners"),
+    (
+        "veritail token create --name dashboard --project group/demo --expires-in 30d",
+        "waits for the commands about tokens",
+    ),
+    ("veritail token list", "waits for the commands about tokens"),
+    ("veritail token revoke 1", "waits for the commands about tokens"),
+    ("veritail job create --project group/demo --name hello --payload hello.json", "its job waits for a runner"),
+    ("veritail cat 1 --follow", "waits for a runner's log"),
+    ("make 2>&1 | veritail send --project group/demo --name build --tee", "there is nothing to make"),
+];
+
+#[test]
+fn every_command_of_the_guide_works() {
+    let wanted: &[(&str, &[&str])] = &[
+        (
+            "first-ten-minutes",
+            &["job 1: 588895 bytes, proven", "100000\n", "no mismatches", "job 2: 588895 bytes, proven"],
+        ),
+        ("reading", &["1\n2\n3\n", "100000\n", "verified", "\"verdict\""]),
+        ("runners", &[]),
+        ("tokens", &["vtj_", "\"pending\""]),
+        ("operating", &["veritail.toml", "127.0.0.1/32", "job 1: 6 bytes, proven", "hello\n", "\"dependencies\""]),
+    ];
+    let mut pages: Vec<String> = std::fs::read_dir(root().join("docs/guide"))
+        .expect("a folder")
+        .map(|entry| entry.expect("an entry").path().file_stem().unwrap_or_default().to_string_lossy().into_owned())
+        .collect();
+    pages.sort();
+    let mut listed: Vec<&str> = wanted.iter().map(|(name, _)| *name).collect();
+    listed.sort_unstable();
+    assert_eq!(pages, listed);
+    for (name, expected) in wanted {
+        let page = blocks(&read(&root().join(format!("docs/guide/{name}.md"))));
+        for (_, text) in page.iter().filter(|(info, _)| info == "sh") {
+            for line in text.lines() {
+                assert!(NOT_RUN.iter().any(|(known, _)| *known == line), "{name}: no test runs {line:?}");
+            }
+        }
+        if page.iter().any(|(info, _)| info == "sh test") {
+            let said = run_blocks(&page);
+            for expected in *expected {
+                assert!(said.contains(expected), "{name}: {expected} is not in\n{said}");
+            }
+        }
     }
 }
 
@@ -291,7 +387,7 @@ fn every_file_that_a_page_names_is_there() {
     let mut seen = 0;
     for page in pages() {
         for word in read(&page).split('`').skip(1).step_by(2) {
-            let is_file = ["src/", "tests/", "migrations/"].iter().any(|begin| word.starts_with(begin))
+            let is_file = ["src/", "tests/", "migrations/", "deploy/"].iter().any(|begin| word.starts_with(begin))
                 && word.bytes().all(|b| b.is_ascii_alphanumeric() || b"/_.-".contains(&b));
             if is_file {
                 seen += 1;

@@ -220,6 +220,7 @@ mod tests {
         let url = format!("http://{}", listener.local_addr().expect("an address"));
         let server = tokio::spawn(async move { axum::serve(listener, routes).await });
 
+        crate::api::server::tls::choose_cryptography();
         let client = reqwest::Client::new();
         let panicked = client.get(format!("{url}/panics")).send().await.expect("answered");
         assert_eq!(panicked.status(), 500);

@@ -14,6 +14,7 @@ mod query;
 mod reader;
 pub mod router;
 mod runner;
+pub mod server;
 pub mod token;
 
 use std::sync::Arc;

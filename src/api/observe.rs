@@ -6,6 +6,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use tracing::Instrument as _;
 
+use super::server::ClientAddress;
 use super::{Api, router};
 use crate::telemetry::metrics::{self, Method, Route, Status};
 
@@ -20,8 +21,10 @@ pub(super) async fn observe(State(api): State<Api>, request: Request, next: Next
     let method = method_of(request.method());
     let id = request.headers().get(REQUEST_ID).filter(|id| is_sane(id)).cloned();
     let id = id.unwrap_or_else(|| made(&api));
+    let client = request.extensions().get::<ClientAddress>().map(|client| tracing::field::display(client.0));
     let span = tracing::info_span!(
         "request",
+        client,
         request_id = id.to_str().unwrap_or_default(),
         method = method.as_str(),
         path = request.uri().path(),

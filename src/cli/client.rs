@@ -1,6 +1,7 @@
 //! Talking to a running Veritail: where it is, with which token, and what its refusals mean for whoever typed the command.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
@@ -21,7 +22,13 @@ pub(super) struct Connection {
     /// Veritail's data folder.
     #[arg(long, value_name = "FOLDER", env = "VERITAIL_DATA_DIR", default_value = "./veritail-data")]
     pub(super) data_dir: PathBuf,
+    /// A PEM file with certificates to trust beside those of this machine.
+    #[arg(long, value_name = "FILE", env = "VERITAIL_CA_CERTIFICATE")]
+    pub(super) ca_certificate: Option<PathBuf>,
 }
+
+/// How long a connection may take to come to be.
+const CONNECT: Duration = Duration::from_secs(10);
 
 /// A connection with its token.
 #[derive(Clone)]
@@ -38,7 +45,19 @@ impl Connection {
             Some(token) => token.clone(),
             None => self.kept_token()?,
         };
-        let http = reqwest::Client::builder().build().map_err(Failed::because)?;
+        self.client_with(token)
+    }
+
+    /// A client with this token.
+    pub(super) fn client_with(&self, token: String) -> Result<Client, Failed> {
+        let mut builder = reqwest::Client::builder().connect_timeout(CONNECT);
+        if let Some(path) = &self.ca_certificate {
+            let failed = |error: &dyn std::fmt::Display| Failed(format!("{}: {error}", path.display()));
+            let pem = std::fs::read(path).map_err(|error| failed(&error))?;
+            let trusted = reqwest::Certificate::from_pem_bundle(&pem).map_err(|error| failed(&error))?;
+            builder = builder.tls_certs_merge(trusted);
+        }
+        let http = builder.build().map_err(Failed::because)?;
         Ok(Client { http, url: self.url.trim_end_matches('/').to_owned(), token })
     }
 
@@ -54,7 +73,12 @@ impl Connection {
 impl Client {
     /// A request to `path`, such as `/api/v1/jobs`, with the token.
     pub(super) fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.http.request(method, format!("{}{path}", self.url)).bearer_auth(&self.token)
+        self.bare(method, path).bearer_auth(&self.token)
+    }
+
+    /// A request to `path` without a token.
+    pub(super) fn bare(&self, method: Method, path: &str) -> RequestBuilder {
+        self.http.request(method, format!("{}{path}", self.url))
     }
 
     /// Sends a request. `what` names what it is about, such as `job 7`, for the message where there is no such thing.
@@ -81,7 +105,12 @@ impl Client {
 
     /// A document.
     pub(super) async fn get<T: DeserializeOwned>(&self, path: &str, what: &str) -> Result<T, Failed> {
-        let answer = self.send(self.request(Method::GET, path), what).await?;
+        self.document(self.request(Method::GET, path), what).await
+    }
+
+    /// The document that a request is answered with.
+    pub(super) async fn document<T: DeserializeOwned>(&self, request: RequestBuilder, what: &str) -> Result<T, Failed> {
+        let answer = self.send(request, what).await?;
         answer.json().await.map_err(|error| Failed(format!("{} answered something unexpected: {error}", self.url)))
     }
 }

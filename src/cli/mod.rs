@@ -1,12 +1,25 @@
 //! The command line: one file a subcommand.
 
 mod accounts;
+mod cat;
 mod client;
+mod completions;
+mod config;
 mod demo;
+mod exit;
 mod inspect;
+mod job;
+mod send;
 mod serve;
+mod signals;
+mod sources;
+mod table;
+
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use crate::api::server::tls::choose_cryptography;
 
 /// Verified build logs: every byte a CI runner sent is recorded at the door, proven in storage, and healed when it rots.
 #[derive(Debug, Parser)]
@@ -23,6 +36,9 @@ enum Command {
     Serve(serve::Serve),
     /// Show in a quarter of a minute what Veritail does, each claim checked.
     Demo(demo::Demo),
+    Send(send::Send),
+    Cat(cat::Cat),
+    Job(job::Job),
     /// Show what was promised of a job's log, where every copy of it is, and what is wrong with it.
     Inspect(inspect::Inspect),
     /// Make, list and revoke runners: whoever asks for pending jobs.
@@ -31,6 +47,10 @@ enum Command {
     Token(accounts::Token),
     /// List projects.
     Project(accounts::Project),
+    #[command(after_help = exit::OF_OTHERS)]
+    Config(config::Show),
+    #[command(after_help = exit::OF_OTHERS)]
+    Completions(completions::Completions),
 }
 
 /// What ends the command badly, as a sentence for whoever typed it.
@@ -45,16 +65,24 @@ impl Failed {
 }
 
 impl Cli {
-    /// Does what was asked.
-    pub async fn run(self) -> Result<(), Failed> {
+    /// Does what was asked; the code says how it went, where there is more to say than good or bad.
+    pub async fn run(self) -> Result<ExitCode, Failed> {
+        // Before the first client or server.
+        choose_cryptography();
         match self.command {
-            Command::Serve(serve) => serve.run().await,
-            Command::Demo(demo) => demo.run().await,
-            Command::Inspect(inspect) => inspect.run().await,
-            Command::Runner(runner) => runner.run().await,
-            Command::Token(token) => token.run().await,
-            Command::Project(project) => project.run().await,
+            Command::Send(send) => return send.run().await,
+            Command::Cat(cat) => return cat.run().await,
+            Command::Job(job) => return job.run().await,
+            Command::Config(config) => return config.run(),
+            Command::Completions(completions) => return completions.run(),
+            Command::Serve(serve) => serve.run().await?,
+            Command::Demo(demo) => demo.run().await?,
+            Command::Inspect(inspect) => inspect.run().await?,
+            Command::Runner(runner) => runner.run().await?,
+            Command::Token(token) => token.run().await?,
+            Command::Project(project) => project.run().await?,
         }
+        Ok(ExitCode::SUCCESS)
     }
 }
 

@@ -1,35 +1,23 @@
 //! `veritail serve`: runs until it is told to stop, and stops without losing what it acknowledged.
 
-use std::path::PathBuf;
-
 use clap::Args;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::Failed;
-use crate::app;
-use crate::config::{Config, Flags};
+use super::signals::Signals;
+use super::sources::Sources;
+use crate::app::{self, Running};
 use crate::telemetry::{logs, panics};
 
 /// Take logs from runners, and serve them to readers.
 #[derive(Debug, Args)]
 pub(super) struct Serve {
-    /// Address and port to listen on; port 0 takes a free one [default: 127.0.0.1:8080].
-    #[arg(long, value_name = "ADDRESS")]
-    listen: Option<String>,
-    /// Folder for everything that has no place of its own [default: ./veritail-data].
-    #[arg(long, value_name = "FOLDER")]
-    data_dir: Option<PathBuf>,
-    /// A TOML file with settings.
-    #[arg(long, value_name = "FILE", env = "VERITAIL_CONFIG")]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    sources: Sources,
 }
 
 impl Serve {
     pub(super) async fn run(self) -> Result<(), Failed> {
-        let flags = Flags { listen: self.listen, data_dir: self.data_dir };
-        let variables =
-            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-        let config = Config::load(self.config.as_deref(), variables, &flags).map_err(Failed::because)?;
+        let config = self.sources.load()?;
         logs::install(config.telemetry.log_format, &config.telemetry.log).map_err(Failed::because)?;
         panics::install();
         let mut signals = Signals::listen().map_err(Failed::because)?;
@@ -40,9 +28,14 @@ impl Serve {
             Some(file) => format!("admin token in {}", file.display()),
             None => "admin token from VERITAIL_ADMIN_TOKEN or the configuration".to_owned(),
         };
-        println!("veritail listens on http://{}; {admin}", running.address);
+        println!("veritail listens on {}://{}; {admin}", running.scheme(), running.address);
 
-        let asked = signals.next().await;
+        let asked = loop {
+            match signals.next().await {
+                Signals::HANGUP => reload(&running),
+                asked => break asked,
+            }
+        };
         tracing::info!(signal = asked, "{asked}: stopping");
         running.begin_draining();
         // A second signal means: now.
@@ -61,21 +54,11 @@ impl Serve {
     }
 }
 
-/// The signals that ask a server to stop.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    fn listen() -> std::io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
-    }
-
-    async fn next(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
-        }
+/// Reads again what can be read again while it runs: the certificate.
+fn reload(running: &Running) {
+    match running.reload_certificate() {
+        Ok(true) => tracing::info!("SIGHUP: the certificate was read again, for connections from now on"),
+        Ok(false) => tracing::info!("SIGHUP: there is no certificate to read again"),
+        Err(error) => tracing::error!(%error, "SIGHUP: the certificate stays as it was: {error}"),
     }
 }

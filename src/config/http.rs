@@ -1,7 +1,9 @@
 //! Settings of the HTTP side.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 
+use super::networks::Networks;
 use super::settings::settings;
 use super::value::{Secret, Span};
 
@@ -12,7 +14,23 @@ settings! {
         listen: SocketAddr = SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)), env "VERITAIL_LISTEN";
         /// The token that may do everything. Unset: the first start makes one and keeps it in `<data_dir>/admin-token`.
         admin_token: Option<Secret> = None, env "VERITAIL_ADMIN_TOKEN";
-        /// How long a request's body may bring nothing before the request is ended.
+        /// A PEM file with the server's certificate and those that vouch for it. Unset: no TLS. Read again on SIGHUP.
+        tls_certificate: Option<PathBuf> = None, env "VERITAIL_TLS_CERTIFICATE";
+        /// A PEM file with the key of the certificate.
+        tls_key: Option<PathBuf> = None, env "VERITAIL_TLS_KEY";
+        /// Proxies that are believed when they say in `Forwarded` or `X-Forwarded-For` whom they speak for: addresses and networks, separated by commas.
+        trusted_proxies: Networks = Networks::default(), env "VERITAIL_TRUSTED_PROXIES";
+        /// Connections at a time; further ones wait until one ends.
+        max_connections: usize = 10_000, range 1..=1_000_000, env "VERITAIL_HTTP_MAX_CONNECTIONS";
+        /// How long a request's head or a TLS handshake may take, and how long a connection may bring no request.
+        header_timeout: Span = Span::secs(30), range Span::ms(100)..=Span::hours(1), env "VERITAIL_HTTP_HEADER_TIMEOUT";
+        /// The longest head of a request in bytes.
+        header_limit: usize = 32_768, range 1024..=1_048_576, env "VERITAIL_HTTP_HEADER_LIMIT";
+        /// How long a request's body may come slowly before `http.body_rate` is asked of it.
+        body_grace: Span = Span::secs(60), range Span::ms(100)..=Span::hours(1), env "VERITAIL_HTTP_BODY_GRACE";
+        /// Bytes a second that a request's body must bring on average once `http.body_grace` is over; 0 = any.
+        body_rate: u64 = 100, range 0..=1_000_000_000, env "VERITAIL_HTTP_BODY_RATE";
+        /// How long a request's body may bring nothing, or an answer may not be taken, before the request is ended.
         body_timeout: Span = Span::secs(60), range Span::ms(100)..=Span::hours(1), env "VERITAIL_HTTP_BODY_TIMEOUT";
         /// How long a token is remembered, and so how long it may live on other nodes after it was revoked on one.
         auth_ttl: Span = Span::secs(30), range Span::secs(0)..=Span::secs(30), env "VERITAIL_HTTP_AUTH_TTL";

@@ -13,6 +13,7 @@ use serde::Deserialize;
 mod database;
 mod http;
 mod live;
+pub mod networks;
 mod object;
 mod pipeline;
 pub mod settings;
@@ -88,7 +89,26 @@ pub enum BadConfig {
 }
 
 /// Variables that begin like settings and are none.
-const NOT_SETTINGS: &[&str] = &["VERITAIL_CONFIG", "VERITAIL_TOKEN", "VERITAIL_URL", crate::seams::abort::VARIABLE];
+const NOT_SETTINGS: &[&str] = &[
+    "VERITAIL_CA_CERTIFICATE",
+    "VERITAIL_CONFIG",
+    "VERITAIL_JOB_TOKEN",
+    "VERITAIL_SPOOL_DIR",
+    "VERITAIL_TOKEN",
+    "VERITAIL_URL",
+    crate::seams::abort::VARIABLE,
+];
+
+/// A setting as it is in effect.
+#[derive(Clone, Debug)]
+pub struct Effective {
+    /// Its key in the file.
+    pub key: &'static str,
+    /// Its value as it is written in a file; a secret is masked, `unset` is none.
+    pub shown: String,
+    /// Where it comes from: `default`, the file's name, the variable, or the command line.
+    pub origin: String,
+}
 
 impl Config {
     /// Every setting, for reading variables and for the reference page.
@@ -112,6 +132,15 @@ impl Config {
         variables: impl IntoIterator<Item = (String, String)>,
         flags: &Flags,
     ) -> Result<Self, BadConfig> {
+        Self::effective(file, variables, flags).map(|(config, _)| config)
+    }
+
+    /// The same, and of every setting its value and where it comes from.
+    pub fn effective(
+        file: Option<&Path>,
+        variables: impl IntoIterator<Item = (String, String)>,
+        flags: &Flags,
+    ) -> Result<(Self, Vec<Effective>), BadConfig> {
         let rows = Self::rows();
         let mut figment = Figment::new();
         if let Some(path) = file {
@@ -127,7 +156,26 @@ impl Config {
             let place = figment.find_metadata(wrong.key).map(|from| place(from, wrong.key, &rows)).unwrap_or_default();
             BadConfig::Setting(format!("{place}{} is {}, allowed is {}", wrong.key, wrong.value, wrong.range))
         })?;
-        Ok(config)
+        let origin = |key: &str| figment.find_metadata(key).map(|from| origin(from, key, &rows));
+        let effective = config.shown().into_iter().map(|(key, shown)| Effective {
+            key,
+            shown,
+            origin: origin(key).unwrap_or_else(|| "default".to_owned()),
+        });
+        let effective = effective.collect();
+        Ok((config, effective))
+    }
+
+    /// Every setting and its value, as it is written in a file.
+    fn shown(&self) -> Vec<(&'static str, String)> {
+        let mut all = vec![("data_dir", value::Value::show(&self.data_dir))];
+        all.extend(self.http.shown());
+        all.extend(self.live.shown());
+        all.extend(self.database.shown());
+        all.extend(self.object.shown());
+        all.extend(self.pipeline.shown());
+        all.extend(self.telemetry.shown());
+        all
     }
 
     fn check(&self) -> Result<(), OutOfRange> {
@@ -163,9 +211,13 @@ fn explain(errors: figment::Error, rows: &[Row]) -> BadConfig {
 
 /// Where a value came from, ready to stand before a message.
 fn place(from: &Metadata, key: &str, rows: &[Row]) -> String {
+    format!("{}: ", origin(from, key, rows))
+}
+
+fn origin(from: &Metadata, key: &str, rows: &[Row]) -> String {
     match (from.name.as_ref(), rows.iter().find(|row| row.key == key)) {
-        (ENVIRONMENT, Some(row)) => format!("{}: ", row.variable),
-        (name, _) => format!("{name}: "),
+        (ENVIRONMENT, Some(row)) => row.variable.to_owned(),
+        (name, _) => name.to_owned(),
     }
 }
 

@@ -61,6 +61,12 @@ macro_rules! settings {
                 }),+]
             }
 
+            /// Every setting of this concern and its value, as it is written in a file.
+            pub fn shown(&self) -> Vec<(&'static str, String)> {
+                use $crate::config::value::Value;
+                vec![$((concat!($section, stringify!($field)), self.$field.show())),+]
+            }
+
             /// Fails at the first value outside its range.
             #[allow(unused_mut, clippy::unnecessary_wraps, reason = "a concern may have no ranges")]
             pub fn check(&self) -> Result<(), $crate::config::settings::OutOfRange> {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, de};
 
+use super::networks::Networks;
 use crate::telemetry::logs;
 
 /// A time span, written as a number and a unit, such as `500ms`, `2s`, `10m`, `1h30m` or `7d`.
@@ -134,6 +135,7 @@ values! {
     Span: true, |span| format!("{:?}", span.to_string());
     SocketAddr: true, |address| format!("{:?}", address.to_string());
     PathBuf: true, |path| format!("{path:?}");
+    Networks: true, |networks| format!("{:?}", networks.to_string());
     Option<PathBuf>: true, |path| path.as_ref().map_or_else(|| "unset".to_owned(), Value::show);
     Option<Secret>: true, |secret| if secret.is_some() { "(secret)" } else { "unset" }.to_owned();
     String: true, |text| format!("{text:?}");

@@ -9,7 +9,7 @@ use crate::store::database::{Found, Job, Mismatch, MismatchFilter, Resolution};
 use crate::store::live::Entry;
 use crate::trace::{
     ByteSize, ChunkId, ChunkIndex, ChunkRow, ChunkState, Claim, Crc32, DataStore, Detector, Epoch, JobId, Kind,
-    Location, Look, Offset, OpenEnd, Record, Sha256, Timestamp, TraceState, Verdict,
+    Location, Look, Offset, OpenEnd, ProjectId, Record, Sha256, Timestamp, TraceState, Verdict,
 };
 
 use super::Pipeline;
@@ -19,6 +19,8 @@ use super::Pipeline;
 pub struct Integrity {
     /// The job.
     pub job_id: JobId,
+    /// Its project.
+    pub project_id: ProjectId,
     /// How far the trace reaches, in bytes.
     pub size: ByteSize,
     /// CRC-32 of the whole; absent while bytes are missing.
@@ -138,6 +140,7 @@ impl Pipeline {
         }
         Ok(Some(Integrity {
             job_id: id,
+            project_id: job.project,
             size: size_of(&job, end.as_ref()),
             crc32: crc32_of(&job, &rows, end.as_ref()),
             claim: job.ending.as_ref().and_then(|ending| ending.claim),

@@ -116,6 +116,23 @@ impl Drop for InFlight {
     }
 }
 
+/// A connection was taken; it counts as open until the guard goes.
+#[must_use]
+pub fn connection_opened() -> OpenConnection {
+    table::HTTP_CONNECTIONS.add((), 1.0);
+    OpenConnection(())
+}
+
+/// An open connection.
+#[derive(Debug)]
+pub struct OpenConnection(());
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        table::HTTP_CONNECTIONS.add((), -1.0);
+    }
+}
+
 /// A request was answered.
 pub fn request_answered(route: Route, method: Method, status: Status, took_ms: u64) {
     table::HTTP_REQUEST_DURATION.record((route, method, status), seconds(took_ms));

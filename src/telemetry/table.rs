@@ -64,6 +64,8 @@ table! {
         in SECONDS, starts Start::Listed(expected_requests);
     /// Requests that are being answered.
     HTTP_REQUESTS_IN_FLIGHT: Gauge["veritail_http_requests_in_flight"; route: Route], starts Start::Zero;
+    /// Connections that are open.
+    HTTP_CONNECTIONS: Gauge["veritail_http_connections"], starts Start::Zero;
     /// Size of request bodies, as declared or received.
     HTTP_REQUEST_SIZE: Histogram["veritail_http_request_size_bytes"; route: Route] in TRACE_BYTES, starts Start::Zero;
     /// What was done with traces, in GitLab's words.

@@ -27,6 +27,7 @@ async fn die_while_erasing(live: Live) {
     drive(&mut runners, None).await.expect("it lives until something is erased");
     let (erased, kept) = (&runners[0], &runners[1]);
     let url = format!("http://127.0.0.1:{}/api/v4/projects/1/jobs/{}/erase", ground.port, erased.id);
+    veritail::api::server::tls::choose_cryptography();
     let answer = reqwest::Client::new().post(url).bearer_auth(ADMIN_TOKEN).send().await;
     assert!(answer.is_err(), "it dies before it answers: {answer:?}");
     server.dies_by_abort().await;

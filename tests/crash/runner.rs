@@ -31,6 +31,7 @@ impl Runner {
     /// Makes a job for `log`.
     pub async fn new(port: u16, log: Vec<u8>) -> Answered<Self> {
         // A connection to a process that died is not used again.
+        veritail::api::server::tls::choose_cryptography();
         let client = Client::builder().pool_max_idle_per_host(0).build().expect("a client");
         let base = format!("http://127.0.0.1:{port}");
         let wanted = json!({"project": "group/demo", "name": "crash", "trace_reset": true});

@@ -109,12 +109,14 @@ impl Send for RequestBuilder {
 impl Client {
     /// A client of the server at `address`.
     pub fn new(address: SocketAddr, admin_token: &str) -> Self {
+        veritail::api::server::tls::choose_cryptography();
         let http = reqwest::Client::builder().no_proxy().build().expect("a client");
         Self { address, admin_token: admin_token.to_owned(), http }
     }
 
     /// The same client, by way of another address, with a connection for each request.
     pub fn by_way_of(&self, address: SocketAddr) -> Self {
+        veritail::api::server::tls::choose_cryptography();
         let http = reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0).build().expect("a client");
         Self { address, admin_token: self.admin_token.clone(), http }
     }

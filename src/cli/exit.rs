@@ -1,0 +1,40 @@
+//! What the exit codes of all commands mean.
+
+use std::process::ExitCode;
+
+/// The log is not proven yet: it is kept, and can be sent on.
+pub(super) const NOT_YET: u8 = 3;
+/// The server does not take it, and will not.
+pub(super) const REFUSED: u8 = 4;
+/// The log is not as it was promised.
+pub(super) const NOT_AS_RECORDED: u8 = 5;
+
+/// For the end of `--help`.
+pub(super) const OF_SEND: &str = "\
+Exit codes:
+  0  proven: every byte is stored, was read back, and the whole equals what was sent
+  1  something else went wrong before anything was sent
+  2  the command line is wrong
+  3  not proven in time; the log is kept in the spool, and the message says how to go on
+  4  the server refuses the log: no such job, wrong token, job is over, log too long; the spool is kept
+  5  the job ended and its verdict is not `verified`; the spool is kept";
+
+/// For the end of `--help`.
+pub(super) const OF_CAT: &str = "\
+Exit codes:
+  0  the whole log was written, and its checksum is the recorded one where the job has ended
+  1  something else went wrong: no such job, no answer, no place to write to
+  2  the command line is wrong
+  5  the log broke off because a part is not as it was recorded, or the whole is not; what was written is not all";
+
+/// For the end of `--help`, of commands that do one thing.
+pub(super) const OF_OTHERS: &str = "\
+Exit codes:
+  0  done
+  1  something went wrong; the message says what to do next
+  2  the command line is wrong";
+
+/// A code for the shell.
+pub(super) fn code(number: u8) -> ExitCode {
+    ExitCode::from(number)
+}

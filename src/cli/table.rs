@@ -1,0 +1,39 @@
+//! Tables for people: columns as wide as their widest cell, the head in bold on a terminal that wants it.
+
+use std::io::{self, IsTerminal as _, Write as _};
+
+/// Prints a table to standard output.
+pub(super) fn print(head: &[&str], rows: &[Vec<String>]) {
+    let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
+    let bold = io::stdout().is_terminal() && !refused && !dumb;
+    let mut out = io::stdout().lock();
+    for (at, line) in lines(head, rows).into_iter().enumerate() {
+        // Whoever does not read on need not.
+        let _ = if at == 0 && bold { writeln!(out, "\x1b[1m{line}\x1b[0m") } else { writeln!(out, "{line}") };
+    }
+}
+
+/// The head and the rows, aligned.
+fn lines(head: &[&str], rows: &[Vec<String>]) -> Vec<String> {
+    let head: Vec<String> = head.iter().map(|cell| (*cell).to_owned()).collect();
+    let all: Vec<&Vec<String>> = std::iter::once(&head).chain(rows).collect();
+    let width = |column: usize| all.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
+    let widths: Vec<usize> = (0..head.len()).map(|column| width(column).unwrap_or(0)).collect();
+    let line = |row: &&Vec<String>| {
+        let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        cells.join("  ").trim_end().to_owned()
+    };
+    all.iter().map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_cell() {
+        let rows = vec![vec!["1".to_owned(), "ümläut".to_owned(), "x".to_owned()], vec!["22".to_owned()]];
+        assert_eq!(lines(&["id", "name", "more"], &rows), ["id  name    more", "1   ümläut  x", "22"]);
+    }
+}

@@ -1,0 +1,98 @@
+//! `veritail cat`: whole, followed while it grows, damaged, into a file.
+
+use std::path::{Path, PathBuf};
+
+use crate::program::{Server, code, text};
+use crate::support::server::{Job, ended, log};
+
+async fn finished(server: &Server, size: usize) -> (Job, Vec<u8>) {
+    let (client, sent) = (server.client(), log(size));
+    let job = client.make_job().await;
+    client.append_all(&job, 0, &sent).await;
+    assert_eq!(client.put_until_decided(&job, &ended("success", &sent, true)).await.status, 200);
+    (job, sent)
+}
+
+fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
+    entries.flat_map(|path| if path.is_dir() { files_below(&path) } else { vec![path] }).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_finished_log_comes_whole_to_the_screen_and_to_a_file() {
+    let server = Server::start(&[]);
+    let (_, sent) = finished(&server, 1_000_000).await;
+    let output = server.command(&["cat", "1"]).output().expect("it runs");
+    assert_eq!(code(&output), (Some(0), String::new()));
+    assert!(output.stdout == sent);
+    let file = server.folder.path().join("copy");
+    let output = server.command(&["cat", "1", "--output"]).arg(&file).output().expect("it runs");
+    assert_eq!((code(&output), output.stdout.len()), ((Some(0), String::new()), 0));
+    assert!(std::fs::read(&file).expect("written") == sent);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_followed_log_comes_as_it_grows_and_ends_with_its_job() {
+    let server = Server::start(&[]);
+    let (client, sent) = (server.client(), log(700_000));
+    let job = client.make_job().await;
+    let file = server.folder.path().join("followed");
+    let following = server
+        .command(&["cat", "1", "--follow"])
+        .stdout(std::fs::File::create(&file).expect("made"))
+        .spawn()
+        .expect("it runs");
+    let mut at = 0;
+    for piece in sent.chunks(250_000) {
+        client.append_all(&job, at, piece).await;
+        at += piece.len();
+        crate::program::until("the piece", || {
+            (std::fs::metadata(&file).expect("made").len() == at as u64).then_some(())
+        });
+    }
+    assert_eq!(client.put_until_decided(&job, &ended("success", &sent, true)).await.status, 200);
+    let output = following.wait_with_output().expect("it ends");
+    assert_eq!(code(&output), (Some(0), String::new()));
+    assert!(std::fs::read(&file).expect("written") == sent);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_log_breaks_off_and_says_so() {
+    let server = Server::start(&[("VERITAIL_LIVE_GRACE", "0s")]);
+    let (job, _) = finished(&server, 400_000).await;
+    let client = server.client();
+    let released = |report: &serde_json::Value| {
+        let copies = report["chunks"].as_array().expect("a list").iter().flat_map(|chunk| chunk["copies"].as_array());
+        copies.flatten().all(|copy| copy["store"] == "object_store")
+    };
+    client.integrity_until(&job, "one copy each", released).await;
+    let mut objects = files_below(&server.data_dir().join("objects"));
+    objects.sort();
+    let victim = objects.get(2).expect("a third chunk");
+    let mut bytes = std::fs::read(victim).expect("an object");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(victim, bytes).expect("damaged");
+
+    for more in [&[][..], &["--follow"]] {
+        let output = server.command(&["cat", "1"]).args(more).output().expect("it runs");
+        let (status, said) = code(&output);
+        assert_eq!(status, Some(5), "{said}");
+        assert!(said.contains("broke off") && said.contains("veritail inspect 1"), "{said}");
+        assert!(output.stdout.len() < 400_000);
+    }
+    let file = server.folder.path().join("copy");
+    let output = server.command(&["cat", "1", "--output"]).arg(&file).output().expect("it runs");
+    assert_eq!(code(&output).0, Some(5));
+    assert!(!file.exists() && text(&output.stderr).contains("was not written"), "{}", text(&output.stderr));
+    let output = server.command(&["cat", "1", "--unverified"]).output().expect("it runs");
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(0), 400_000));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_is_not_there_is_said_to_be_so() {
+    let server = Server::start(&[]);
+    let (status, said) = code(&server.command(&["cat", "7"]).output().expect("it runs"));
+    assert_eq!(status, Some(1), "{said}");
+    assert!(said.contains("there is no job 7"), "{said}");
+}
