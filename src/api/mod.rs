@@ -9,6 +9,7 @@ mod outage;
 mod reader;
 pub mod router;
 mod runner;
+mod segment;
 pub mod token;
 
 use std::sync::Arc;

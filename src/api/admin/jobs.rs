@@ -2,8 +2,8 @@
 
 use axum::Json;
 use axum::body::Bytes;
+use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
-use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::api::Api;
 use crate::api::error::{Manners, Refused};
+use crate::api::segment::Segments;
 use crate::api::token::{JOB_PREFIX, TokenHash, make};
 use crate::store::database::{Job, NewJob};
 use crate::trace::{JobId, JobStatus};
@@ -47,7 +48,10 @@ pub(in crate::api) async fn create_job(
 async fn create(api: &Api, headers: &HeaderMap, body: Result<Bytes, BytesRejection>) -> Result<(Job, String), Refused> {
     api.auth.admin(headers)?;
     // Too long, or broken off: to be said like every other error.
-    let body = body.map_err(|rejection| Refused::Bad(rejection.body_text()))?;
+    let body = body.map_err(|rejection| match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => Refused::TooLong,
+        _ => Refused::Bad(rejection.body_text()),
+    })?;
     let wanted = read(&body)?;
     let token = make(JOB_PREFIX, api.pipeline.seams().chance.as_ref());
     // With a payload a runner has to ask for the job; without, whoever made it runs it.
@@ -64,7 +68,7 @@ async fn create(api: &Api, headers: &HeaderMap, body: Result<Bytes, BytesRejecti
         at: api.clock().now(),
     };
     let job = api.pipeline.stores().database.create_job(new).await?;
-    tracing::info!(job_id = job.id.0, project = job.project_path, "job {} made in {}", job.id, job.project_path);
+    tracing::info!(job_id = job.id.0, project = job.project_path, "job {} made", job.id);
     Ok((job, token))
 }
 
@@ -94,7 +98,7 @@ fn is_path(path: &str) -> bool {
 /// `POST /api/v1/jobs/:id/cancel`: the runner learns it with its next request; its last lines still count.
 pub(in crate::api) async fn cancel_job(
     State(api): State<Api>,
-    Path(job): Path<String>,
+    Segments(job): Segments<String>,
     headers: HeaderMap,
 ) -> Response {
     match cancel(&api, &job, &headers).await {

@@ -1,7 +1,7 @@
 //! `POST /api/v4/projects/:id/jobs/:job_id/erase`: a finished job's log goes, for good.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
@@ -9,6 +9,7 @@ use serde_json::json;
 use super::trace::is_project;
 use crate::api::Api;
 use crate::api::error::{Manners, Refused, message};
+use crate::api::segment::Segments;
 use crate::store::database::{Erased, Job};
 use crate::trace::JobId;
 
@@ -18,7 +19,7 @@ const ADMIN: &str = "admin";
 /// Erases the log of a finished job: 201, or 403 while it is unfinished.
 pub(in crate::api) async fn erase(
     State(api): State<Api>,
-    Path((project, job)): Path<(String, String)>,
+    Segments((project, job)): Segments<(String, String)>,
     headers: HeaderMap,
 ) -> Response {
     match erased(&api, &project, &job, &headers).await {

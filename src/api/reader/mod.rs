@@ -1,5 +1,6 @@
 //! What readers ask: the trace of a job, and to erase it.
 
+mod conditions;
 mod erase;
 mod range;
 mod trace;

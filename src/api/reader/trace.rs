@@ -4,18 +4,18 @@
 //! connection to the client, and never a log that looks complete.
 
 use axum::body::Body;
-use axum::extract::{Path, Query, State};
-use axum::http::header::{
-    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_NONE_MATCH, IF_RANGE, RANGE,
-};
+use axum::extract::{Query, State};
+use axum::http::header::{ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, RANGE};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use futures::StreamExt;
 
+use super::conditions::{self, Outcome};
 use super::range::{Wanted, wanted};
 use crate::api::Api;
 use crate::api::auth::Known;
-use crate::api::error::{Manners, Refused};
+use crate::api::error::{Manners, Refused, message};
+use crate::api::segment::Segments;
 use crate::pipeline::{Mode, OpenedReading, Reading};
 use crate::store::database::Job;
 use crate::telemetry::metrics::{self, Operation};
@@ -24,7 +24,7 @@ use crate::trace::{ByteSize, JobId, Offset};
 /// Serves a trace to whoever may read it.
 pub(in crate::api) async fn trace(
     State(api): State<Api>,
-    Path((project, job)): Path<(String, String)>,
+    Segments((project, job)): Segments<(String, String)>,
     query: Result<Query<Vec<(String, String)>>, axum::extract::rejection::QueryRejection>,
     method: Method,
     headers: HeaderMap,
@@ -60,33 +60,38 @@ pub(super) fn is_project(known: &Known, project: &str) -> bool {
 }
 
 fn answer(reading: Reading, method: &Method, headers: &HeaderMap, mode: Mode) -> Response {
-    let size = reading.size();
     let finished = reading.job().closed_at.is_some();
-    let etag = etag(reading.job(), size, mode);
-    let mut response = respond(reading, method, headers, &etag);
-    let fields = response.headers_mut();
-    fields.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    let etag = etag(reading.job(), reading.size(), mode);
+    let mut response = respond(reading, method, headers, etag.as_deref());
+    response.headers_mut().insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    if response.status().is_client_error() {
+        // It is about this request and this moment: the next byte of a live log may make it untrue.
+        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        return response;
+    }
     // What is finished does not change, but it can be erased: caches ask again before long.
     let cache = match (mode, finished) {
         (Mode::Unverified, _) => "no-store",
         (Mode::Verified, true) => "private, max-age=300",
         (Mode::Verified, false) => "private, no-cache",
     };
+    let fields = response.headers_mut();
     fields.insert(CACHE_CONTROL, HeaderValue::from_static(cache));
-    if let Ok(etag) = HeaderValue::try_from(etag) {
+    if let Some(Ok(etag)) = etag.map(HeaderValue::try_from) {
         fields.insert(ETAG, etag);
     }
     response
 }
 
-fn respond(reading: Reading, method: &Method, headers: &HeaderMap, etag: &str) -> Response {
-    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
-    if text(IF_NONE_MATCH).is_some_and(|known| matches_any(known, etag)) {
-        return StatusCode::NOT_MODIFIED.into_response();
+fn respond(reading: Reading, method: &Method, headers: &HeaderMap, etag: Option<&str>) -> Response {
+    match conditions::outcome(headers, etag) {
+        Outcome::Go => {}
+        Outcome::NotModified => return StatusCode::NOT_MODIFIED.into_response(),
+        Outcome::Failed => return message(StatusCode::PRECONDITION_FAILED, "412 Precondition Failed"),
     }
     let size = reading.size();
-    // A part of another version than the client has would not fit to it.
-    let range = text(RANGE).filter(|_| *method == Method::GET).filter(|_| text(IF_RANGE).is_none_or(|of| of == etag));
+    let range = headers.get(RANGE).and_then(|value| value.to_str().ok());
+    let range = range.filter(|_| *method == Method::GET && conditions::range_applies(headers, etag));
     match wanted(range, size) {
         Wanted::Whole => body(reading, method, Offset::ZERO, Offset::ZERO + size, StatusCode::OK),
         Wanted::Part(from, to) => {
@@ -95,8 +100,7 @@ fn respond(reading: Reading, method: &Method, headers: &HeaderMap, etag: &str) -
             part
         }
         Wanted::Unsatisfiable => {
-            let mut refused =
-                crate::api::error::message(StatusCode::RANGE_NOT_SATISFIABLE, "416 Range Not Satisfiable");
+            let mut refused = message(StatusCode::RANGE_NOT_SATISFIABLE, "416 Range Not Satisfiable");
             insert(&mut refused, format!("bytes */{size}"));
             refused
         }
@@ -118,9 +122,7 @@ fn body(reading: Reading, method: &Method, from: Offset, to: Offset, status: Sta
         let span = tracing::Span::current();
         Body::from_stream(reading.stream(from..to).inspect(move |bytes| {
             if let Err(error) = bytes {
-                span.in_scope(
-                    || tracing::warn!(job_id = job.0, %error, "job {job}: a reader's stream was cut: {error}"),
-                );
+                span.in_scope(|| tracing::warn!(job_id = job.0, %error, "job {job}: a reader's stream was cut"));
             }
         }))
     };
@@ -131,31 +133,11 @@ fn body(reading: Reading, method: &Method, from: Offset, to: Offset, status: Sta
     response
 }
 
-/// Names the bytes: of one epoch and one size there is only one version; what is not verified has no version.
-fn etag(job: &Job, size: ByteSize, mode: Mode) -> String {
+/// Names the bytes: of one epoch and one size there is only one version. What is not verified is whatever the stores hold
+/// now, and has no name.
+fn etag(job: &Job, size: ByteSize, mode: Mode) -> Option<String> {
     match mode {
-        Mode::Verified => format!("\"{}-{}-{size}\"", job.id, job.epoch),
-        Mode::Unverified => format!("\"{}-{}-{size}-unverified\"", job.id, job.epoch),
-    }
-}
-
-/// `If-None-Match`: a list of tags, weak or strong, or `*`.
-fn matches_any(header: &str, etag: &str) -> bool {
-    header.split(',').map(str::trim).any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn tags_are_compared_weakly_for_if_none_match() {
-        let etag = "\"1-1-5\"";
-        for known in ["*", "\"1-1-5\"", "W/\"1-1-5\"", "\"a\", \"1-1-5\""] {
-            assert!(matches_any(known, etag), "{known}");
-        }
-        for other in ["", "\"1-1-4\"", "1-1-5"] {
-            assert!(!matches_any(other, etag), "{other}");
-        }
+        Mode::Verified => Some(format!("\"{}-{}-{size}\"", job.id, job.epoch)),
+        Mode::Unverified => None,
     }
 }

@@ -1,8 +1,8 @@
 //! `PATCH /api/v4/jobs/:id/trace`: the bytes of a log, from an offset on.
 
 use axum::Json;
-use axum::extract::{Path, Query, Request, State};
-use axum::http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_RANGE};
+use axum::extract::{Query, Request, State};
+use axum::http::header::{CONNECTION, CONTENT_RANGE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
@@ -10,6 +10,8 @@ use serde_json::json;
 use super::body::Incoming;
 use super::{ended, forbidden, job_id, with_interval, with_range, with_status};
 use crate::api::error::{Manners, Refused, message};
+use crate::api::observe::declared;
+use crate::api::segment::Segments;
 use crate::api::{Api, auth::Known, token};
 use crate::pipeline::{AppendRequest, Appended, pace};
 use crate::telemetry::metrics::{self, Operation, Rejection, Route};
@@ -27,7 +29,7 @@ pub(super) fn parameter<'a>(parameters: &'a Parameters, name: &str) -> Option<&'
 /// Stores the body, or says where the log goes on.
 pub(in crate::api) async fn append(
     State(api): State<Api>,
-    Path(job): Path<String>,
+    Segments(job): Segments<String>,
     query: Result<Query<Parameters>, axum::extract::rejection::QueryRejection>,
     request: Request,
 ) -> Response {
@@ -57,11 +59,12 @@ async fn answer(
     };
     let known = match known {
         Ok(Some(known)) => known,
-        Ok(None) => return forbidden(),
+        Ok(None) => return stranger(),
         Err(error) => return unavailable(api, error.into()),
     };
     let start = headers.get(CONTENT_RANGE).and_then(|range| range.to_str().ok()).map(parse_start);
     let Some(Ok(start)) = start else {
+        metrics::append_rejected(Rejection::Malformed);
         return message(StatusCode::BAD_REQUEST, "400 Bad Request: Content-Range is missing or not START-END");
     };
     store(api, &known, start, declared(headers), incoming).await
@@ -109,13 +112,20 @@ fn answer_to(appended: Appended) -> Response {
             with_status(refused, JobStatus::Failed)
         }
         Appended::Broken { stored } => {
+            metrics::append_rejected(Rejection::BrokenOff);
             // Whatever else this client sends on this connection is not worth reading.
             let mut broken = message(StatusCode::REQUEST_TIMEOUT, "408 Request Timeout");
             broken.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             with_range(broken, stored)
         }
-        Appended::Gone => forbidden(),
+        Appended::Gone => stranger(),
     }
+}
+
+/// An unknown job, a wrong token, an erased job.
+fn stranger() -> Response {
+    metrics::append_rejected(Rejection::Forbidden);
+    forbidden()
 }
 
 fn elsewhere(position: Offset) -> Response {
@@ -127,10 +137,6 @@ fn elsewhere(position: Offset) -> Response {
 fn unavailable(api: &Api, refused: Refused) -> Response {
     metrics::append_rejected(Rejection::Unavailable);
     refused.answer(api, Manners::GitLab)
-}
-
-fn declared(headers: &HeaderMap) -> Option<ByteSize> {
-    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok().map(ByteSize)
 }
 
 #[cfg(test)]

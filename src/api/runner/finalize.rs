@@ -1,6 +1,6 @@
 //! `PUT /api/v4/jobs/:id`: the job goes on, or how it ended.
 
-use axum::extract::{Path, Query, Request, State};
+use axum::extract::{Query, Request, State};
 use axum::http::header::CONNECTION;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
@@ -9,7 +9,8 @@ use super::append::Parameters;
 use super::body::Incoming;
 use super::update::{self, Said, Update};
 use super::{ended, forbidden, job_id, with_interval, with_status};
-use crate::api::error::{Manners, message};
+use crate::api::error::{Manners, Refused, message};
+use crate::api::segment::Segments;
 use crate::api::{Api, token};
 use crate::pipeline::{FinalPut, Finalized, pace};
 use crate::telemetry::metrics::{self, Route};
@@ -21,7 +22,7 @@ const BODY_MAX: ByteSize = ByteSize(1024 * 1024);
 /// Takes what the runner says of its job.
 pub(in crate::api) async fn finalize(
     State(api): State<Api>,
-    Path(job): Path<String>,
+    Segments(job): Segments<String>,
     query: Result<Query<Parameters>, axum::extract::rejection::QueryRejection>,
     request: Request,
 ) -> Response {
@@ -49,17 +50,32 @@ async fn answer(api: &Api, job: &str, headers: &HeaderMap, update: Update) -> Re
         None => Ok(None),
     };
     match known {
-        Ok(Some(known)) => match update.said {
-            Said::Running => still_running(api, known.job, update.trace_reset).await,
-            Said::Ended(ending) => {
-                let put = FinalPut { job: known.job, ending, trace_reset: update.trace_reset };
-                answer_to(api.pipeline.finalize(put).await)
+        Ok(Some(known)) => {
+            if let Some(length) = update.unreadable_checksum {
+                // Not the text itself: whatever a client sends is no part of the log.
+                let job = known.job;
+                tracing::warn!(
+                    job_id = job.0,
+                    length,
+                    "job {job}: its runner's checksum cannot be read and counts as absent"
+                );
             }
-            Said::Unknown => message(StatusCode::BAD_REQUEST, "400 Bad Request: state does not have a valid value"),
-        },
+            said(api, known.job, update).await
+        }
         Ok(None) => forbidden(),
         // Whether this job is known cannot be told: the one case in which a PUT is answered 503.
-        Err(error) => crate::api::error::Refused::from(error).answer(api, Manners::GitLab),
+        Err(error) => Refused::from(error).answer(api, Manners::GitLab),
+    }
+}
+
+async fn said(api: &Api, job: JobId, update: Update) -> Response {
+    match update.said {
+        Said::Running => still_running(api, job, update.trace_reset).await,
+        Said::Ended(ending) => {
+            let put = FinalPut { job, ending, trace_reset: update.trace_reset };
+            answer_to(api.pipeline.finalize(put).await)
+        }
+        Said::Unknown => message(StatusCode::BAD_REQUEST, "400 Bad Request: state does not have a valid value"),
     }
 }
 

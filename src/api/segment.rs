@@ -1,0 +1,24 @@
+//! The named parts of a path.
+
+use std::convert::Infallible;
+
+use axum::extract::{FromRequestParts, Path};
+use axum::http::request::Parts;
+use serde::de::DeserializeOwned;
+
+/// Text parts of a path. Where one of them is not UTF-8 all are empty, which names nothing: the route then answers as it
+/// does for what it does not know, after it has looked at the token.
+pub(super) struct Segments<T>(pub(super) T);
+
+impl<S, T> FromRequestParts<S> for Segments<T>
+where
+    S: Send + Sync,
+    T: DeserializeOwned + Default + Send,
+{
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Infallible> {
+        let path = Path::<T>::from_request_parts(parts, state).await;
+        Ok(Self(path.map(|Path(parts)| parts).unwrap_or_default()))
+    }
+}
