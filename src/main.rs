@@ -14,11 +14,5 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(cli.run()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failed) => {
-            eprintln!("veritail: {failed}");
-            ExitCode::FAILURE
-        }
-    }
+    runtime.block_on(cli.run())
 }

@@ -79,7 +79,9 @@ fn the_metrics_page_is_what_the_code_says() {
             writeln!(page, "- `{label}`: {}", values.join(", ")).expect("a string");
         }
     }
-    page.push_str("\n## `veritail_build_info`\n\nConstant 1, with the `version` and `revision` that run.\n");
+    page.push_str("\n## `veritail_build_info`\n\nConstant 1, with the `version` and `revision` that run. The revision is what \
+         `VERITAIL_REVISION` was when\nthe program was built (`VERITAIL_REVISION=$(git rev-parse --short HEAD) cargo build --release`), else \
+         `unknown`.\n");
     page.push_str("\nBeside these: `process_*`, about the process itself.\n");
     hold_to("docs/reference/metrics.md", &page);
 }

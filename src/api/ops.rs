@@ -11,6 +11,7 @@ use serde_json::json;
 
 use super::Api;
 use crate::seams::within;
+use crate::telemetry::exporter;
 
 /// How long a dependency has to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -39,7 +40,8 @@ pub(super) async fn healthz(State(api): State<Api>, RawQuery(query): RawQuery) -
     dependencies.insert("object_store".to_owned(), state(objects).into());
     Json(json!({
         "status": "ok",
-        "version": env!("CARGO_PKG_VERSION"),
+        "version": exporter::VERSION,
+        "revision": exporter::REVISION,
         "draining": api.is_draining(),
         "dependencies": dependencies,
     }))

@@ -5,9 +5,11 @@ mod demo;
 mod inspect;
 mod serve;
 
+use std::process::ExitCode;
+
 use clap::{Parser, Subcommand};
 
-/// Verified build logs: every byte a CI runner sent is recorded at the door, proven in storage, and healed when it rots.
+/// Verified build logs: every byte a CI runner sent is recorded at the door and proven in storage; damage is found and named.
 #[derive(Debug, Parser)]
 #[command(version, about, propagate_version = true)]
 pub struct Cli {
@@ -18,7 +20,7 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Take logs from runners, and serve them to readers.
+    /// Take logs from runners, and serve them to readers, until SIGTERM or Ctrl-C.
     Serve(serve::Serve),
     /// Show in a quarter of a minute what Veritail does, each claim checked.
     Demo(demo::Demo),
@@ -35,15 +37,25 @@ impl Failed {
     fn because(reason: impl std::fmt::Display) -> Self {
         Self(reason.to_string())
     }
+
+    /// Says it, and ends with this code.
+    fn tell(&self, code: ExitCode) -> ExitCode {
+        eprintln!("veritail: {self}");
+        code
+    }
 }
 
 impl Cli {
-    /// Does what was asked.
-    pub async fn run(self) -> Result<(), Failed> {
-        match self.command {
+    /// Does what was asked; whatever ends it badly is said on standard error.
+    pub async fn run(self) -> ExitCode {
+        let done = match self.command {
             Command::Serve(serve) => serve.run().await,
             Command::Demo(demo) => demo.run().await,
-            Command::Inspect(inspect) => inspect.run().await,
+            Command::Inspect(inspect) => return inspect.run().await,
+        };
+        match done {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(failed) => failed.tell(ExitCode::FAILURE),
         }
     }
 }

@@ -8,9 +8,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::Failed;
 use crate::app;
 use crate::config::{Config, Flags};
-use crate::telemetry::{logs, panics};
+use crate::telemetry::{exporter, logs, panics};
 
-/// Take logs from runners, and serve them to readers.
+/// Take logs from runners, and serve them to readers, until SIGTERM or Ctrl-C.
 #[derive(Debug, Args)]
 pub(super) struct Serve {
     /// Address and port to listen on; port 0 takes a free one [default: 127.0.0.1:8080].
@@ -35,6 +35,7 @@ impl Serve {
         let mut signals = Signals::listen().map_err(Failed::because)?;
 
         let drain_delay = config.http.drain_delay.0;
+        let data_dir = config.data_dir.clone();
         let running = app::start(config).await.map_err(Failed::because)?;
         let admin = match &running.admin_token_file {
             Some(file) => format!("admin token in {}", file.display()),
@@ -42,8 +43,17 @@ impl Serve {
         };
         println!("veritail listens on http://{}; {admin}", running.address);
 
+        tracing::info!(
+            version = exporter::VERSION,
+            revision = exporter::REVISION,
+            address = %running.address,
+            live_store = %running.pipeline().stores().live.name(),
+            data_dir = %data_dir.display(),
+            "started"
+        );
+
         let asked = signals.next().await;
-        tracing::info!(signal = asked, "{asked}: stopping");
+        tracing::info!(signal = asked, "stopping");
         running.begin_draining();
         // A second signal means: now.
         let delay = running.pipeline().seams().clock.clone();
@@ -61,18 +71,20 @@ impl Serve {
     }
 }
 
-/// The signals that ask a server to stop.
-struct Signals {
+/// The signals that ask a program to stop.
+pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
 }
 
 impl Signals {
-    fn listen() -> std::io::Result<Self> {
+    /// From now on they no longer end this process by themselves.
+    pub(super) fn listen() -> std::io::Result<Self> {
         Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
-    async fn next(&mut self) -> &'static str {
+    /// The next one, by its name.
+    pub(super) async fn next(&mut self) -> &'static str {
         tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "SIGINT",
