@@ -30,7 +30,7 @@ pub(super) struct Inspect {
 
 const EXIT_CODES: &str = "\
 Exit codes:
-  0  the log is verified, pending or unclaimed, and nothing is wrong with it
+  0  the log is verified, pending, unclaimed or erased, and nothing is wrong with it
   1  it is corrupt, disagrees with its runner, or has an open mismatch
   2  it could not be looked at";
 

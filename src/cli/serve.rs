@@ -1,5 +1,6 @@
 //! `veritail serve`: runs until it is told to stop, and stops without losing what it acknowledged.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -14,7 +15,7 @@ use crate::telemetry::{exporter, logs, panics};
 #[derive(Debug, Args)]
 pub(super) struct Serve {
     /// Address and port to listen on; port 0 takes a free one [default: 127.0.0.1:8080].
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
     listen: Option<String>,
     /// Folder for everything that has no place of its own [default: ./veritail-data].
     #[arg(long, value_name = "FOLDER")]
@@ -22,6 +23,12 @@ pub(super) struct Serve {
     /// A TOML file with settings.
     #[arg(long, value_name = "FILE", env = "VERITAIL_CONFIG")]
     config: Option<PathBuf>,
+}
+
+/// The text, if it is an address and a port.
+fn address(text: &str) -> Result<String, &'static str> {
+    let address = text.parse::<SocketAddr>().map(|_| text.to_owned());
+    address.map_err(|_| "not an IP address with a port, such as 127.0.0.1:8080 or [::1]:8080")
 }
 
 impl Serve {
