@@ -7,7 +7,7 @@
 use bytes::Bytes;
 use futures::Stream;
 
-use crate::store::database::{Recorded, RowOpened};
+use crate::store::database::{Lost, Recorded, Rewind, RowOpened};
 use crate::store::live::{Append, Entry, Outcome};
 use crate::store::{Result, StoreError};
 use crate::telemetry::metrics::{self, Operation};
@@ -15,7 +15,7 @@ use crate::trace::open_end::{CannotAppend, Step};
 use crate::trace::{ByteSize, Detector, JobId, JobStatus, Offset, OpenEnd, Origin, Phase, Timestamp, TraceState};
 
 use super::known::{After, Known, after};
-use super::reconcile::{Agreed, Reconciled};
+use super::reconcile::{Agreed, Reconciled, asks};
 use super::slices::{BodyBroken, Slices};
 use super::{Pipeline, pace, points};
 
@@ -98,6 +98,10 @@ impl Pipeline {
         if over_limit(&request, request.start, request.declared.unwrap_or_default()) {
             return self.exceed_limit(&request).await;
         }
+        if request.declared == Some(ByteSize::ZERO) {
+            // There will be no script that could refuse what this node remembers.
+            self.known.forget(request.job);
+        }
         if self.contacts.too_far_behind(self.now(), self.settings().database_patience) {
             return Err(StoreError::unavailable("database", "acknowledged lengths cannot be written down"));
         }
@@ -115,6 +119,9 @@ impl Pipeline {
         if progress.at > request.start {
             self.contacts.note(request.job, progress.at, self.now());
             metrics::appended(progress.at - request.start);
+        }
+        if !matches!(answer, Ok(Appended::Accepted { .. })) {
+            self.known.forget(request.job);
         }
         match answer {
             // Something is stored already: the runner learns how much instead of an error.
@@ -238,6 +245,8 @@ impl Pipeline {
                 known.trace.watched_until = watched_until;
                 known.end = step.next.clone();
                 known.trace.entry = Entry::Live(step.next.clone());
+                // What the entry does not have any more need not be left out of it again.
+                known.recorded.retain(|index| step.next.sealed.contains_key(index));
                 self.point(points::COMMITTED).await;
                 // The node reads epoch and state once more before its first acknowledgement.
                 if let Err(answer) = self.confirm(&mut progress.known, job).await? {
@@ -312,10 +321,40 @@ impl Pipeline {
                     if progress.known.end.write_position() != progress.at {
                         return Ok(Ok(()));
                     }
+                    if opened == RowOpened::Recorded && !self.reopen_tail(progress).await? {
+                        return Ok(Err(Appended::Elsewhere { position: progress.at }));
+                    }
                 }
             }
         }
         Err(StoreError::unavailable("pipeline", format!("job {job}: its rows keep changing; try again")))
+    }
+
+    /// The trace ends in a chunk that was recorded although it is not full, and its runner has more: it is asked for this
+    /// chunk once more. False if it cannot be.
+    async fn reopen_tail(&self, progress: &mut Progress) -> Result<bool> {
+        let id = progress.request.job;
+        let index = progress.known.end.head().chunk.index;
+        let Some(job) = self.stores().database.job(id).await? else { return Ok(false) };
+        let Some(row) = self.stores().database.chunk(id, index).await? else { return Ok(true) };
+        if row.record().is_none() {
+            return Ok(true);
+        }
+        if !asks(&job) {
+            return Ok(false);
+        }
+        let rewind = Rewind {
+            from: job.epoch,
+            to: job.epoch.next(),
+            state: TraceState::Open,
+            next_state: TraceState::Open,
+            lost: vec![Lost { index, version: Some(row.version) }],
+            everything: false,
+            counts_as_attempt: false,
+            at: self.now(),
+        };
+        self.stores().database.rewind(id, &rewind).await?;
+        self.look_again(progress, false).await.map(|_| true)
     }
 
     fn leave_out_recorded(&self, known: &Known, mut step: Step) -> Step {

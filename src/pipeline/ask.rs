@@ -4,7 +4,7 @@
 //! moved would go on for ever. What is asked for is only what is missing; nothing is deleted.
 
 use crate::store::Result;
-use crate::store::database::{Job, Rewind};
+use crate::store::database::{Job, Lost, Rewind};
 use crate::telemetry::metrics::{self, Operation, RewindCause, RewindResult};
 use crate::trace::{Detector, TraceState};
 
@@ -25,21 +25,26 @@ impl Pipeline {
 
     /// Chunks are lost: the write position moves back to the first of them, in a new epoch.
     pub(super) async fn ask_for_holes(&self, job: &Job) -> Result<Step> {
-        self.ask(job, false, RewindCause::Hole).await
+        self.ask(job, Vec::new(), false, RewindCause::Hole).await
+    }
+
+    /// Persistent copies have gone bad before the proof: their chunks are asked for as well.
+    pub(super) async fn ask_for_bad_copies(&self, job: &Job, bad: Vec<Lost>) -> Result<Step> {
+        self.ask(job, bad, false, RewindCause::Hole).await
     }
 
     /// Every chunk is as recorded and the whole is not as claimed: everything once more.
     pub(super) async fn ask_for_everything(&self, job: &Job, cause: RewindCause) -> Result<Step> {
-        self.ask(job, true, cause).await
+        self.ask(job, Vec::new(), true, cause).await
     }
 
-    async fn ask(&self, job: &Job, everything: bool, cause: RewindCause) -> Result<Step> {
+    async fn ask(&self, job: &Job, lost: Vec<Lost>, everything: bool, cause: RewindCause) -> Result<Step> {
         let rewind = Rewind {
             from: job.epoch,
             to: job.epoch.next(),
             state: TraceState::Closing,
             next_state: TraceState::Open,
-            lost: Vec::new(),
+            lost,
             everything,
             counts_as_attempt: true,
             at: self.now(),

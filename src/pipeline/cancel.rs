@@ -4,10 +4,11 @@
 //! the same path as any other, with a verdict of its own.
 
 use crate::store::Result;
-use crate::store::database::Job;
-use crate::trace::{Ending, JobId, JobStatus, Origin, TraceState};
+use crate::store::database::{Job, Rewind};
+use crate::trace::{ChunkRow, Detector, Ending, JobId, JobStatus, Origin, TraceState};
 
 use super::Pipeline;
+use super::reconcile::asks;
 
 impl Pipeline {
     /// Cancels a job. Its runner learns it from its next append, and its last lines still count. Answers the job as it is
@@ -29,8 +30,31 @@ impl Pipeline {
         self.contacts.note(job, known.acked_length, self.now());
         if trace_reset.is_some() && known.trace_reset != trace_reset {
             self.stores().database.set_trace_reset(job, trace_reset == Some(true)).await?;
+            self.ask_for_known_holes(job).await?;
         }
         Ok(Some(self.status_for_runner(&known)))
+    }
+
+    /// It has just become known that the runner can send again: holes that were found before are asked for at once.
+    async fn ask_for_known_holes(&self, id: JobId) -> Result<()> {
+        let Some(job) = self.stores().database.job(id).await?.filter(|job| job.state == TraceState::Open) else {
+            return Ok(());
+        };
+        if !asks(&job) || !self.all_rows(id).await?.iter().any(ChunkRow::is_wanted) {
+            return Ok(());
+        }
+        let rewind = Rewind {
+            from: job.epoch,
+            to: job.epoch.next(),
+            state: TraceState::Open,
+            next_state: TraceState::Open,
+            lost: Vec::new(),
+            everything: false,
+            counts_as_attempt: false,
+            at: self.now(),
+        };
+        self.stores().database.rewind(id, &rewind).await?;
+        self.reconcile(id, false, Detector::Append).await.map(drop)
     }
 
     /// The status that a runner is told: the final one as soon as somebody else ended the job.

@@ -107,7 +107,7 @@ impl Pipeline {
         Ok(())
     }
 
-    async fn open_mismatches(&self, job: JobId) -> Result<Vec<Mismatch>> {
+    pub(super) async fn open_mismatches(&self, job: JobId) -> Result<Vec<Mismatch>> {
         let filter = MismatchFilter { job: Some(job), open: Some(true), limit: MISMATCHES_MAX, ..Default::default() };
         self.stores().database.mismatches(filter).await
     }

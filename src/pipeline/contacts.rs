@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::store::Result;
+use crate::seams::{Clock, within};
 use crate::store::database::{Contact, Database};
+use crate::store::{Result, StoreError};
 use crate::trace::{JobId, Offset, Timestamp};
 
 /// Acknowledged lengths that the database may not know yet.
@@ -17,18 +18,23 @@ pub(super) struct Contacts {
 
 struct Inner {
     pending: BTreeMap<JobId, Contact>,
-    /// Since when the database refuses to take them.
-    failing_since: Option<Timestamp>,
+    /// Since when something waits to be written, whether the database refuses it or does not answer.
+    waiting_since: Option<Timestamp>,
+    /// Since when no outage has lasted: the node's start, or the end of the last one. Before that nobody could be heard.
+    hearing_since: Timestamp,
+    failing: bool,
 }
 
 impl Contacts {
-    pub(super) fn new() -> Self {
-        Self { inner: Mutex::new(Inner { pending: BTreeMap::new(), failing_since: None }) }
+    pub(super) fn new(now: Timestamp) -> Self {
+        let inner = Inner { pending: BTreeMap::new(), waiting_since: None, hearing_since: now, failing: false };
+        Self { inner: Mutex::new(inner) }
     }
 
     /// The runner of `job` was heard of, and everything up to `acked_length` was acknowledged to it.
     pub(super) fn note(&self, job: JobId, acked_length: Offset, at: Timestamp) {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.waiting_since.get_or_insert(at);
         let contact = inner.pending.entry(job).or_insert(Contact { job, acked_length, at });
         contact.acked_length = contact.acked_length.max(acked_length);
         contact.at = contact.at.max(at);
@@ -40,20 +46,30 @@ impl Contacts {
         inner.pending.get(&job).map(|contact| contact.acked_length)
     }
 
-    /// True if the database has not taken anything for longer than `patience`: what is acknowledged now might be lost
-    /// unseen.
+    /// True if what was acknowledged waits for longer than `patience`: what is acknowledged now might be lost unseen.
     pub(super) fn too_far_behind(&self, now: Timestamp, patience: Duration) -> bool {
         let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        inner.failing_since.is_some_and(|since| u128::from(now.ms_since(since)) > patience.as_millis())
+        inner.waiting_since.is_some_and(|since| u128::from(now.ms_since(since)) > patience.as_millis())
     }
 
-    /// Writes all pending contacts; those that grow meanwhile stay pending.
-    pub(super) async fn write(&self, database: &dyn Database, now: Timestamp) -> Result<()> {
+    /// Since when a runner that says nothing is silent, and not merely unheard.
+    pub(super) fn hearing_since(&self) -> Timestamp {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner).hearing_since
+    }
+
+    /// Writes all pending contacts within `patience`; those that grow meanwhile stay pending.
+    pub(super) async fn write(&self, database: &dyn Database, clock: &dyn Clock, patience: Duration) -> Result<()> {
         let contacts: Vec<Contact> = {
             let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
             inner.pending.values().copied().collect()
         };
-        let written = if contacts.is_empty() { Ok(()) } else { database.note_contacts(&contacts).await };
+        let begun = clock.now();
+        let written = if contacts.is_empty() {
+            Ok(())
+        } else {
+            let answer = within(clock, patience, database.note_contacts(&contacts)).await;
+            answer.unwrap_or_else(|| Err(StoreError::unavailable("database", "acknowledged lengths are not taken")))
+        };
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         match &written {
             Ok(()) => {
@@ -62,11 +78,12 @@ impl Contacts {
                         inner.pending.remove(&contact.job);
                     }
                 }
-                inner.failing_since = None;
+                inner.waiting_since = (!inner.pending.is_empty()).then_some(begun);
+                if std::mem::take(&mut inner.failing) {
+                    inner.hearing_since = clock.now();
+                }
             }
-            Err(_) => {
-                inner.failing_since.get_or_insert(now);
-            }
+            Err(_) => inner.failing = true,
         }
         written
     }

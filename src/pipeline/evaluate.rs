@@ -73,15 +73,20 @@ impl Pipeline {
         let job = &agreed.job;
         let asker = asker.filter(|asker| self.can_ask(job) && !asker.is_canceled());
         let claim = job.ending.as_ref().and_then(|ending| ending.claim);
-        let required = Whole::required(job.acked_length, claim.as_ref());
+        let required = Whole::required(self.acknowledged(job), claim.as_ref());
         let lost = agreed.rows.iter().any(|row| is_lost(row) && !came_again(&agreed.end, row.index));
         if asker.is_some() && lost {
             return self.ask_for_holes(job).await;
         }
         let takes_more =
             agreed.end.tail.midstate.is_some() && !agreed.end.sealed.contains_key(&agreed.end.tail.chunk.index);
-        if asker.is_some() && takes_more && agreed.end.length() < required {
-            return self.ask_for_the_rest(job).await;
+        if takes_more && agreed.end.length() < required {
+            // A short tail is not sealed while its runner may still come with the rest.
+            match asker {
+                Some(_) => return self.ask_for_the_rest(job).await,
+                None if self.may_still_ask(job) => return Ok(Step::End(Evaluated::Waits)),
+                None => {}
+            }
         }
         if let Some(again) = self.seal(&agreed).await? {
             return Ok(again);
@@ -94,7 +99,7 @@ impl Pipeline {
         if let Some(again) = self.migrate_all(job.id).await? {
             return Ok(again);
         }
-        self.weigh(agreed, required, asker).await
+        self.weigh(agreed.job, asker).await
     }
 
     /// Seals the last chunk in the live store. `None` if that is done already.
@@ -132,17 +137,31 @@ impl Pipeline {
     }
 
     /// Holds the whole against the claim, and acts on the finding.
-    async fn weigh(&self, agreed: Agreed, required: Offset, asker: Asker<'_>) -> Result<Step> {
-        let job = &agreed.job;
+    async fn weigh(&self, evaluated: Job, asker: Asker<'_>) -> Result<Step> {
+        // Migrating may have taken long: what was acknowledged meanwhile, on any node, counts too.
+        let now = self.stores().database.job(evaluated.id).await?;
+        let same = |now: &Job| now.epoch == evaluated.epoch && now.state == TraceState::Closing;
+        let Some(job) = now.filter(same) else { return Ok(Step::Again(false)) };
+        let job = &job;
         let rows = self.all_rows(job.id).await?;
         if rows.iter().any(|row| matches!(row.state, ChunkState::Sealed { .. })) {
             return Ok(Step::Again(false));
         }
-        let whole = Whole::of(&rows, job.chunk_size);
-        let claim = job.ending.as_ref().and_then(|ending| ending.claim);
         let gaps = self.gaps(job.id).await?;
         self.note_healed(job, &rows, &gaps).await?;
-        match whole.finding(job.acked_length, claim.as_ref()) {
+        let bad = self.recheck(job, &rows).await?;
+        if !bad.is_empty() {
+            return match asker {
+                Some(_) => self.ask_for_bad_copies(job, bad).await,
+                None if self.may_still_ask(job) => Ok(Step::End(Evaluated::Waits)),
+                None => self.close(job, &Whole::of(&rows, job.chunk_size), Verdict::Corrupt).await,
+            };
+        }
+        let whole = Whole::of(&rows, job.chunk_size);
+        let claim = job.ending.as_ref().and_then(|ending| ending.claim);
+        let acknowledged = self.acknowledged(job);
+        let required = Whole::required(acknowledged, claim.as_ref());
+        match whole.finding(acknowledged, claim.as_ref()) {
             Finding::Equal => {
                 self.heal_gaps(job, &gaps).await?;
                 self.close(job, &whole, Verdict::Verified).await
@@ -150,7 +169,7 @@ impl Pipeline {
             Finding::Unclaimed if gaps.is_empty() => self.close(job, &whole, Verdict::Unclaimed).await,
             Finding::Disagrees if gaps.is_empty() => {
                 // Everything is asked for once, and only if there is anything to ask for.
-                let nothing_new = job.asked_everything || whole.length == Offset::ZERO || claims_nothing(claim);
+                let nothing_new = job.asked_everything || claims_nothing(claim);
                 match asker {
                     Some(_) if !nothing_new => self.ask_for_everything(job, RewindCause::WholeDiffers).await,
                     None if !nothing_new && self.may_still_ask(job) => Ok(Step::End(Evaluated::Waits)),
@@ -172,6 +191,11 @@ impl Pipeline {
         }
     }
 
+    /// Up to where this job's bytes were acknowledged, as far as the database or this node knows.
+    pub(super) fn acknowledged(&self, job: &Job) -> Offset {
+        self.contacts.pending(job.id).unwrap_or_default().max(job.acked_length)
+    }
+
     /// Whether the runner of this job can be asked to send bytes again.
     fn can_ask(&self, job: &Job) -> bool {
         let claims =
@@ -181,8 +205,7 @@ impl Pipeline {
 
     /// Whether a runner that could be asked may still come.
     fn may_still_ask(&self, job: &Job) -> bool {
-        let silent_for = u128::from(self.now().ms_since(job.last_contact_at));
-        self.can_ask(job) && silent_for < self.settings().resend_window.as_millis()
+        self.can_ask(job) && !self.is_silent(job, self.settings().resend_window)
     }
 }
 

@@ -7,8 +7,8 @@
 use futures::channel::oneshot;
 
 use crate::seams::within;
-use crate::store::Result;
 use crate::store::database::Job;
+use crate::store::{Result, StoreError};
 use crate::telemetry::metrics::{self, Operation};
 use crate::trace::{Ending, JobId, JobStatus, Origin, TraceState};
 
@@ -56,7 +56,9 @@ pub enum Finalized {
 impl Pipeline {
     /// Takes a final PUT, and waits at most `finalize_wait` for the proof.
     pub async fn finalize(&self, put: FinalPut) -> Finalized {
-        let ended = self.stores().database.end(put.job, &put.ending, self.now(), put.trace_reset).await;
+        let end = self.stores().database.end(put.job, &put.ending, self.now(), put.trace_reset);
+        let ended = within(self.seams().clock.as_ref(), self.settings().finalize_wait, end).await;
+        let ended = ended.unwrap_or_else(|| Err(StoreError::unavailable("database", "it does not answer in time")));
         let job = match ended {
             Ok(Some(job)) => job,
             Ok(None) => return Finalized::Gone,

@@ -7,26 +7,32 @@
 use bytes::Bytes;
 
 use crate::store::Result;
-use crate::store::database::{Job, MismatchFilter, Resolution};
-use crate::trace::{ByteSize, ChunkIndex, ChunkSize, Detector, JobId, Kind, Offset};
+use crate::store::database::{Job, MismatchFilter, Resolution, Rewind};
+use crate::trace::{ByteSize, ChunkIndex, ChunkSize, Detector, JobId, Kind, Offset, TraceState};
 
 use super::Pipeline;
-use super::reconcile::Agreed;
+use super::reconcile::{Agreed, Reconciled};
 
+/// How far above the known acknowledged length a client may go on: far more than arrives within the second that the
+/// database is late. It bounds how much filler one request can make.
+const AHEAD_MAX: ByteSize = ByteSize(16 * 1024 * 1024);
 /// The most mismatches of one trace that are looked through for gaps.
 const GAPS_MAX: u32 = 10_000;
 
 impl Pipeline {
-    /// Where a client that cannot send again goes on behind a loss: at exactly what was acknowledged to it. Answers whether
-    /// the gap was filled.
+    /// Where a client that cannot send again goes on behind a loss: at what was acknowledged to it, or a little above,
+    /// since the database learns of that a second late. Answers whether the gap was filled.
     pub(super) async fn take_gap(&self, agreed: &Agreed, start: Offset) -> Result<bool> {
         let job = &agreed.job;
-        let acknowledged = self.contacts.pending(job.id).unwrap_or_default().max(job.acked_length);
-        let from = agreed.end.write_position();
-        if job.trace_reset != Some(false) || start != acknowledged || start <= from {
+        let (from, acknowledged) = (agreed.end.write_position(), self.acknowledged(job));
+        let plausible = from < acknowledged && start >= acknowledged && start - acknowledged <= AHEAD_MAX;
+        if job.trace_reset != Some(false) || !plausible {
             return Ok(false);
         }
-        if !self.note_gap(job, from, start, Detector::Append).await? {
+        // Each gap has an epoch of its own, and with it a mismatch of its own: a second one in the same chunk would
+        // otherwise be taken for the first, with the first one's range.
+        let Some((job, from)) = self.epoch_for_gap(job).await? else { return Ok(false) };
+        if from >= start || !self.note_gap(&job, from, start, Detector::Append).await? {
             return Ok(false);
         }
         let filler = futures::stream::unfold(start - from, |left| async move {
@@ -41,6 +47,30 @@ impl Pipeline {
         };
         let filled = Box::pin(self.append(request, Box::pin(filler))).await?;
         Ok(matches!(filled, super::Appended::Accepted { .. }))
+    }
+
+    /// Raises the epoch. Answers the job in it, and where it is written now; `None` if somebody else was first.
+    async fn epoch_for_gap(&self, job: &Job) -> Result<Option<(Job, Offset)>> {
+        let rewind = Rewind {
+            from: job.epoch,
+            to: job.epoch.next(),
+            state: TraceState::Open,
+            next_state: TraceState::Open,
+            lost: Vec::new(),
+            everything: false,
+            counts_as_attempt: false,
+            at: self.now(),
+        };
+        if !self.stores().database.rewind(job.id, &rewind).await? {
+            return Ok(None);
+        }
+        match self.reconcile(job.id, false, Detector::Append).await? {
+            Reconciled::Live(agreed) if agreed.job.state == TraceState::Open => {
+                let from = agreed.end.write_position();
+                Ok(Some((agreed.job, from)))
+            }
+            _ => Ok(None),
+        }
     }
 
     /// True if a chunk holds filler: writing it heals nothing.

@@ -1,7 +1,6 @@
 //! Writing down what is confirmed to be wrong.
 
 use crate::store::Result;
-use crate::store::copies::Looked;
 use crate::store::database::{Basis, Found, Job, NewMismatch, Opened, Resolution};
 use crate::telemetry::metrics;
 use crate::trace::{ByteSize, ChunkIndex, ChunkRow, DataStore, Detector, JobId, Kind, Look, Offset, Record};
@@ -17,9 +16,8 @@ impl Pipeline {
         row: &ChunkRow,
         record: &Record,
         (kind, store, detector): (Kind, DataStore, Detector),
-        looked: Option<&Looked>,
+        found: Option<Record>,
     ) -> Result<Look> {
-        let found = looked.and_then(|looked| looked.bytes.as_deref()).map(Record::of);
         let mismatch = NewMismatch {
             job: job.id,
             chunk: Some(row.index),

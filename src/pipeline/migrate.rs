@@ -7,6 +7,7 @@
 use bytes::Bytes;
 
 use crate::store::copies::{look_live, look_object};
+use crate::store::database::Resolution;
 use crate::store::object::{codec, keys};
 use crate::store::{Result, StoreError};
 use crate::telemetry::metrics;
@@ -51,9 +52,11 @@ impl Pipeline {
 
         let to = Location::Object(object.clone());
         if !self.stores().database.persist(job, row.index, row.version, &to, self.now()).await? {
-            // Somebody else was first: nobody names this object, and nobody will.
-            self.stores().objects.delete(&object.key).await?;
-            return Ok(Migrated::Moved);
+            // Somebody else was first. Nobody names this object; if the row still wants these very bytes, it is given it.
+            if !self.find_again(job, row.index, record, &to).await? {
+                self.stores().objects.delete(&object.key).await?;
+                return Ok(Migrated::Moved);
+            }
         }
         self.point(points::FLIPPED).await;
         metrics::chunk_size(crate::trace::DataStore::ObjectStore, record.size);
@@ -63,7 +66,25 @@ impl Pipeline {
         Ok(Migrated::Settled)
     }
 
-    async fn put(&self, job: JobId, row: &ChunkRow, bytes: &[u8]) -> Result<StoredObject> {
+    /// The live copy was given up for lost while its bytes were on their way: they are not lost.
+    async fn find_again(&self, job: JobId, index: ChunkIndex, record: &Record, to: &Location) -> Result<bool> {
+        let database = &self.stores().database;
+        let Some(row) = database.chunk(job, index).await? else { return Ok(false) };
+        let wants_it =
+            matches!(&row.state, ChunkState::Wanted { record: Some(lost), kept: None, .. } if lost == record);
+        if !wants_it || !database.persist(job, index, row.version, to, self.now()).await? {
+            return Ok(false);
+        }
+        database.resolve_mismatches(job, Some(index), Resolution::Repaired, self.now()).await?;
+        tracing::info!(
+            job_id = job.0,
+            chunk = index.0,
+            "job {job}: chunk {index} was given up for lost, and is found again"
+        );
+        Ok(true)
+    }
+
+    pub(super) async fn put(&self, job: JobId, row: &ChunkRow, bytes: &[u8]) -> Result<StoredObject> {
         let stored = Bytes::from(codec::encode(bytes));
         let key = keys::chunk_key(job, row.index, row.epoch, &self.seams().chance.name());
         let object = StoredObject { key, size: ByteSize::of(&stored), sha256: Sha256::of(&stored) };
@@ -74,7 +95,7 @@ impl Pipeline {
 
     /// Nothing is believed of a write before it was read. An object that is not as written was never promised to anybody:
     /// it is not a mismatch but a failed migration, tried again under a new key.
-    async fn read_back(&self, object: &StoredObject, record: &Record) -> Result<()> {
+    pub(super) async fn read_back(&self, object: &StoredObject, record: &Record) -> Result<()> {
         let looked = look_object(self.stores().objects.as_ref(), object, record).await.reached()?;
         match looked.look {
             Look::Sound => Ok(()),

@@ -28,6 +28,7 @@ pub mod points;
 mod read;
 mod reconcile;
 mod record;
+mod repair;
 mod report;
 mod run;
 mod settings;
@@ -89,12 +90,13 @@ impl std::ops::Deref for Pipeline {
 impl Pipeline {
     /// A node over these stores. Nothing runs by itself before [`start`](Self::start).
     pub fn new(stores: Stores, seams: Seams, settings: Settings) -> Self {
+        let started = seams.clock.now();
         Self(Arc::new(Node {
             stores,
             seams,
             settings,
             known: known::KnownTraces::new(),
-            contacts: contacts::Contacts::new(),
+            contacts: contacts::Contacts::new(started),
             migrating: locks::KeyedLocks::default(),
             evaluating: locks::KeyedLocks::default(),
             work: work::Work::new(),
@@ -114,6 +116,18 @@ impl Pipeline {
     /// Its settings.
     pub fn settings(&self) -> &Settings {
         &self.0.settings
+    }
+
+    /// Writes down what this node acknowledged.
+    async fn write_contacts(&self) -> crate::store::Result<()> {
+        let patience = self.settings().database_patience;
+        self.contacts.write(self.stores().database.as_ref(), self.seams().clock.as_ref(), patience).await
+    }
+
+    /// True if the runner of a job was not heard of for so long, while it could have been: an outage is nobody's silence.
+    fn is_silent(&self, job: &crate::store::database::Job, limit: std::time::Duration) -> bool {
+        let since = job.last_contact_at.max(self.contacts.hearing_since());
+        u128::from(self.now().ms_since(since)) >= limit.as_millis()
     }
 
     /// A named point between two durable steps.

@@ -9,8 +9,8 @@ use std::ops::Range;
 use bytes::Bytes;
 use futures::{Stream, StreamExt, stream};
 
-use crate::store::copies::{Looked, look_live, look_object};
-use crate::store::database::{Job, Rewind};
+use crate::store::copies::look_live;
+use crate::store::database::{Job, Lost, Rewind};
 use crate::store::live::Entry;
 use crate::store::{Result, StoreError};
 use crate::telemetry::metrics;
@@ -20,7 +20,7 @@ use crate::trace::{
 };
 
 use super::Pipeline;
-use super::reconcile::Reconciled;
+use super::reconcile::{Reconciled, asks};
 use super::report::store_of;
 
 /// Whether bytes that are not as recorded are handed out.
@@ -145,30 +145,35 @@ impl Pipeline {
         let looked = self.look_persisted(at, record).await.reached()?;
         let Look::Differs(kind) = looked.look else { return Ok(looked.bytes) };
         let label = (kind, store_of(at), Detector::Read);
-        if self.note_difference(job, row, record, label, Some(&looked)).await? == Look::Moved {
+        if self.note_difference(job, row, record, label, looked.bytes.as_deref().map(Record::of)).await? == Look::Moved
+        {
             return Ok(None);
         }
         // The live copy may still be there: for a while after the move, or for longer after a crash.
         let live = look_live(self.stores().live.as_ref(), job.id, row.id(), record).await;
-        if live.look == Look::Sound {
-            return Ok(live.bytes);
+        if let Some(bytes) = live.sound() {
+            if let Err(error) = self.repair(job.id, row, record, &bytes).await {
+                tracing::warn!(job_id = job.id.0, %error, "job {}: chunk {} is not repaired yet", job.id, row.index);
+            }
+            return Ok(Some(bytes));
         }
-        self.want_again(job, row.index).await?;
+        self.want_again(job.id, row).await?;
         Err(ReadError::Damaged { job: job.id, chunk: row.index, kind })
     }
 
-    /// The job runs, and a proven chunk has no good copy any more: its runner is asked for it while it has it.
-    async fn want_again(&self, job: &Job, index: ChunkIndex) -> Result<()> {
-        let Some(now) = self.stores().database.job(job.id).await? else { return Ok(()) };
-        if !matches!(now.state, TraceState::Open | TraceState::Closing) || now.epoch != job.epoch {
+    /// A proven chunk has no good copy any more: a runner that is still there and can send again is asked for it.
+    /// Otherwise the row keeps the copy that it has, bad as it is.
+    async fn want_again(&self, job: JobId, row: &ChunkRow) -> Result<()> {
+        let Some(job) = self.stores().database.job(job).await? else { return Ok(()) };
+        if !job.is_unfinished() || !asks(&job) {
             return Ok(());
         }
         let rewind = Rewind {
-            from: now.epoch,
-            to: now.epoch.next(),
-            state: now.state,
-            next_state: now.state,
-            lost: vec![index],
+            from: job.epoch,
+            to: job.epoch.next(),
+            state: job.state,
+            next_state: job.state,
+            lost: vec![Lost { index: row.index, version: Some(row.version) }],
             everything: false,
             counts_as_attempt: false,
             at: self.now(),
@@ -222,15 +227,6 @@ impl Pipeline {
                     self.reconcile(job.id, true, Detector::Read).await?;
                 }
                 Ok(None)
-            }
-        }
-    }
-
-    async fn look_persisted(&self, at: &Location, record: &Record) -> Looked {
-        match at {
-            Location::Object(object) => look_object(self.stores().objects.as_ref(), object, record).await,
-            Location::Database => {
-                Looked::unreachable(StoreError::unreadable("database", "it holds no chunk copies yet"))
             }
         }
     }

@@ -10,10 +10,10 @@
 //!
 //! A crash between the two leaves case 1 to the next node. Nothing is deleted: what was there keeps its name.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::store::copies::{Looked, look_live};
-use crate::store::database::{Job, Rewind};
+use crate::store::copies::look_live;
+use crate::store::database::{Job, Lost, Rewind};
 use crate::store::live::{Entry, LiveTrace, Outcome, Tombstone};
 use crate::store::{Result, StoreError};
 use crate::telemetry::metrics::{self, LossReason};
@@ -38,6 +38,13 @@ pub(super) struct Agreed {
     pub(super) rows: Vec<ChunkRow>,
     pub(super) trace: LiveTrace,
     pub(super) end: OpenEnd,
+}
+
+/// A look at a live copy without its bytes: a job may have many, and all are looked at before anything is decided.
+struct Seen {
+    look: Look,
+    /// What was there instead.
+    found: Option<Record>,
 }
 
 /// Rounds before a reconciliation gives up for now: each is a race lost to somebody who got further.
@@ -106,11 +113,13 @@ impl Pipeline {
         detector: Detector,
     ) -> Result<Round> {
         let looks = self.look_at_promises(&job, &rows, end.as_ref()).await?;
+        let taken = self.taken_names(job.id, end.as_ref()).await?;
         if let (Some(trace), Some(end)) = (&live, &end)
             && end.epoch == job.epoch
             && end.is_readable()
             && !contradicts(&rows, end)
-            && looks.values().all(|looked| looked.look == Look::Sound)
+            && taken.is_empty()
+            && looks.values().all(|seen| seen.look == Look::Sound)
         {
             // A false alarm: everything is as promised.
             return self.align(job, rows, trace.clone(), end.clone()).await;
@@ -127,6 +136,7 @@ impl Pipeline {
             rows: &rows,
             live: end.as_ref(),
             intact: &intact,
+            taken: &taken,
             ask: asks(&job),
         };
         let plan = plan(&evidence);
@@ -135,13 +145,14 @@ impl Pipeline {
                 return Ok(Round::LookAgain);
             }
             let reason = if live.is_some() { LossReason::Short } else { LossReason::Restart };
-            return self.raise(&job, epoch.max(job.epoch.next()), plan.lost, reason).await;
+            let lost = plan.lost.iter().map(|index| lost(&rows, *index)).collect();
+            return self.raise(&job, epoch.max(job.epoch.next()), lost, reason).await;
         }
         self.install(&job, live, plan.end).await
     }
 
     /// Raises the epoch in the database, together with the chunks that are lost.
-    async fn raise(&self, job: &Job, to: Epoch, lost: Vec<ChunkIndex>, reason: LossReason) -> Result<Round> {
+    async fn raise(&self, job: &Job, to: Epoch, lost: Vec<Lost>, reason: LossReason) -> Result<Round> {
         let lost_chunks = lost.len();
         let rewind = Rewind {
             from: job.epoch,
@@ -186,14 +197,14 @@ impl Pipeline {
         job: &Job,
         rows: &[ChunkRow],
         lost: &[ChunkIndex],
-        looks: &BTreeMap<ChunkId, Looked>,
+        looks: &BTreeMap<ChunkId, Seen>,
         detector: Detector,
     ) -> Result<bool> {
         for row in rows.iter().filter(|row| lost.contains(&row.index)) {
-            let (Some(record), Some(looked)) = (row.record(), looks.get(&row.id())) else { continue };
-            let Look::Differs(kind) = looked.look else { return Ok(false) };
+            let (Some(record), Some(seen)) = (row.record(), looks.get(&row.id())) else { continue };
+            let Look::Differs(kind) = seen.look else { return Ok(false) };
             let label = (kind, self.stores().live.name(), detector);
-            if self.note_difference(job, row, record, label, Some(looked)).await? == Look::Moved {
+            if self.note_difference(job, row, record, label, seen.found).await? == Look::Moved {
                 return Ok(false);
             }
         }
@@ -205,17 +216,31 @@ impl Pipeline {
         job: &Job,
         rows: &[ChunkRow],
         end: Option<&OpenEnd>,
-    ) -> Result<BTreeMap<ChunkId, Looked>> {
+    ) -> Result<BTreeMap<ChunkId, Seen>> {
         let mut looks = BTreeMap::new();
         for (chunk, record) in promises(rows, end) {
-            let looked = self.look_at_promise(job, chunk, &record).await?;
-            looks.insert(chunk, looked);
+            let looked = look_live(self.stores().live.as_ref(), job.id, chunk, &record).await.reached()?;
+            let found = match looked.look {
+                Look::Sound => None,
+                _ => looked.bytes.as_deref().map(Record::of),
+            };
+            looks.insert(chunk, Seen { look: looked.look, found });
         }
         Ok(looks)
     }
 
-    async fn look_at_promise(&self, job: &Job, chunk: ChunkId, record: &Record) -> Result<Looked> {
-        look_live(self.stores().live.as_ref(), job.id, chunk, record).await.reached()
+    /// Copies under names that an open end would give to its next bytes although it promises nothing of them: left by an
+    /// append whose entry was lost. Such a name is never used again.
+    async fn taken_names(&self, job: JobId, end: Option<&OpenEnd>) -> Result<BTreeSet<ChunkId>> {
+        let mut taken = BTreeSet::new();
+        let heads = end.map(|end| [Some(&end.tail), end.fill.as_ref()]).into_iter().flatten().flatten();
+        let empty: Vec<ChunkId> = heads.filter(|head| head.size.is_zero()).map(|head| head.chunk).collect();
+        for chunk in empty {
+            if self.stores().live.read_chunk(job, chunk).await?.bytes.is_some() {
+                taken.insert(chunk);
+            }
+        }
+        Ok(taken)
     }
 
     /// All rows of a job, in order.
@@ -262,11 +287,16 @@ pub(super) enum Round {
     Raised,
 }
 
+/// A chunk that is lost, with the row that it was measured against.
+fn lost(rows: &[ChunkRow], index: ChunkIndex) -> Lost {
+    Lost { index, version: rows.iter().find(|row| row.index == index).map(|row| row.version) }
+}
+
 fn phase_of(job: &Job) -> Phase {
     if job.state == TraceState::Closing { Phase::Closing } else { Phase::Open }
 }
 
 /// Whether the runner is asked to fill holes: from the moment it is known that it can.
-fn asks(job: &Job) -> bool {
+pub(super) fn asks(job: &Job) -> bool {
     job.trace_reset == Some(true)
 }

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use crate::store::Result;
+use crate::store::copies::look_live;
 use crate::store::database::Recorded;
 use crate::telemetry::metrics::{self, Operation, RewindCause, RewindResult};
-use crate::trace::{ChunkId, ChunkIndex, ChunkState, Epoch, JobId, OpenEnd, Record};
+use crate::trace::{ChunkId, ChunkIndex, ChunkState, Epoch, JobId, Look, OpenEnd, Record};
 
 use super::{Pipeline, points};
 
@@ -36,19 +37,29 @@ impl Pipeline {
 
     /// A hole is filled: what was wrong with the chunk is healed.
     async fn refilled(&self, job: JobId, chunk: ChunkId) -> Result<()> {
-        let filler = match self.stores().database.job(job).await? {
-            Some(job) => self.holds_filler(&job, chunk.index).await?,
-            None => false,
-        };
-        if !filler {
-            metrics::rewind(RewindCause::Hole, RewindResult::Refilled);
-            self.note_resent(job, Some(chunk.index)).await?;
+        let Some(known) = self.stores().database.job(job).await? else { return Ok(()) };
+        if self.holds_filler(&known, chunk.index).await? {
+            self.work.migrate_soon(job, chunk.index);
+            return Ok(());
         }
+        metrics::rewind(RewindCause::Hole, RewindResult::Refilled);
         let row = self.stores().database.chunk(job, chunk.index).await?;
-        match row.map(|row| row.state) {
-            // The persistent copy was kept and is as recorded: what was sent again is not needed.
-            Some(ChunkState::Persisted { .. }) => self.stores().live.release(job, chunk, Duration::ZERO).await,
+        match row.as_ref().map(|row| (row, &row.state)) {
+            // The persistent copy was kept. What was sent again is not needed, unless that copy has gone bad since.
+            Some((row, ChunkState::Persisted { record, at })) => {
+                if self.look_persisted(at, record).await.reached()?.look == Look::Sound {
+                    self.note_resent(job, Some(chunk.index)).await?;
+                } else {
+                    let sent_again = look_live(self.stores().live.as_ref(), job, chunk, record).await.reached()?;
+                    let Some(bytes) = sent_again.sound() else { return Ok(()) };
+                    if !self.repair(job, row, record, &bytes).await? {
+                        return Ok(());
+                    }
+                }
+                self.stores().live.release(job, chunk, Duration::ZERO).await
+            }
             _ => {
+                self.note_resent(job, Some(chunk.index)).await?;
                 self.work.migrate_soon(job, chunk.index);
                 Ok(())
             }

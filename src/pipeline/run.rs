@@ -33,7 +33,7 @@ impl Pipeline {
             }
         });
         let settled = settled.await.is_some();
-        match self.contacts.write(self.stores().database.as_ref(), self.now()).await {
+        match self.write_contacts().await {
             Ok(()) => settled,
             Err(error) => {
                 tracing::error!(%error, "acknowledged lengths could not be written before stopping");
@@ -69,7 +69,7 @@ impl Pipeline {
         while !self.work.is_draining() {
             self.seams().clock.sleep(self.settings().contact_interval).await;
             let started = self.now();
-            let written = self.contacts.write(self.stores().database.as_ref(), started).await;
+            let written = self.write_contacts().await;
             metrics::task_ran(Task::Contacts, written.is_ok(), self.now().ms_since(started), self.now());
             if let Err(error) = written {
                 tracing::warn!(%error, "acknowledged lengths could not be written down yet");

@@ -5,9 +5,10 @@
 
 use std::time::Duration;
 
-use crate::store::Result;
+use crate::seams::within;
 use crate::store::database::Job;
 use crate::store::live::Entry;
+use crate::store::{Result, StoreError};
 use crate::telemetry::metrics::{self, RewindCause, RewindResult};
 use crate::trace::{Detector, JobId, JobStatus, Offset, Origin, Timestamp, TraceState};
 
@@ -46,26 +47,35 @@ const BATCH: u32 = 100;
 const CHUNKS_MAX: u64 = 4096;
 /// A sealed chunk that its node did not migrate by then is taken up by the sweeper.
 const SEALED_FOR: Duration = Duration::from_secs(5);
+/// Time for the chunks of one sweep, after which the rest is left to the next.
+const CHUNKS_FOR: Duration = Duration::from_secs(60);
+/// Time for one job or chunk.
+const ONE_THING_FOR: Duration = Duration::from_secs(120);
 /// Cancels, endings and rewinds of the last minutes are brought to the live store again.
 const CHANGED_WITHIN: Duration = Duration::from_secs(300);
 
 impl Pipeline {
-    /// One sweep over everything unfinished. Fails only if the database cannot be asked at all.
+    /// One sweep over everything unfinished: first what is cheap and must not wait, last the chunks, which may be many and
+    /// their store slow. A pass that fails does not keep the next one from its turn. Fails if one could not ask the
+    /// database at all.
     pub async fn sweep(&self) -> Result<SweepReport> {
         let mut report = SweepReport::default();
         let now = self.now();
-        self.contacts.write(self.stores().database.as_ref(), now).await?;
-        self.sweep_chunks(before(now, SEALED_FOR), &mut report).await?;
-        self.sweep_unfinished(&mut report).await?;
-        self.sweep_changed(before(now, CHANGED_WITHIN), &mut report).await?;
-        self.sweep_deletions(&mut report).await?;
-        Ok(report)
+        let passes = [
+            self.write_contacts().await,
+            self.sweep_changed(before(now, CHANGED_WITHIN), &mut report).await,
+            self.sweep_unfinished(&mut report).await,
+            self.sweep_deletions(&mut report).await,
+            self.sweep_chunks(before(now, SEALED_FOR), &mut report).await,
+        ];
+        passes.into_iter().collect::<Result<Vec<()>>>().map(|_| report)
     }
 
     /// Sealed chunks that wait for longer than the node that sealed them should need.
     async fn sweep_chunks(&self, until: Timestamp, report: &mut SweepReport) -> Result<()> {
         let mut tried = std::collections::BTreeSet::new();
-        while report.chunks < CHUNKS_MAX {
+        let begun = self.now();
+        while report.chunks < CHUNKS_MAX && u128::from(self.now().ms_since(begun)) < CHUNKS_FOR.as_millis() {
             // Chunks that fail stay first in line; asking for that many more reaches those behind them.
             let limit = BATCH + u32::try_from(tried.len()).unwrap_or(u32::MAX - BATCH);
             let waiting = self.stores().database.waiting(until, limit).await?;
@@ -76,7 +86,8 @@ impl Pipeline {
             }
             for chunk in untried {
                 report.chunks += 1;
-                let migrated = self.migrate_or_rewind(chunk.job, chunk.row.index, Detector::Sweep).await;
+                let migrating = self.migrate_or_rewind(chunk.job, chunk.row.index, Detector::Sweep);
+                let migrated = self.in_time(migrating).await;
                 report.count("migrating a chunk", chunk.job, migrated);
             }
         }
@@ -105,16 +116,25 @@ impl Pipeline {
             after = last.id;
             for job in jobs {
                 report.jobs += 1;
-                let swept = self.sweep_job(&job).await;
+                let swept = self.in_time(self.sweep_job(&job)).await;
                 report.count("moving an unfinished job on", job.id, swept);
             }
         }
     }
 
-    async fn sweep_job(&self, job: &Job) -> Result<()> {
-        let silent = |limit: Duration| u128::from(self.now().ms_since(job.last_contact_at)) >= limit.as_millis();
+    /// One thing that hangs must not keep everything else waiting. Given up, it is as if the node had died there.
+    async fn in_time<T>(&self, work: impl Future<Output = Result<T>> + Send) -> Result<T> {
+        let done = within(self.seams().clock.as_ref(), ONE_THING_FOR, work).await;
+        done.unwrap_or_else(|| Err(StoreError::unavailable("pipeline", format!("not done within {ONE_THING_FOR:?}"))))
+    }
+
+    async fn sweep_job(&self, listed: &Job) -> Result<()> {
+        // The list may be old by the time its last job's turn comes.
+        let Some(job) = &self.stores().database.job(listed.id).await? else { return Ok(()) };
+        let silent = |limit: Duration| self.is_silent(job, limit);
         let settings = self.settings();
         match (job.state, job.status, &job.ending) {
+            (TraceState::Closed | TraceState::Archived | TraceState::Erased, ..) => {}
             (TraceState::Closing, _, _) => {
                 self.evaluate_alone(job.id).await?;
             }
@@ -137,8 +157,8 @@ impl Pipeline {
     }
 
     fn canceled_for_too_long(&self, job: &Job) -> bool {
-        let since = job.changed_at.max(job.last_contact_at);
-        u128::from(self.now().ms_since(since)) >= self.settings().cancel_timeout.as_millis()
+        let limit = self.settings().cancel_timeout;
+        u128::from(self.now().ms_since(job.changed_at)) >= limit.as_millis() && self.is_silent(job, limit)
     }
 
     /// A live store that holds less than was acknowledged has lost something, whether or not a runner speaks now.

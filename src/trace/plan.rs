@@ -27,6 +27,8 @@ pub struct Evidence<'a> {
     pub live: Option<&'a OpenEnd>,
     /// Live copies that were read and equal their promise, out of [`promises`].
     pub intact: &'a BTreeSet<ChunkId>,
+    /// Names of live copies that no promise covers although bytes lie under them: no bytes are written there.
+    pub taken: &'a BTreeSet<ChunkId>,
     /// Whether the runner is asked to fill holes; otherwise they stay, and appends go on at the end.
     pub ask: bool,
 }
@@ -108,7 +110,9 @@ pub fn plan(evidence: &Evidence<'_>) -> Plan {
 
     let last_good = rows_by_index.keys().chain(sealed.keys()).filter(|index| good(**index).is_some()).max().copied();
     let head_counts = |head: &Head| {
-        counts(head.chunk) && head.midstate.is_some() && (head.size.is_zero() || intact.contains(&head.chunk))
+        let bytes_are_there =
+            (head.size.is_zero() && !evidence.taken.contains(&head.chunk)) || intact.contains(&head.chunk);
+        counts(head.chunk) && head.midstate.is_some() && bytes_are_there
     };
     let live_tail = live.map(|live| &live.tail).filter(|tail| head_counts(tail));
     let tail = match (last_good, live_tail) {

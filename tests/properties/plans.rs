@@ -123,6 +123,7 @@ impl World {
             rows: &self.rows,
             live: self.live.as_ref(),
             intact: &self.intact(),
+            taken: &BTreeSet::new(),
             ask: self.ask,
         })
     }

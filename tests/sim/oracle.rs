@@ -10,7 +10,7 @@ use veritail::trace::{DataStore, Detector, JobId, JobStatus, Offset, Phase, Trac
 
 use super::plan::{JobPlan, Kind};
 use super::reader::Read;
-use super::world::World;
+use super::world::{World, settings};
 
 /// What is known of one job from outside.
 pub struct Truth {
@@ -94,7 +94,7 @@ impl Oracle {
     pub fn was_read(&mut self, job: JobId, read: &Read) {
         let truth = self.truth(job);
         let wrong = truth.first_wrong_byte(&read.bytes);
-        let harmed = truth.live_harmed || truth.object_harmed;
+        let harmed = truth.live_harmed || truth.object_harmed || truth.plan.erase_after_ms.is_some();
         let complete = read.broken.is_some() || read.bytes.len() as u64 == read.announced;
         if let Some(at) = wrong {
             self.violation(format!("job {job}: a reader was served a wrong byte at {at}"));
@@ -187,6 +187,11 @@ impl Truth {
                 must(open_live == 0, "verified with an open mismatch in the live store");
                 must(read.broken.is_some() || read.bytes == self.log, "verified, and not the runner's bytes");
                 must(read.broken.is_none() || self.object_harmed, "verified, unharmed and not readable");
+                let known_before = open.iter().any(|mismatch| {
+                    let closed_at = job.closed_at.unwrap_or(mismatch.what.at);
+                    mismatch.what.store == DataStore::ObjectStore && closed_at.ms_since(mismatch.what.at) > 60_000
+                });
+                must(!known_before, "verified although a bad copy was known");
             }
             Verdict::RunnerDisagrees => {
                 // A claim without a size and a loss within the last second: nobody can know that bytes are missing.
@@ -202,6 +207,13 @@ impl Truth {
             }
             Verdict::Corrupt => {
                 must(harmed, "corrupt without damage");
+                let could_send = matches!(self.plan.kind, Kind::Resends { with_size: true, .. });
+                let asked_enough = job.resend_attempts >= settings().resend_attempts;
+                let there = self.outcome == "finished" && job.ending.as_ref().is_some_and(|end| end.claim.is_some());
+                must(
+                    !could_send || !there || asked_enough,
+                    "corrupt, and its runner was there and could have sent again",
+                );
                 must(!open.is_empty(), "corrupt without an open mismatch");
             }
             Verdict::Pending | Verdict::Erased => must(false, "it has no verdict"),

@@ -13,6 +13,7 @@ pub struct Trouble {
     pub node_dies: bool,
     pub answers_lost: u64,
     pub bodies_broken: u64,
+    pub clients_hang_up: u64,
     /// Live: wiped, set back, keys lost, chunks lost, cut or flipped.
     pub live_harm: bool,
     /// Objects: lost, cut or flipped.
@@ -62,6 +63,7 @@ impl Trouble {
             node_dies: dice.chance(500),
             answers_lost: some(dice, 80),
             bodies_broken: some(dice, 80),
+            clients_hang_up: some(dice, 80),
             live_harm: dice.chance(500),
             object_rot: dice.chance(200),
             puts_damaged: dice.chance(300),

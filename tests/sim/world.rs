@@ -167,10 +167,15 @@ impl World {
         }
         let (sender, answer) = oneshot::channel();
         let work = work(pipeline);
+        // A client that hangs up: the server drops the request's handler wherever it is.
+        let hangs_up = self.is_stormy() && dice.chance(self.trouble.clients_hang_up);
+        let patience = Duration::from_millis(if hangs_up { dice.below(60) } else { 3_600_000 });
         life.spawn(
             "request",
             Box::pin(async move {
-                let _ = sender.send(work.await);
+                if let Ok(answer) = tokio::time::timeout(patience, work).await {
+                    let _ = sender.send(answer);
+                }
             }),
         );
         let answer = tokio::time::timeout(CLIENT_TIMEOUT, answer).await;

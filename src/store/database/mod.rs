@@ -120,13 +120,23 @@ pub struct Rewind {
     pub next_state: TraceState,
     /// Chunks whose bytes are lost or wrong: their rows become `Wanted` without a kept copy. A row that is not there is
     /// made.
-    pub lost: Vec<ChunkIndex>,
+    pub lost: Vec<Lost>,
     /// True to want every recorded chunk again and keep the persistent copies that are as recorded.
     pub everything: bool,
     /// True to count this as one of the resend attempts.
     pub counts_as_attempt: bool,
     /// Now.
     pub at: Timestamp,
+}
+
+/// A chunk that was found to be lost or wrong, and the row that it was measured against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lost {
+    /// The chunk.
+    pub index: ChunkIndex,
+    /// The row's version; `None`: there was no row. If it is another one by now, nothing is rewound: perhaps somebody
+    /// proved the bytes meanwhile.
+    pub version: Option<Version>,
 }
 
 /// The end of a trace.
@@ -368,7 +378,8 @@ pub trait Database: Send + Sync {
     /// The epoch has reached the live store. True if the job still is `Open` or `Closing` in it.
     async fn mark_installed(&self, job: JobId, epoch: Epoch) -> Result<bool>;
 
-    /// Raises the epoch. True if the job was in `from` and `state` and the rewind [`makes sense`](Rewind::makes_sense).
+    /// Raises the epoch. True if the job was in `from` and `state`, every lost chunk's row is the one it was measured
+    /// against, and the rewind [`makes sense`](Rewind::makes_sense).
     async fn rewind(&self, job: JobId, rewind: &Rewind) -> Result<bool>;
 
     /// Stores the ending and makes the trace `Closing`, if there is no ending yet and it is `Open`; or makes an `Open`
@@ -424,8 +435,9 @@ pub trait Database: Send + Sync {
     /// The rows of a job from `from` on, in order, at most `limit`.
     async fn chunks(&self, job: JobId, from: ChunkIndex, limit: u32) -> Result<Vec<ChunkRow>>;
 
-    /// A `Sealed` chunk of this version was written to `at` and read back: its row becomes `Persisted`. True if it did;
-    /// false also if the job is erased.
+    /// A chunk whose row is of this version was written to `to` and read back as recorded: the row becomes `Persisted`
+    /// there. Not only for `Sealed` rows: a `Wanted` chunk with a record is found again by it, and a `Persisted` one is
+    /// repaired. True if it did; false also if the job is erased.
     async fn persist(
         &self,
         job: JobId,

@@ -8,7 +8,9 @@ use std::time::Duration;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use veritail::store::Result;
-use veritail::store::database::{Basis, Closing, Contact, Database, MismatchFilter, NewMismatch, Resolution, Rewind};
+use veritail::store::database::{
+    Basis, Closing, Contact, Database, Lost, MismatchFilter, NewMismatch, Resolution, Rewind,
+};
 use veritail::trace::{ByteSize, ChunkIndex, DataStore, Epoch, Kind, Offset, TraceState, Verdict, Version};
 
 use super::*;
@@ -133,12 +135,12 @@ async fn make(db: &dyn Database, jobs: [JobId; 2], which: usize, change: &Change
                 to: epoch(&(near + up)),
                 state,
                 next_state: *next_state,
-                lost: lost.iter().copied().map(ChunkIndex).collect(),
+                lost: lost.iter().map(|index| Lost { index: ChunkIndex(*index), version: None }).collect(),
                 everything: flags.0,
                 counts_as_attempt: flags.1,
                 at,
             };
-            said(db.rewind(id, &rewind).await)
+            said(db.rewind(id, &jobs::measured(db, id, rewind.clone()).await).await)
         }
         Change::End { ending, trace_reset } => said(db.end(id, ending, at, *trace_reset).await),
         Change::Reopen { epoch: near } => said(db.reopen(id, epoch(near), at).await),

@@ -47,7 +47,7 @@ pub async fn a_chunk_is_opened_once_and_only_in_an_open_trace(db: &dyn Database)
     let before = seal(db, id, 0, &bytes("12345678"), NOW).await;
     assert_eq!(open(1, 0).await, RowOpened::Recorded);
     assert_eq!(row(db, id, 0).await, Some(before));
-    assert!(db.rewind(id, &jobs::rewind(&[0])).await.unwrap());
+    assert!(db.rewind(id, &jobs::measured(db, id, jobs::rewind(&[0])).await).await.unwrap());
     assert_eq!(open(2, 0).await, RowOpened::Ready);
     db.end(id, &success(), NOW, None).await.unwrap();
     assert_eq!(open(2, 5).await, RowOpened::Stale);
@@ -63,7 +63,7 @@ pub async fn a_record_seals_and_makes_the_next_row(db: &dyn Database) {
     assert_eq!(row(db, id, 1).await, empty(1, FIRST));
 
     // A row that was opened before a rewind names the epoch in which its copy was begun.
-    assert!(db.rewind(id, &jobs::rewind(&[])).await.unwrap());
+    assert!(db.rewind(id, &jobs::measured(db, id, jobs::rewind(&[])).await).await.unwrap());
     let second = bytes("abcdefgh");
     assert_eq!(record(db, id, (2, 1, 2), &second, Some(2)).await, Recorded::Sealed);
     assert_eq!(row(db, id, 1).await, sealed(1, SECOND, 2, second));
@@ -106,7 +106,7 @@ pub async fn another_record_is_a_conflict_and_changes_nothing(db: &dyn Database)
 
 pub async fn a_record_of_another_epoch_is_stale(db: &dyn Database) {
     let id = running(db).await;
-    assert!(db.rewind(id, &jobs::rewind(&[])).await.unwrap());
+    assert!(db.rewind(id, &jobs::measured(db, id, jobs::rewind(&[])).await).await.unwrap());
     for epoch in [1, 3] {
         assert_eq!(record(db, id, (epoch, 0, 1), &bytes("12345678"), Some(1)).await, Recorded::Stale);
     }
@@ -127,7 +127,7 @@ pub async fn a_hole_filled_with_the_same_bytes_is_sealed_or_persisted_again(db: 
     let kept = persist(db, id, 0, &bytes).await;
     persist(db, id, 1, &bytes).await;
     let rewind = Rewind { everything: true, ..jobs::rewind(&[1]) };
-    assert!(db.rewind(id, &rewind).await.unwrap());
+    assert!(db.rewind(id, &jobs::measured(db, id, rewind.clone()).await).await.unwrap());
 
     // The copy that was kept is the one that the row speaks of, with its epoch.
     assert_eq!(record(db, id, (2, 0, 2), &bytes, None).await, Recorded::RefilledSame);
@@ -145,7 +145,7 @@ pub async fn a_hole_filled_with_other_bytes_has_a_new_record(db: &dyn Database) 
     let id = running(db).await;
     persist(db, id, 0, &bytes("12345678")).await;
     let rewind = Rewind { everything: true, ..jobs::rewind(&[1]) };
-    assert!(db.rewind(id, &rewind).await.unwrap());
+    assert!(db.rewind(id, &jobs::measured(db, id, rewind.clone()).await).await.unwrap());
     let other = bytes("abcdefgh");
     assert_eq!(record(db, id, (2, 0, 2), &other, None).await, Recorded::Refilled);
     assert_eq!(row(db, id, 0).await, sealed(0, SECOND, 4, other));
@@ -157,7 +157,7 @@ pub async fn a_copy_begun_before_it_was_asked_for_does_not_fill_a_hole(db: &dyn 
     let id = running(db).await;
     let bytes = bytes("12345678");
     seal(db, id, 0, &bytes, NOW).await;
-    assert!(db.rewind(id, &jobs::rewind(&[0])).await.unwrap());
+    assert!(db.rewind(id, &jobs::measured(db, id, jobs::rewind(&[0])).await).await.unwrap());
     let before = row(db, id, 0).await;
     assert_eq!(record(db, id, (2, 0, 1), &bytes, Some(1)).await, Recorded::Stale);
     assert_eq!((row(db, id, 0).await, row(db, id, 1).await), (before, None));
@@ -176,7 +176,9 @@ pub async fn persisting_needs_a_sealed_row_of_this_version(db: &dyn Database) {
     assert!(persist(0, sealed.version, &object("k")).await);
     let state = ChunkState::Persisted { record: bytes, at: object("k") };
     assert_eq!(row(db, id, 0).await, Some(ChunkRow { version: Version(3), state, persisted_at: Some(NOW), ..sealed }));
-    assert!(!persist(0, Version(3), &object("other")).await);
+    // A repair: the same bytes under another key.
+    assert!(persist(0, Version(3), &object("other")).await);
+    assert!(!persist(0, Version(3), &object("late")).await);
 
     let second = seal(db, id, 1, &bytes, NOW).await;
     assert!(persist(1, second.version, &Location::Database).await);

@@ -155,7 +155,7 @@ pub async fn nothing_moves_a_closed_trace(db: &dyn Database) {
     assert!(!db.reopen(id, FIRST, LATEST).await.unwrap());
     for state in [TraceState::Open, TraceState::Closing, TraceState::Closed] {
         let rewind = Rewind { state, next_state: state, ..jobs::rewind(&[0]) };
-        assert!(!db.rewind(id, &rewind).await.unwrap());
+        assert!(!db.rewind(id, &jobs::measured(db, id, rewind.clone()).await).await.unwrap());
     }
     assert!(!db.mark_installed(id, FIRST).await.unwrap());
     let record = db.record(id, FIRST, ChunkIndex(1), FIRST, &bytes("1"), None, LATEST).await.unwrap();

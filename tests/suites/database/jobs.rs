@@ -1,6 +1,6 @@
 //! Making, finding and rewinding jobs.
 
-use veritail::store::database::{Contact, Database, Rewind};
+use veritail::store::database::{Contact, Database, Lost, Rewind};
 use veritail::trace::{
     ChunkIndex, ChunkState, Epoch, JobId, JobStatus, Offset, Timestamp, TraceState, Verdict, Version,
 };
@@ -37,7 +37,7 @@ pub async fn an_unknown_job_is_none_and_nothing_happens(db: &dyn Database) {
     assert_eq!(db.end(nobody, &success(), NOW, Some(true)).await.unwrap(), None);
     assert_eq!(db.cancel(nobody, NOW).await.unwrap(), None);
     assert!(!db.mark_installed(nobody, FIRST).await.unwrap());
-    assert!(!db.rewind(nobody, &rewind(&[0])).await.unwrap());
+    assert!(!db.rewind(nobody, &measured(db, nobody, rewind(&[0])).await).await.unwrap());
     assert!(!db.reopen(nobody, FIRST, NOW).await.unwrap());
     db.set_trace_reset(nobody, true).await.unwrap();
     db.note_contacts(&[Contact { job: nobody, acked_length: Offset(1), at: NOW }]).await.unwrap();
@@ -91,10 +91,32 @@ pub async fn only_the_present_epoch_is_installed(db: &dyn Database) {
     assert!(!db.mark_installed(id, SECOND).await.unwrap());
     assert!(db.mark_installed(id, FIRST).await.unwrap());
     assert_eq!(job(db, id).await.installed_epoch, Some(FIRST));
-    assert!(db.rewind(id, &rewind(&[])).await.unwrap());
+    assert!(db.rewind(id, &measured(db, id, rewind(&[])).await).await.unwrap());
     assert_eq!(job(db, id).await.installed_epoch, Some(FIRST));
     assert!(!db.mark_installed(id, FIRST).await.unwrap());
     assert!(db.mark_installed(id, SECOND).await.unwrap());
+}
+
+/// The same rewind, its lost chunks measured against the rows as they are now.
+pub(super) async fn measured(db: &dyn Database, id: JobId, mut rewind: Rewind) -> Rewind {
+    for lost in &mut rewind.lost {
+        lost.version = db.chunk(id, lost.index).await.unwrap().map(|row| row.version);
+    }
+    rewind
+}
+
+pub async fn a_rewind_that_was_decided_on_an_older_row_does_nothing(db: &dyn Database) {
+    let id = running(db).await;
+    db.open_chunk(id, FIRST, ChunkIndex(0), NOW).await.unwrap();
+    let decided = measured(db, id, rewind(&[0, 1])).await;
+    let sealed = seal(db, id, 0, &bytes("12345678"), NOW).await;
+    assert!(!db.rewind(id, &decided).await.unwrap());
+    assert_eq!((job(db, id).await.epoch, row(db, id, 0).await), (FIRST, Some(sealed)));
+    // A chunk that had no row has one by now.
+    let decided = measured(db, id, rewind(&[1])).await;
+    db.open_chunk(id, FIRST, ChunkIndex(1), NOW).await.unwrap();
+    assert!(!db.rewind(id, &decided).await.unwrap());
+    assert!(db.rewind(id, &measured(db, id, decided).await).await.unwrap());
 }
 
 /// A rewind from the first epoch to the second.
@@ -104,7 +126,7 @@ pub(super) fn rewind(lost: &[u32]) -> Rewind {
         to: SECOND,
         state: TraceState::Open,
         next_state: TraceState::Open,
-        lost: lost.iter().copied().map(ChunkIndex).collect(),
+        lost: lost.iter().map(|index| Lost { index: ChunkIndex(*index), version: None }).collect(),
         everything: false,
         counts_as_attempt: false,
         at: NOW.plus_ms(10),
@@ -114,20 +136,22 @@ pub(super) fn rewind(lost: &[u32]) -> Rewind {
 pub async fn a_rewind_needs_epoch_and_state(db: &dyn Database) {
     let id = running(db).await;
     let closing = Rewind { state: TraceState::Closing, next_state: TraceState::Closing, ..rewind(&[0]) };
-    assert!(!db.rewind(id, &closing).await.unwrap());
-    assert!(!db.rewind(id, &Rewind { from: SECOND, to: Epoch(3), ..rewind(&[0]) }).await.unwrap());
+    assert!(!db.rewind(id, &measured(db, id, closing.clone()).await).await.unwrap());
+    assert!(
+        !db.rewind(id, &measured(db, id, Rewind { from: SECOND, to: Epoch(3), ..rewind(&[0]) }).await).await.unwrap()
+    );
     assert_eq!((job(db, id).await.epoch, row(db, id, 0).await), (FIRST, None));
 
-    assert!(db.rewind(id, &Rewind { to: Epoch(5), ..rewind(&[]) }).await.unwrap());
+    assert!(db.rewind(id, &measured(db, id, Rewind { to: Epoch(5), ..rewind(&[]) }).await).await.unwrap());
     let rewound = job(db, id).await;
     assert_eq!((rewound.epoch, rewound.state, rewound.changed_at), (Epoch(5), TraceState::Open, NOW.plus_ms(10)));
     assert_eq!((rewound.resend_attempts, rewound.asked_everything), (0, false));
-    assert!(!db.rewind(id, &rewind(&[])).await.unwrap());
+    assert!(!db.rewind(id, &measured(db, id, rewind(&[])).await).await.unwrap());
 
     db.end(id, &success(), NOW, None).await.unwrap();
     let asked =
         Rewind { from: Epoch(5), to: Epoch(6), counts_as_attempt: true, next_state: TraceState::Open, ..closing };
-    assert!(db.rewind(id, &asked).await.unwrap());
+    assert!(db.rewind(id, &measured(db, id, asked.clone()).await).await.unwrap());
     let asked = job(db, id).await;
     assert_eq!((asked.epoch, asked.state, asked.resend_attempts), (Epoch(6), TraceState::Open, 1));
     assert_eq!(asked.ending, Some(success()));
@@ -135,9 +159,9 @@ pub async fn a_rewind_needs_epoch_and_state(db: &dyn Database) {
 
 pub async fn a_rewind_never_lowers_the_epoch_and_never_ends_a_trace(db: &dyn Database) {
     let id = running(db).await;
-    assert!(!db.rewind(id, &Rewind { to: FIRST, ..rewind(&[0]) }).await.unwrap());
+    assert!(!db.rewind(id, &measured(db, id, Rewind { to: FIRST, ..rewind(&[0]) }).await).await.unwrap());
     for next_state in [TraceState::Closing, TraceState::Closed, TraceState::Erased] {
-        assert!(!db.rewind(id, &Rewind { next_state, ..rewind(&[0]) }).await.unwrap());
+        assert!(!db.rewind(id, &measured(db, id, Rewind { next_state, ..rewind(&[0]) }).await).await.unwrap());
     }
     assert_eq!((job(db, id).await.epoch, row(db, id, 0).await), (FIRST, None));
 }
@@ -148,7 +172,7 @@ pub async fn a_rewind_wants_lost_chunks_without_a_copy(db: &dyn Database) {
     persist(db, id, 0, &record).await;
     let sealed = seal(db, id, 1, &record, NOW).await;
     db.open_chunk(id, FIRST, ChunkIndex(2), NOW).await.unwrap();
-    assert!(db.rewind(id, &rewind(&[0, 2, 4, 4])).await.unwrap());
+    assert!(db.rewind(id, &measured(db, id, rewind(&[0, 2, 4, 4])).await).await.unwrap());
 
     let wanted = |record| ChunkState::Wanted { record, kept: None, asked_in: SECOND };
     let rows = db.chunks(id, ChunkIndex(0), 10).await.unwrap();
@@ -171,7 +195,7 @@ pub async fn a_rewind_of_everything_keeps_persistent_copies(db: &dyn Database) {
     persist(db, id, 1, &record).await;
     seal(db, id, 2, &record, NOW).await;
     db.open_chunk(id, FIRST, ChunkIndex(3), NOW).await.unwrap();
-    assert!(db.rewind(id, &Rewind { everything: true, ..rewind(&[1]) }).await.unwrap());
+    assert!(db.rewind(id, &measured(db, id, Rewind { everything: true, ..rewind(&[1]) }).await).await.unwrap());
 
     assert!(job(db, id).await.asked_everything);
     let wanted = |kept, asked_in| ChunkState::Wanted { record: Some(record), kept, asked_in };
@@ -182,7 +206,7 @@ pub async fn a_rewind_of_everything_keeps_persistent_copies(db: &dyn Database) {
 
     // Once more: what was kept stays kept, and only copies of the newest epoch count.
     let again = Rewind { from: SECOND, to: Epoch(3), everything: true, ..rewind(&[]) };
-    assert!(db.rewind(id, &again).await.unwrap());
+    assert!(db.rewind(id, &measured(db, id, again.clone()).await).await.unwrap());
     let rows = states(db.chunks(id, ChunkIndex(0), 10).await.unwrap());
     let (all, none) = (wanted(Some(kept), Epoch(3)), wanted(None, Epoch(3)));
     assert_eq!(rows, [all, none.clone(), none, ChunkState::Open]);

@@ -38,6 +38,7 @@ macro_rules! database_suite {
             jobs::contacts_only_raise,
             jobs::only_the_present_epoch_is_installed,
             jobs::a_rewind_needs_epoch_and_state,
+            jobs::a_rewind_that_was_decided_on_an_older_row_does_nothing,
             jobs::a_rewind_never_lowers_the_epoch_and_never_ends_a_trace,
             jobs::a_rewind_wants_lost_chunks_without_a_copy,
             jobs::a_rewind_of_everything_keeps_persistent_copies,

@@ -52,7 +52,7 @@ async fn two_nodes_on_one_file_see_each_other() {
     let two = SqliteDatabase::open(&file(&folder)).await.unwrap();
     let id = running(&one).await;
     assert_eq!(job(&two, id).await, job(&one, id).await);
-    assert!(two.rewind(id, &jobs::rewind(&[])).await.unwrap());
+    assert!(two.rewind(id, &jobs::measured(&two, id, jobs::rewind(&[])).await).await.unwrap());
     assert!(!one.mark_installed(id, FIRST).await.unwrap());
     assert_eq!(job(&one, id).await.epoch, SECOND);
 }
@@ -105,7 +105,9 @@ async fn changes_of_one_trace_by_many_tasks_leave_it_consistent() {
                     _ => {
                         let mut rewind = jobs::rewind(&[index.0]);
                         (rewind.from, rewind.to) = (epoch, epoch.next());
-                        raised += u32::from(db.rewind(id, &rewind).await.unwrap());
+                        raised += u32::from(
+                            db.rewind(id, &jobs::measured(db.as_ref(), id, rewind.clone()).await).await.unwrap(),
+                        );
                     }
                 }
             }

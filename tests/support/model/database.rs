@@ -176,6 +176,11 @@ impl Database for ModelDatabase {
 
     async fn rewind(&self, id: JobId, rewind: &Rewind) -> Result<bool> {
         let mut tables = self.tables();
+        let rows_are_the_same =
+            rewind.lost.iter().all(|lost| tables.row(id, lost.index).map(|row| row.version) == lost.version);
+        if !rows_are_the_same {
+            return Ok(false);
+        }
         let is_as_decided_on = |job: &Job| job.epoch == rewind.from && job.state == rewind.state;
         let Some(job) = tables.job_if(id, is_as_decided_on).filter(|_| rewind.makes_sense()) else { return Ok(false) };
         job.epoch = rewind.to;
@@ -184,7 +189,7 @@ impl Database for ModelDatabase {
         job.resend_attempts += u32::from(rewind.counts_as_attempt);
         job.asked_everything |= rewind.everything;
 
-        let lost: BTreeSet<ChunkIndex> = rewind.lost.iter().copied().collect();
+        let lost: BTreeSet<ChunkIndex> = rewind.lost.iter().map(|lost| lost.index).collect();
         let mut changed: Vec<ChunkRow> =
             lost.iter().map(|index| decide::lost(tables.row(id, *index), *index, rewind.to)).collect();
         if rewind.everything {
@@ -366,7 +371,12 @@ impl Database for ModelDatabase {
             return Ok(false);
         }
         let Some(row) = tables.row(job, index).filter(|row| row.version == version) else { return Ok(false) };
-        let ChunkState::Sealed { record } = row.state else { return Ok(false) };
+        let (ChunkState::Sealed { record }
+        | ChunkState::Persisted { record, .. }
+        | ChunkState::Wanted { record: Some(record), .. }) = row.state
+        else {
+            return Ok(false);
+        };
         let state = ChunkState::Persisted { record, at: to.clone() };
         let row = ChunkRow { version: Version(version.0 + 1), state, persisted_at: Some(at), ..row.clone() };
         tables.put_row(job, row, at);

@@ -77,9 +77,9 @@ pub(super) async fn persist(
 ) -> Result<bool> {
     let copy = Copy::of(to)?;
     let persisted = sqlx::query(
-        "UPDATE trace_chunks SET state = 'persisted', version = version + 1, persisted_at = ?4,
+        "UPDATE trace_chunks SET state = 'persisted', version = version + 1, persisted_at = ?4, asked_in = NULL,
                                  data_store = ?5, object_key = ?6, stored_size = ?7, stored_sha256 = ?8
-         WHERE job_id = ?1 AND chunk_index = ?2 AND version = ?3 AND state = 'sealed'
+         WHERE job_id = ?1 AND chunk_index = ?2 AND version = ?3 AND size IS NOT NULL
            AND EXISTS (SELECT 1 FROM jobs WHERE id = ?1 AND jobs.state <> 'erased')",
     )
     .bind(job.0)

@@ -3,6 +3,8 @@
 //! A statement with `RETURNING` outside a transaction is read to its end: SQLite commits only there, and an error of the
 //! commit would go unseen otherwise.
 
+use sqlx::{Sqlite, Transaction};
+
 use super::SqliteDatabase;
 use super::columns::{stored, to_json};
 use super::errors::failed;
@@ -35,7 +37,12 @@ pub(super) async fn rewind(database: &SqliteDatabase, job: JobId, rewind: &Rewin
     if raised.rows_affected() != 1 {
         return Ok(false);
     }
-    let lost = to_json(&rewind.lost)?;
+    let lost: Vec<(u32, Option<i64>)> =
+        rewind.lost.iter().map(|lost| (lost.index.0, lost.version.map(|version| version.0))).collect();
+    if !rows_are_the_same(&mut transaction, job, &to_json(&lost)?).await? {
+        return Ok(false);
+    }
+    let lost = to_json(&lost.iter().map(|(index, _)| *index).collect::<Vec<_>>())?;
     if rewind.everything {
         sqlx::query(
             "UPDATE trace_chunks SET state = 'wanted', asked_in = ?2, version = version + 1
@@ -64,6 +71,17 @@ pub(super) async fn rewind(database: &SqliteDatabase, job: JobId, rewind: &Rewin
     .map_err(failed)?;
     transaction.commit().await.map_err(failed)?;
     Ok(true)
+}
+
+/// True if every one of these rows (chunk, version or null) is still what the decision was made on.
+async fn rows_are_the_same(transaction: &mut Transaction<'_, Sqlite>, job: JobId, lost: &str) -> Result<bool> {
+    let changed = sqlx::query(
+        "SELECT 1 FROM json_each(?2) AS lost
+         LEFT JOIN trace_chunks ON job_id = ?1 AND chunk_index = lost.value ->> 0
+         WHERE version IS NOT (lost.value ->> 1) LIMIT 1",
+    );
+    let changed = changed.bind(job.0).bind(lost).fetch_optional(&mut **transaction).await.map_err(failed)?;
+    Ok(changed.is_none())
 }
 
 /// True where no other ending was stored before (`Ending::same_as`).

@@ -1,0 +1,100 @@
+//! Repair: a persistent copy that is not as recorded is replaced from one that is.
+//!
+//! The record decides which copy is good, never age or majority. The good bytes become a new object, read back; the row is
+//! flipped to it; then the bad object goes to quarantine. A crash in between leaves the mismatch open or an orphan.
+
+use bytes::Bytes;
+
+use crate::store::Result;
+use crate::store::StoreError;
+use crate::store::copies::{Looked, look_live, look_object};
+use crate::store::database::{Job, Lost, Resolution};
+use crate::store::object::keys;
+use crate::trace::proof::persistent_record;
+use crate::trace::{ChunkRow, ChunkState, JobId, Location, Look, Record};
+
+use super::Pipeline;
+use super::report::store_of;
+
+impl Pipeline {
+    /// Looks at a persistent copy.
+    pub(super) async fn look_persisted(&self, at: &Location, record: &Record) -> Looked {
+        match at {
+            Location::Object(object) => look_object(self.stores().objects.as_ref(), object, record).await,
+            Location::Database => {
+                Looked::unreachable(StoreError::unreadable("database", "it holds no chunk copies yet"))
+            }
+        }
+    }
+
+    /// Replaces the persistent copy of a chunk by `bytes`, which are as recorded. False if the row changed meanwhile.
+    pub(super) async fn repair(&self, job: JobId, row: &ChunkRow, record: &Record, bytes: &Bytes) -> Result<bool> {
+        let object = self.put(job, row, bytes).await?;
+        self.read_back(&object, record).await?;
+        let to = Location::Object(object.clone());
+        if !self.stores().database.persist(job, row.index, row.version, &to, self.now()).await? {
+            self.stores().objects.delete(&object.key).await?;
+            return Ok(false);
+        }
+        let index = row.index;
+        self.stores().database.resolve_mismatches(job, Some(index), Resolution::Repaired, self.now()).await?;
+        tracing::info!(
+            job_id = job.0,
+            chunk = index.0,
+            key = object.key,
+            "job {job}: chunk {index} is repaired from a good copy"
+        );
+        if let Some(Location::Object(bad)) = location(row) {
+            self.put_aside(job, row, &bad.key).await?;
+        }
+        Ok(true)
+    }
+
+    /// Moves a bad object to quarantine: nothing bad is thrown away.
+    async fn put_aside(&self, job: JobId, row: &ChunkRow, bad: &str) -> Result<()> {
+        let objects = &self.stores().objects;
+        if let Some(bytes) = objects.get(bad).await? {
+            let key = keys::quarantine_key(job, row.index, row.epoch, &self.seams().chance.name());
+            objects.put(&key, bytes).await?;
+        }
+        objects.delete(bad).await
+    }
+
+    /// Looks again at every persistent copy that an open mismatch speaks of, and repairs what has a good live copy.
+    /// Answers the chunks that stay bad.
+    pub(super) async fn recheck(&self, job: &Job, rows: &[ChunkRow]) -> Result<Vec<Lost>> {
+        let mut bad = Vec::new();
+        for mismatch in self.open_mismatches(job.id).await? {
+            let row = rows.iter().find(|row| Some(row.index) == mismatch.what.chunk);
+            let Some((row, record, at)) = row.and_then(|row| Some((row, persistent_record(row)?, location(row)?)))
+            else {
+                continue;
+            };
+            if store_of(at) != mismatch.what.store || bad.iter().any(|lost: &Lost| lost.index == row.index) {
+                continue;
+            }
+            if self.look_persisted(at, record).await.reached()?.look == Look::Sound {
+                let database = &self.stores().database;
+                database.resolve_mismatches(job.id, Some(row.index), Resolution::Repaired, self.now()).await?;
+                continue;
+            }
+            let live = look_live(self.stores().live.as_ref(), job.id, row.id(), record).await.reached()?;
+            let repaired = match live.sound() {
+                Some(bytes) => self.repair(job.id, row, record, &bytes).await?,
+                None => false,
+            };
+            if !repaired {
+                bad.push(Lost { index: row.index, version: Some(row.version) });
+            }
+        }
+        Ok(bad)
+    }
+}
+
+/// Where the persistent copy lies that a row speaks of.
+fn location(row: &ChunkRow) -> Option<&Location> {
+    match &row.state {
+        ChunkState::Persisted { at, .. } | ChunkState::Wanted { kept: Some(at), .. } => Some(at),
+        ChunkState::Open | ChunkState::Sealed { .. } | ChunkState::Wanted { .. } => None,
+    }
+}
