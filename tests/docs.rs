@@ -115,35 +115,46 @@ fn every_command_of_the_readme_works() {
 
     let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port").port();
     let folder = tempfile::tempdir().expect("a folder");
-    let mut script = "set -eu\ntrap 'kill %1' EXIT\n".to_owned();
+    // The server is stopped by a command of its own; should one before it fail, by this.
+    let mut script = "set -eu\ntrap 'kill %1 2>/dev/null || true' EXIT\n".to_owned();
     readme.iter().filter(|(info, _)| info == "sh test").for_each(|(_, text)| script.push_str(text));
     let script = script.replace("cargo run --release --", env!("CARGO_BIN_EXE_veritail"));
     let script = script.replace("localhost:8080", &format!("127.0.0.1:{port}"));
-    let output = Command::new("timeout")
-        .args(["60", "bash", "-c", &script])
-        .current_dir(folder.path())
-        .env("VERITAIL_LISTEN", format!("127.0.0.1:{port}"))
-        .env("VERITAIL_URL", format!("http://127.0.0.1:{port}"))
-        .env("no_proxy", "*")
-        // The program refuses variables that it does not know.
-        .env_remove("VERITAIL_SIM_SEEDS")
-        .env_remove("VERITAIL_UPDATE_DOCS")
-        .stdin(Stdio::null())
-        .output()
-        .expect("bash runs");
-    let page = String::from_utf8_lossy(&output.stdout);
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{}\n{page}\n{errors}", output.status);
-    for expected in [
-        r#"{"message":"202 Accepted"}"#,
-        r#"{"message":"200 OK"}"#,
-        "abcd{",
-        r#""verdict":"verified""#,
-        "ed82cd11",
-        "job 1: verified",
-        "no mismatches",
-    ] {
-        assert!(page.contains(expected), "{expected} is not in\n{page}\n{errors}");
+    // Twice in the same folder: nobody has an empty one for ever.
+    for number in 1..=2 {
+        let output = Command::new("timeout")
+            .args(["60", "bash", "-c", &script])
+            .current_dir(folder.path())
+            .env("VERITAIL_LISTEN", format!("127.0.0.1:{port}"))
+            .env("VERITAIL_URL", format!("http://127.0.0.1:{port}"))
+            .env("no_proxy", "*")
+            // The program refuses variables that it does not know.
+            .env_remove("VERITAIL_SIM_SEEDS")
+            .env_remove("VERITAIL_UPDATE_DOCS")
+            .stdin(Stdio::null())
+            .output()
+            .expect("bash runs");
+        let page = String::from_utf8_lossy(&output.stdout);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{}\n{page}\n{errors}", output.status);
+        let lines: Vec<&str> = page.lines().collect();
+        for expected in [r#"{"message":"202 Accepted"}"#, r#"{"message":"200 OK"}"#, "abcd", "no mismatches"] {
+            assert!(lines.contains(&expected), "{expected} is no line of\n{page}\n{errors}");
+        }
+        for expected in [r#""verdict":"verified""#, "ed82cd11", &format!("job {number}: verified")] {
+            assert!(page.contains(expected), "{expected} is not in\n{page}\n{errors}");
+        }
+        assert!(errors.contains("everything settled"), "it stops when it is told to: {errors}");
+    }
+}
+
+/// Whoever looks for the tests finds them all on one page.
+#[test]
+fn every_suite_is_named_on_the_testing_page() {
+    let page = read(&root().join("docs/testing.md"));
+    for entry in std::fs::read_dir(root().join("tests")).expect("a folder") {
+        let name = entry.expect("an entry").file_name().into_string().expect("text");
+        assert!(page.contains(&format!("`tests/{name}`")), "tests/{name} is not on the page");
     }
 }
 
