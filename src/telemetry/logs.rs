@@ -95,8 +95,7 @@ mod tests {
             tracing::info!(target: "veritail::api", "made");
             tracing::debug!(target: "veritail::api", "answered");
         });
-        let seen = seen.0.lock().expect("no panic").clone();
-        seen
+        seen.0.lock().expect("no panic").clone()
     }
 
     #[test]
