@@ -149,7 +149,7 @@ impl Pipeline {
         }
         let gaps = self.gaps(job.id).await?;
         self.note_healed(job, &rows, &gaps).await?;
-        let bad = self.recheck(job, &rows).await?;
+        let Some(bad) = self.recheck(job, &rows).await? else { return Ok(Step::Again(false)) };
         if !bad.is_empty() {
             return match asker {
                 Some(_) => self.ask_for_bad_copies(job, bad).await,

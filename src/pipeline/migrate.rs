@@ -7,7 +7,6 @@
 use bytes::Bytes;
 
 use crate::store::copies::{look_live, look_object};
-use crate::store::database::Resolution;
 use crate::store::object::{codec, keys};
 use crate::store::{Result, StoreError};
 use crate::telemetry::metrics;
@@ -75,7 +74,7 @@ impl Pipeline {
         if !wants_it || !database.persist(job, index, row.version, to, self.now()).await? {
             return Ok(false);
         }
-        database.resolve_mismatches(job, Some(index), Resolution::Repaired, self.now()).await?;
+        self.note_repaired(job, index).await?;
         tracing::info!(
             job_id = job.0,
             chunk = index.0,

@@ -11,7 +11,7 @@ use crate::store::copies::{Looked, look_live, look_object};
 use crate::store::database::{Job, Lost, Resolution};
 use crate::store::object::keys;
 use crate::trace::proof::persistent_record;
-use crate::trace::{ChunkRow, ChunkState, JobId, Location, Look, Record};
+use crate::trace::{ChunkIndex, ChunkRow, ChunkState, JobId, Location, Look, Record};
 
 use super::Pipeline;
 use super::report::store_of;
@@ -37,7 +37,7 @@ impl Pipeline {
             return Ok(false);
         }
         let index = row.index;
-        self.stores().database.resolve_mismatches(job, Some(index), Resolution::Repaired, self.now()).await?;
+        self.note_repaired(job, index).await?;
         tracing::info!(
             job_id = job.0,
             chunk = index.0,
@@ -48,6 +48,16 @@ impl Pipeline {
             self.put_aside(job, row, &bad.key).await?;
         }
         Ok(true)
+    }
+
+    /// A chunk has a good persistent copy: what was wrong with it is healed, but for a gap that it covers.
+    pub(super) async fn note_repaired(&self, job: JobId, index: ChunkIndex) -> Result<()> {
+        let database = &self.stores().database;
+        let Some(known) = database.job(job).await? else { return Ok(()) };
+        if !self.holds_filler(&known, index).await? {
+            database.resolve_mismatches(job, Some(index), Resolution::Repaired, self.now()).await?;
+        }
+        Ok(())
     }
 
     /// Moves a bad object to quarantine: nothing bad is thrown away.
@@ -61,8 +71,8 @@ impl Pipeline {
     }
 
     /// Looks again at every persistent copy that an open mismatch speaks of, and repairs what has a good live copy.
-    /// Answers the chunks that stay bad.
-    pub(super) async fn recheck(&self, job: &Job, rows: &[ChunkRow]) -> Result<Vec<Lost>> {
+    /// Answers the chunks that stay bad; `None` if a row changed meanwhile: look again.
+    pub(super) async fn recheck(&self, job: &Job, rows: &[ChunkRow]) -> Result<Option<Vec<Lost>>> {
         let mut bad = Vec::new();
         for mismatch in self.open_mismatches(job.id).await? {
             let row = rows.iter().find(|row| Some(row.index) == mismatch.what.chunk);
@@ -74,20 +84,17 @@ impl Pipeline {
                 continue;
             }
             if self.look_persisted(at, record).await.reached()?.look == Look::Sound {
-                let database = &self.stores().database;
-                database.resolve_mismatches(job.id, Some(row.index), Resolution::Repaired, self.now()).await?;
+                self.note_repaired(job.id, row.index).await?;
                 continue;
             }
             let live = look_live(self.stores().live.as_ref(), job.id, row.id(), record).await.reached()?;
-            let repaired = match live.sound() {
-                Some(bytes) => self.repair(job.id, row, record, &bytes).await?,
-                None => false,
-            };
-            if !repaired {
-                bad.push(Lost { index: row.index, version: Some(row.version) });
+            match live.sound() {
+                Some(bytes) if self.repair(job.id, row, record, &bytes).await? => {}
+                Some(_) => return Ok(None),
+                None => bad.push(Lost { index: row.index, version: Some(row.version) }),
             }
         }
-        Ok(bad)
+        Ok(Some(bad))
     }
 }
 

@@ -9,6 +9,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod erase;
 mod ground;
 mod kills;
 mod points;
