@@ -44,7 +44,9 @@ fn errors_of_the_start_name_what_where_and_what_to_do() {
     let data = data.to_str().expect("text");
     let below_a_file = below_a_file.to_str().expect("text");
     let refused = "redis://:s3cret@127.0.0.1:1/0";
-    let cases: &[(&[&str], &[(&str, &str)], &[&str])] = &[
+    // Arguments, variables, and what the message has to say.
+    type Case<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], &'a [&'a str]);
+    let cases: &[Case<'_>] = &[
         (&["--listen", &taken, "--data-dir", data], &[], &[&taken, "--listen"]),
         (&["--data-dir", below_a_file], &[], &[below_a_file, "--data-dir"]),
         (&["--data-dir", data], &[("VERITAIL_REDIS_URL", "localhost:6379")], &["VERITAIL_REDIS_URL", "URL"]),
