@@ -93,14 +93,15 @@ pub async fn start(config: Config) -> Result<Running, CannotStart> {
     let seams = seams(tasks.clone())?;
     private::make_folder(&config.data_dir)
         .map_err(|error| CannotStart::DataDir { path: config.data_dir.clone(), error })?;
-    let stores = stores::open(&config, &seams).await?;
+    let opened = stores::open(&config, &seams).await?;
     let admin_token = admin_token(config.http.admin_token.as_ref(), &config.data_dir, seams.chance.as_ref())?;
     let configured = config.http.admin_token.is_some();
     let admin_token_file = (!configured).then(|| config.data_dir.join(ADMIN_TOKEN_FILE));
 
-    let pipeline = Pipeline::new(stores, seams.clone(), (&config.pipeline).into());
+    let pipeline = Pipeline::new(opened.stores, seams.clone(), (&config.pipeline).into());
     let api = Api::new(
         pipeline.clone(),
+        opened.listing,
         Auth::new(&admin_token, config.http.auth_ttl.0),
         exporter,
         config.http.body_timeout.0,

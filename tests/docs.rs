@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use serde_json::Value;
 use veritail::config::Config;
 use veritail::telemetry::family::{Start, Type};
 use veritail::telemetry::table;
@@ -84,6 +85,109 @@ fn the_metrics_page_is_what_the_code_says() {
          `unknown`.\n");
     page.push_str("\nBeside these: `process_*`, about the process itself.\n");
     hold_to("docs/reference/metrics.md", &page);
+}
+
+/// The table of a type's fields.
+fn schema_of(page: &mut String, name: &str, schema: &Value) {
+    writeln!(page, "\n### `{name}`\n").expect("a string");
+    if let Some(description) = schema["description"].as_str() {
+        writeln!(page, "{}\n", one_line(description)).expect("a string");
+    }
+    let Some(fields) = schema["properties"].as_object() else {
+        writeln!(page, "{}", type_of(schema)).expect("a string");
+        return;
+    };
+    page.push_str("| field | type | meaning |\n|---|---|---|\n");
+    let required = schema["required"].as_array().cloned().unwrap_or_default();
+    for (field, of) in fields {
+        let optional = if required.contains(&Value::from(field.as_str())) { "" } else { ", optional" };
+        let meaning = cell(&one_line(of["description"].as_str().unwrap_or_default()));
+        writeln!(page, "| `{field}` | {}{optional} | {meaning} |", cell(&type_of(of))).expect("a string");
+    }
+}
+
+/// A type in few words.
+fn type_of(schema: &Value) -> String {
+    if let Some(reference) = schema["$ref"].as_str() {
+        let name = reference.rsplit('/').next().unwrap_or_default();
+        return format!("[`{name}`](#{})", name.to_lowercase());
+    }
+    if let Some(all) = schema["oneOf"].as_array() {
+        return all.iter().map(type_of).collect::<Vec<_>>().join(" or ");
+    }
+    if let Some(values) = schema["enum"].as_array() {
+        return values
+            .iter()
+            .map(|value| format!("`{}`", value.as_str().unwrap_or_default()))
+            .collect::<Vec<_>>()
+            .join(", ");
+    }
+    let name = |name: &Value| match name.as_str() {
+        Some("array") => format!("list of {}", type_of(&schema["items"])),
+        Some("string") if schema["format"] == "date-time" => "moment".to_owned(),
+        other => other.unwrap_or("anything").to_owned(),
+    };
+    match schema["type"].as_array() {
+        Some(several) => several.iter().map(name).collect::<Vec<_>>().join(" or "),
+        None => name(&schema["type"]),
+    }
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// One operation: what it is for, what it takes, what it answers.
+fn operation_of(page: &mut String, path: &str, method: &str, operation: &Value) {
+    writeln!(page, "\n### `{} {path}`\n", method.to_uppercase()).expect("a string");
+    for text in ["summary", "description"].iter().filter_map(|part| operation[*part].as_str()) {
+        writeln!(page, "{}\n", one_line(text)).expect("a string");
+    }
+    let parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
+    for parameter in &parameters {
+        let (name, place) = (&parameter["name"], &parameter["in"]);
+        let meaning = one_line(parameter["description"].as_str().unwrap_or_default());
+        let [name, place] = [name, place].map(|text| text.as_str().unwrap_or_default());
+        writeln!(page, "- `{name}` ({place}, {}): {meaning}", type_of(&parameter["schema"])).expect("a string");
+    }
+    for (media, body) in operation["requestBody"]["content"].as_object().into_iter().flatten() {
+        writeln!(page, "- body, `{media}`: {}", type_of(&body["schema"])).expect("a string");
+    }
+    if page.ends_with("\n\n") {
+        page.truncate(page.len() - 1);
+    }
+    page.push_str("\n| status | meaning | body | headers |\n|---|---|---|---|\n");
+    for (status, answer) in operation["responses"].as_object().into_iter().flatten() {
+        let contents = answer["content"].as_object();
+        let bodies = contents.into_iter().flatten().map(|(_, body)| type_of(&body["schema"]));
+        let headers = answer["headers"].as_object().into_iter().flatten().map(|(name, _)| format!("`{name}`"));
+        let [bodies, headers] = [bodies.collect::<Vec<_>>(), headers.collect()].map(|parts| cell(&parts.join(", ")));
+        let meaning = cell(&one_line(answer["description"].as_str().unwrap_or_default()));
+        writeln!(page, "| {status} | {meaning} | {bodies} | {headers} |").expect("a string");
+    }
+}
+
+#[test]
+fn the_http_api_page_is_what_the_code_says() {
+    let document = serde_json::to_value(veritail::api::openapi::document()).expect("JSON");
+    let mut page = format!(
+        "# HTTP API\n\n{GENERATED}\n\n\
+         The same as OpenAPI 3.1 is at `/openapi.json` of a running server. Tokens go into `PRIVATE-TOKEN`, `Authorization: Bearer`\n\
+         or `JOB-TOKEN`. A moment is RFC 3339 in UTC. Unknown parameters of a query are ignored.\n"
+    );
+    for tag in document["tags"].as_array().expect("tags") {
+        let [name, description] = ["name", "description"].map(|part| tag[part].as_str().unwrap_or_default());
+        writeln!(page, "\n## {name}\n\n{description}").expect("a string");
+        for (path, item) in document["paths"].as_object().expect("paths") {
+            let of_tag = item.as_object().into_iter().flatten().filter(|(_, operation)| operation["tags"][0] == *name);
+            of_tag.for_each(|(method, operation)| operation_of(&mut page, path, method, operation));
+        }
+    }
+    page.push_str("\n## Types\n");
+    for (name, schema) in document["components"]["schemas"].as_object().expect("types") {
+        schema_of(&mut page, name, schema);
+    }
+    hold_to("docs/reference/http-api.md", &page);
 }
 
 /// The fenced blocks of a page: what stands behind the fence, and the text.

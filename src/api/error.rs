@@ -11,7 +11,8 @@ use axum::http::{HeaderValue, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt as _;
-use serde_json::json;
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::Api;
 use crate::store::StoreError;
@@ -130,21 +131,36 @@ fn titled(status: StatusCode) -> String {
     format!("{} {}", status.as_u16(), status.canonical_reason().unwrap_or_default())
 }
 
+/// An error, or an acknowledgement, in GitLab's words.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Message {
+    /// The status, and what is to be said about it.
+    message: String,
+}
+
+/// A problem document, RFC 9457.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Problem {
+    /// Always `about:blank`: the status says it.
+    r#type: &'static str,
+    /// The status in words.
+    title: &'static str,
+    /// The status.
+    status: u16,
+    /// What is wrong, and what can be done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
+}
+
 /// An answer in GitLab's words.
 pub fn message(status: StatusCode, text: &str) -> Response {
-    (status, Json(json!({ "message": text }))).into_response()
+    (status, Json(Message { message: text.to_owned() })).into_response()
 }
 
 /// A problem document.
 pub fn problem(status: StatusCode, detail: Option<String>) -> Response {
-    let mut document = json!({
-        "type": "about:blank",
-        "title": status.canonical_reason().unwrap_or_default(),
-        "status": status.as_u16(),
-    });
-    if let Some(detail) = detail {
-        document["detail"] = detail.into();
-    }
+    let title = status.canonical_reason().unwrap_or_default();
+    let document = Problem { r#type: "about:blank", title, status: status.as_u16(), detail };
     let mut response = (status, Json(document)).into_response();
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
     response

@@ -4,12 +4,14 @@ mod admin;
 pub mod auth;
 pub mod error;
 mod observe;
+pub mod openapi;
 mod ops;
 mod outage;
+mod path;
+mod query;
 mod reader;
 pub mod router;
 mod runner;
-mod segment;
 pub mod token;
 
 use std::sync::Arc;
@@ -17,6 +19,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::pipeline::Pipeline;
+use crate::store::database::listing::Listing;
 use crate::telemetry::exporter::Exporter;
 use crate::trace::{ByteSize, ChunkSize};
 
@@ -28,6 +31,8 @@ pub struct Api(Arc<Inner>);
 pub struct Inner {
     /// The life of traces.
     pub pipeline: Pipeline,
+    /// The lists for readers.
+    pub listing: Arc<dyn Listing>,
     /// Who may do what.
     pub auth: auth::Auth,
     /// The metrics.
@@ -57,6 +62,7 @@ impl Api {
     /// those of traces that are made here.
     pub fn new(
         pipeline: Pipeline,
+        listing: Arc<dyn Listing>,
         auth: auth::Auth,
         exporter: &'static Exporter,
         body_timeout: Duration,
@@ -65,6 +71,7 @@ impl Api {
     ) -> Self {
         Self(Arc::new(Inner {
             pipeline,
+            listing,
             auth,
             exporter,
             body_timeout,

@@ -4,7 +4,7 @@ use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, patch, post, put};
 
-use super::{Api, admin, error, observe, ops, reader, runner};
+use super::{Api, admin, error, observe, openapi, ops, reader, runner};
 
 /// Where runners append.
 pub const APPEND: &str = "/api/v4/jobs/{job}/trace";
@@ -17,19 +17,29 @@ pub const TRACE: &str = "/api/v4/projects/{project}/jobs/{job}/trace";
 pub fn router(api: Api) -> Router {
     Router::new()
         // Runners
-        .route(APPEND, patch(runner::append))
-        .route(FINALIZE, put(runner::finalize))
+        .route(APPEND, patch(runner::append::append))
+        .route(FINALIZE, put(runner::finalize::finalize))
         // Readers
-        .route(TRACE, get(reader::trace))
-        .route("/api/v4/projects/{project}/jobs/{job}/erase", post(reader::erase))
-        .route("/api/v1/jobs/{job}/integrity", get(admin::integrity))
+        .route("/api/v4/version", get(reader::login::version))
+        .route("/api/v4/user", get(reader::login::user))
+        .route("/api/v4/projects", get(reader::projects::projects))
+        .route("/api/v4/projects/{project}", get(reader::projects::project))
+        .route("/api/v4/projects/{project}/jobs", get(reader::jobs::jobs))
+        .route("/api/v4/projects/{project}/jobs/{job}", get(reader::jobs::job))
+        .route(TRACE, get(reader::trace::trace))
+        .route("/api/v4/projects/{project}/jobs/{job}/erase", post(reader::erase::erase))
+        .route("/api/v1/jobs/{job}", get(admin::job::job))
+        .route("/api/v1/jobs/{job}/integrity", get(admin::integrity::integrity))
         // The admin
-        .route("/api/v1/jobs", post(admin::create_job))
-        .route("/api/v1/jobs/{job}/cancel", post(admin::cancel_job))
+        .route("/api/v1/jobs", post(admin::jobs::create_job))
+        .route("/api/v1/jobs/{job}/cancel", post(admin::jobs::cancel_job))
+        .route("/api/v1/mismatches", get(admin::mismatches::mismatches))
+        .route("/api/v1/mismatches/{mismatch}/resolve", post(admin::mismatches::resolve))
         // Whoever runs this process
         .route("/healthz", get(ops::healthz))
         .route("/readyz", get(ops::readyz))
         .route("/metrics", get(ops::metrics))
+        .route("/openapi.json", get(openapi::openapi))
         .fallback(error::no_such_route)
         .method_not_allowed_fallback(error::no_such_method)
         .layer(from_fn(error::answer_panics))

@@ -10,6 +10,7 @@ use crate::pipeline::Stores;
 use crate::seams::Seams;
 use crate::store::StoreError;
 use crate::store::database::Database;
+use crate::store::database::listing::Listing;
 use crate::store::database::sqlite::SqliteDatabase;
 use crate::store::hooked::Hooked;
 use crate::store::live::LiveStore;
@@ -19,8 +20,16 @@ use crate::store::object::ObjectStore;
 use crate::store::object::bucket::Bucket;
 use crate::telemetry::metrics::Dependency;
 
+/// What was opened.
+pub(super) struct Opened {
+    /// The stores of the pipeline.
+    pub(super) stores: Stores,
+    /// The lists for readers.
+    pub(super) listing: Arc<dyn Listing>,
+}
+
 /// Opens them, and wraps each so that its requests are counted and timed.
-pub(super) async fn open(config: &Config, seams: &Seams) -> Result<Stores, CannotStart> {
+pub(super) async fn open(config: &Config, seams: &Seams) -> Result<Opened, CannotStart> {
     let clock = || seams.clock.clone();
     // What has a place of its own is made private there; what is there already is as its owner wants it.
     let objects = place(config, config.object.path.as_deref(), "objects", private::folder, private::make_folder)?;
@@ -28,6 +37,7 @@ pub(super) async fn open(config: &Config, seams: &Seams) -> Result<Stores, Canno
 
     let database_file = database.display().to_string();
     let database = SqliteDatabase::open(&database).await.map_err(cannot_open(&database_file, "database.path"))?;
+    let listing: Arc<dyn Listing> = Arc::new(database.clone());
     let database: Arc<dyn Database> = Arc::new(database);
     let objects_folder = objects.display().to_string();
     let objects = Bucket::folder(&objects).map_err(cannot_open(&objects_folder, "object.path"))?;
@@ -46,11 +56,13 @@ pub(super) async fn open(config: &Config, seams: &Seams) -> Result<Stores, Canno
     };
     let measure = |dependency| Arc::new(Measure(dependency));
     let of_live = Dependency::of_live(live.name());
-    Ok(Stores {
+    let listing = Arc::new(Hooked::new(listing, measure(Dependency::Database), clock()));
+    let stores = Stores {
         live: Arc::new(Hooked::new(live, measure(of_live), clock())),
         database: Arc::new(Hooked::new(database, measure(Dependency::Database), clock())),
         objects: Arc::new(Hooked::new(objects, measure(Dependency::ObjectStore), clock())),
-    })
+    };
+    Ok(Opened { stores, listing })
 }
 
 type Make = fn(&Path) -> std::io::Result<()>;

@@ -98,6 +98,7 @@ impl Pipeline {
         if over_limit(&request, request.start, request.declared.unwrap_or_default()) {
             return self.exceed_limit(&request).await;
         }
+        let behind = self.known.get(request.job).and_then(|known| known.behind);
         if request.declared == Some(ByteSize::ZERO) {
             // There will be no script that could refuse what this node remembers.
             self.known.forget(request.job);
@@ -111,7 +112,7 @@ impl Pipeline {
                 at: request.start,
                 status: known.trace.status,
                 watched_until: known.trace.watched_until,
-                known,
+                known: Known { behind: known.behind.or(behind), ..known },
             },
             Err(answer) => return Ok(answer),
         };
@@ -120,7 +121,7 @@ impl Pipeline {
             self.contacts.note(request.job, progress.at, self.now());
             metrics::appended(progress.at - request.start);
         }
-        if !matches!(answer, Ok(Appended::Accepted { .. })) {
+        if matches!(answer, Err(_) | Ok(Appended::Broken { .. })) {
             self.known.forget(request.job);
         }
         match answer {

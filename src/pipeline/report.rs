@@ -1,10 +1,11 @@
 //! The integrity report of one trace: what was promised, where each copy is, and what is known of the whole.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::store::Result;
 use crate::store::copies::look_live;
-use crate::store::database::{Found, Job, Mismatch, MismatchFilter};
+use crate::store::database::{Found, Job, Mismatch, MismatchFilter, Resolution};
 use crate::store::live::Entry;
 use crate::trace::{
     ByteSize, ChunkId, ChunkIndex, ChunkRow, ChunkState, Claim, Crc32, DataStore, Detector, Epoch, JobId, Kind,
@@ -14,7 +15,7 @@ use crate::trace::{
 use super::Pipeline;
 
 /// A trace's integrity, as the API shows it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Integrity {
     /// The job.
     pub job_id: JobId,
@@ -35,7 +36,7 @@ pub struct Integrity {
 }
 
 /// One chunk.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct ChunkReport {
     /// Its place, from 0.
     pub index: ChunkIndex,
@@ -57,7 +58,7 @@ pub struct ChunkReport {
 }
 
 /// One copy of a chunk.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct CopyReport {
     /// Where it lies.
     pub store: DataStore,
@@ -72,10 +73,12 @@ pub struct CopyReport {
 }
 
 /// One mismatch.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct MismatchReport {
     /// Its number.
     pub id: i64,
+    /// The job.
+    pub job_id: JobId,
     /// The chunk; absent for a mismatch of the whole.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub chunk_index: Option<ChunkIndex>,
@@ -98,8 +101,16 @@ pub struct MismatchReport {
     /// `open` or `resolved`.
     pub state: &'static str,
     /// How it was resolved.
-    pub resolution: Option<&'static str>,
+    #[schema(required)]
+    pub resolution: Option<Resolution>,
+    /// Who took note of it; null unless somebody did.
+    #[schema(required)]
+    pub resolved_by: Option<String>,
+    /// What they said.
+    #[schema(required)]
+    pub comment: Option<String>,
     /// When it was resolved, RFC 3339.
+    #[schema(required, format = DateTime)]
     pub resolved_at: Option<String>,
 }
 
@@ -256,6 +267,7 @@ impl From<&Mismatch> for MismatchReport {
         let what = &mismatch.what;
         Self {
             id: mismatch.id,
+            job_id: what.job,
             chunk_index: what.chunk,
             epoch: what.epoch,
             kind: what.kind,
@@ -266,7 +278,9 @@ impl From<&Mismatch> for MismatchReport {
             first_seen: what.at.to_rfc3339(),
             last_seen: mismatch.last_seen.to_rfc3339(),
             state: if mismatch.resolved.is_some() { "resolved" } else { "open" },
-            resolution: mismatch.resolved.map(|(resolution, _)| resolution.as_str()),
+            resolution: mismatch.resolved.map(|(resolution, _)| resolution),
+            resolved_by: mismatch.note.as_ref().map(|note| note.by.clone()),
+            comment: mismatch.note.as_ref().map(|note| note.comment.clone()),
             resolved_at: mismatch.resolved.map(|(_, at)| at.to_rfc3339()),
         }
     }

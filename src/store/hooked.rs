@@ -9,9 +9,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 
+use super::database::listing::{
+    JobFilter, Listed as ListedPage, ListedProject, Listing, Page, ProjectFilter, ProjectName,
+};
 use super::database::{
     Backlog, Basis, Closing, Contact, Database, Deletion, Erased, Job, Mismatch, MismatchFilter, NewJob, NewMismatch,
-    Opened, Recorded, Resolution, Rewind, RowOpened, Unfinished, Waiting,
+    Note, Opened, Recorded, Resolution, Rewind, RowOpened, Unfinished, Waiting,
 };
 use super::live::{Append, Entry, LiveCopy, LiveStore, LiveTrace, LiveUsage, Outcome, ScanPage};
 use super::object::{Listed, ObjectStore};
@@ -134,9 +137,16 @@ hooked! { "database", Database {}
     resolve_mismatches(
         job: JobId, chunk: Option<ChunkIndex>, resolution: Resolution, at: Timestamp
     ) -> u64, Some(job);
+    acknowledge_mismatch(id: i64, note: &Note, at: Timestamp) -> Option<Mismatch>, None;
     mismatches(filter: MismatchFilter) -> Vec<Mismatch>, filter.job;
     corrupt_traces() -> Vec<(Kind, DataStore, u64)>, None;
     ping(limit: Duration) -> (), None;
+}
+
+hooked! { "database", Listing {}
+    project(name: &ProjectName) -> Option<ListedProject>, None;
+    projects(filter: &ProjectFilter, page: Page) -> ListedPage<ListedProject>, None;
+    jobs(filter: &JobFilter, page: Page) -> ListedPage<Job>, None;
 }
 
 hooked! { "object_store", ObjectStore {}

@@ -346,6 +346,9 @@ impl StoreOperation {
             "unfinished",
             "mismatches",
             "corrupt_traces",
+            "project",
+            "projects",
+            "jobs",
         ];
         match (dependency, method) {
             (_, "ping") => Self::Ping,

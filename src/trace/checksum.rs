@@ -9,16 +9,19 @@ use std::fmt;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use sha2::Digest;
 use sha2::digest::common::hazmat::SerializableState;
+use utoipa::ToSchema;
 
 use super::chunks::ChunkSize;
 use super::ids::ByteSize;
 
 /// CRC-32/IEEE, the checksum that CI runners compute over their whole log. Shown as 8 lower-case hex digits.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash, ToSchema)]
+#[schema(value_type = String, pattern = "^[0-9a-f]{8}$", example = "ed82cd11")]
 pub struct Crc32(pub u32);
 
 /// SHA-256. Shown as 64 lower-case hex digits.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ToSchema)]
+#[schema(value_type = String, pattern = "^[0-9a-f]{64}$")]
 pub struct Sha256(pub [u8; 32]);
 
 impl Crc32 {

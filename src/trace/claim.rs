@@ -7,7 +7,7 @@ use super::ids::ByteSize;
 use super::state::{JobStatus, names};
 
 /// What a runner says about its whole log in its final PUT.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Claim {
     /// CRC-32 of the whole log.
     pub crc32: Crc32,

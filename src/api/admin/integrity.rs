@@ -7,14 +7,19 @@ use axum::response::{IntoResponse, Response};
 
 use crate::api::Api;
 use crate::api::error::{Manners, Refused};
-use crate::api::segment::Segments;
+use crate::api::path::InPath;
 use crate::pipeline::Integrity;
 use crate::trace::JobId;
 
-/// Answers whoever may read the trace.
+/// What was promised of a trace, and where every copy of it lies, for whoever may read it.
+#[utoipa::path(
+    get, path = "/api/v1/jobs/{job}/integrity", tag = "Jobs",
+    params(("job" = JobId, Path, description = "The job's number.", example = 1)),
+    responses((status = 200, description = "The report.", body = Integrity), (status = 404)),
+)]
 pub(in crate::api) async fn integrity(
     State(api): State<Api>,
-    Segments(job): Segments<String>,
+    InPath(job): InPath<String>,
     headers: HeaderMap,
 ) -> Response {
     match look(&api, &job, &headers).await {

@@ -6,30 +6,69 @@ use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
 
 use crate::api::Api;
 use crate::api::error::{Manners, Refused};
-use crate::api::segment::Segments;
+use crate::api::path::InPath;
 use crate::api::token::{JOB_PREFIX, TokenHash, make};
 use crate::store::database::{Job, NewJob};
-use crate::trace::{JobId, JobStatus};
+use crate::trace::{JobId, JobStatus, ProjectId};
 
 /// A job to be made.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = NewJob)]
 struct Wanted {
+    /// The path of its project, such as `group/demo`.
+    #[schema(max_length = 255, pattern = "^[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*$", example = "group/demo")]
     project: String,
+    /// Its name, such as `rspec`.
+    #[schema(min_length = 1, max_length = 255)]
     name: String,
+    /// What its runner is given. With it, the job waits until a runner requests it.
+    #[schema(value_type = Option<Object>)]
     payload: Option<Value>,
+    /// Whether its runner can send its log again, if that is known.
     trace_reset: Option<bool>,
+}
+
+/// A job that was made.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = MadeJob)]
+struct Made {
+    /// Its number.
+    id: JobId,
+    /// Its token, shown this once.
+    token: String,
+    /// Its project's number.
+    project_id: ProjectId,
+    /// `running`, or `pending` with a payload.
+    status: JobStatus,
+}
+
+/// A job after a cancel.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = CanceledJob)]
+struct AfterCancel {
+    /// Its number.
+    id: JobId,
+    /// Its project's number.
+    project_id: ProjectId,
+    /// Its status: `canceling`, or what it was before if it was over.
+    status: JobStatus,
 }
 
 /// The longest project path or job name.
 const NAME_MAX: usize = 255;
 
-/// `POST /api/v1/jobs`: makes a job, and its project if there is none of that path. Its token is shown this once.
+/// Makes a job, and its project if there is none of that path. Its token is shown this once.
+#[utoipa::path(
+    post, path = "/api/v1/jobs", tag = "Jobs", request_body = Wanted,
+    responses((status = 201, description = "The job is there.", body = Made), (status = 403)),
+)]
 pub(in crate::api) async fn create_job(
     State(api): State<Api>,
     headers: HeaderMap,
@@ -37,8 +76,7 @@ pub(in crate::api) async fn create_job(
 ) -> Response {
     match create(&api, &headers, body).await {
         Ok((job, token)) => {
-            let JobId(id) = job.id;
-            let answer = json!({ "id": id, "token": token, "project_id": job.project, "status": job.status });
+            let answer = Made { id: job.id, token, project_id: job.project, status: job.status };
             (StatusCode::CREATED, Json(answer)).into_response()
         }
         Err(refused) => refused.answer(&api, Manners::Own),
@@ -95,14 +133,19 @@ fn is_path(path: &str) -> bool {
         && !path.bytes().all(|b| b.is_ascii_digit())
 }
 
-/// `POST /api/v1/jobs/:id/cancel`: the runner learns it with its next request; its last lines still count.
+/// Cancels a job: its runner learns it with its next request; its last lines still count.
+#[utoipa::path(
+    post, path = "/api/v1/jobs/{job}/cancel", tag = "Jobs",
+    params(("job" = JobId, Path, description = "The job's number.", example = 1)),
+    responses((status = 200, description = "The job as it is now.", body = AfterCancel), (status = 403), (status = 404)),
+)]
 pub(in crate::api) async fn cancel_job(
     State(api): State<Api>,
-    Segments(job): Segments<String>,
+    InPath(job): InPath<String>,
     headers: HeaderMap,
 ) -> Response {
     match cancel(&api, &job, &headers).await {
-        Ok(job) => Json(json!({ "id": job.id, "project_id": job.project, "status": job.status })).into_response(),
+        Ok(job) => Json(AfterCancel { id: job.id, project_id: job.project, status: job.status }).into_response(),
         Err(refused) => refused.answer(&api, Manners::Own),
     }
 }

@@ -1,7 +1,6 @@
 //! What the admin, and whoever may read a job, can ask of Veritail itself.
 
-mod integrity;
-mod jobs;
-
-pub(super) use integrity::integrity;
-pub(super) use jobs::{cancel_job, create_job};
+pub(super) mod integrity;
+pub(super) mod job;
+pub(super) mod jobs;
+pub(super) mod mismatches;

@@ -4,26 +4,40 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
 
-use super::trace::is_project;
+use super::documents::JobDocument;
+use super::{is_project, links};
 use crate::api::Api;
 use crate::api::error::{Manners, Refused, message};
-use crate::api::segment::Segments;
-use crate::store::database::{Erased, Job};
+use crate::api::path::InPath;
+use crate::store::database::Erased;
 use crate::trace::JobId;
 
 /// Who erased, as it is kept with the job.
 const ADMIN: &str = "admin";
 
-/// Erases the log of a finished job: 201, or 403 while it is unfinished.
+/// Erases the log of a finished job from every store, for good.
+#[utoipa::path(
+    post, path = "/api/v4/projects/{project}/jobs/{job}/erase", tag = "Readers",
+    params(
+        ("project" = String, Path, description = "The project's number, or its URL-encoded path.", example = "1"),
+        ("job" = JobId, Path, description = "The job's number.", example = 1),
+    ),
+    responses(
+        (status = 201, description = "It is erased; the job as it is now.", body = JobDocument),
+        (status = 403, description = "The job is unfinished, or the token does not allow this."),
+        (status = 404),
+    ),
+)]
 pub(in crate::api) async fn erase(
     State(api): State<Api>,
-    Segments((project, job)): Segments<(String, String)>,
+    InPath((project, job)): InPath<(String, String)>,
     headers: HeaderMap,
 ) -> Response {
     match erased(&api, &project, &job, &headers).await {
-        Ok(Erased::Done(job)) => (StatusCode::CREATED, Json(document(&job))).into_response(),
+        Ok(Erased::Done(job)) => {
+            (StatusCode::CREATED, Json(JobDocument::of(&job, &links::base(&headers)))).into_response()
+        }
         Ok(Erased::Unfinished) => message(StatusCode::FORBIDDEN, "403 Forbidden - Job is not erasable!"),
         Ok(Erased::Unknown) => Refused::Unknown.answer(&api, Manners::GitLab),
         Err(refused) => refused.answer(&api, Manners::GitLab),
@@ -38,9 +52,4 @@ async fn erased(api: &Api, project: &str, job: &str, headers: &HeaderMap) -> Res
     }
     api.auth.admin(headers)?;
     Ok(api.pipeline.erase(id, ADMIN).await?)
-}
-
-fn document(job: &Job) -> serde_json::Value {
-    let erased_at = job.erased.as_ref().map(|(at, _)| at.to_rfc3339());
-    json!({ "id": job.id, "name": job.name, "status": job.status, "erased_at": erased_at })
 }

@@ -11,20 +11,44 @@ use axum::response::{IntoResponse, Response};
 use futures::StreamExt;
 
 use super::conditions::{self, Outcome};
+use super::is_project;
 use super::range::{Wanted, wanted};
 use crate::api::Api;
-use crate::api::auth::Known;
 use crate::api::error::{Manners, Refused, message};
-use crate::api::segment::Segments;
+use crate::api::path::InPath;
 use crate::pipeline::{Mode, OpenedReading, Reading};
 use crate::store::database::Job;
 use crate::telemetry::metrics::{self, Operation};
 use crate::trace::{ByteSize, JobId, Offset};
 
-/// Serves a trace to whoever may read it.
+/// The log of a job, whole or in part. The length is said first: a connection that ends early is damage, not the end.
+#[utoipa::path(
+    get, path = "/api/v4/projects/{project}/jobs/{job}/trace", tag = "Readers", operation_id = "trace",
+    params(
+        ("project" = String, Path, description = "The project's number, or its URL-encoded path.", example = "1"),
+        ("job" = JobId, Path, description = "The job's number.", example = 1),
+        ("unverified" = Option<String>, Query,
+            description = "`1`: also bytes that are not as recorded, and NUL bytes where none are."),
+        ("Range" = Option<String>, Header, description = "One range of bytes, as RFC 9110 has it."),
+        ("If-Range" = Option<String>, Header, description = "The `ETag` that the range is of."),
+        ("If-None-Match" = Option<String>, Header, description = "An `ETag` that the client has."),
+        ("If-Match" = Option<String>, Header, description = "The `ETag` that the answer has to be of."),
+    ),
+    responses(
+        (status = 200, description = "The log so far, or all of it.", body = String, content_type = "text/plain; charset=utf-8",
+            headers(("ETag" = String), ("Accept-Ranges" = String), ("Cache-Control" = String))),
+        (status = 206, description = "The range.", body = String, content_type = "text/plain; charset=utf-8",
+            headers(("ETag" = String), ("Content-Range" = String))),
+        (status = 304, description = "The client has it."),
+        (status = 404),
+        (status = 410, description = "The log was erased."),
+        (status = 412, description = "The log is of another version than `If-Match` says."),
+        (status = 416, description = "The range lies behind the end.", headers(("Content-Range" = String))),
+    ),
+)]
 pub(in crate::api) async fn trace(
     State(api): State<Api>,
-    Segments((project, job)): Segments<(String, String)>,
+    InPath((project, job)): InPath<(String, String)>,
     query: Result<Query<Vec<(String, String)>>, axum::extract::rejection::QueryRejection>,
     method: Method,
     headers: HeaderMap,
@@ -52,11 +76,6 @@ async fn open(api: &Api, project: &str, job: &str, headers: &HeaderMap, mode: Mo
         OpenedReading::Erased => Err(Refused::Erased),
         OpenedReading::Unknown => Err(Refused::Unknown),
     }
-}
-
-/// A project is named by number or by path; the path came URL-encoded.
-pub(super) fn is_project(known: &Known, project: &str) -> bool {
-    project == known.project_path || project.parse() == Ok(known.project.0)
 }
 
 fn answer(reading: Reading, method: &Method, headers: &HeaderMap, mode: Mode) -> Response {

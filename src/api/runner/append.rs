@@ -5,18 +5,19 @@ use axum::extract::{Query, Request, State};
 use axum::http::header::{CONNECTION, CONTENT_RANGE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::body::Incoming;
 use super::{ended, forbidden, job_id, with_interval, with_range, with_status};
-use crate::api::error::{Manners, Refused, message};
+use crate::api::error::{Manners, Message, Refused, message};
 use crate::api::observe::declared;
-use crate::api::segment::Segments;
+use crate::api::path::InPath;
 use crate::api::{Api, auth::Known, token};
 use crate::pipeline::{AppendRequest, Appended, pace};
 use crate::telemetry::metrics::{self, Operation, Rejection, Route};
 use crate::trace::content_range::parse_start;
-use crate::trace::{ByteSize, JobStatus, Offset};
+use crate::trace::{ByteSize, JobId, JobStatus, Offset};
 
 /// The query's parts, as far as they can be read.
 pub(super) type Parameters = Vec<(String, String)>;
@@ -26,10 +27,37 @@ pub(super) fn parameter<'a>(parameters: &'a Parameters, name: &str) -> Option<&'
     parameters.iter().find(|(key, value)| key == name && !value.is_empty()).map(|(_, value)| value.as_str())
 }
 
-/// Stores the body, or says where the log goes on.
+/// Where a log goes on instead.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::api) struct Elsewhere {
+    /// The status in words; the place is in `Range`.
+    error: &'static str,
+}
+
+/// Appends the body to the log of a job, or says where the log goes on.
+#[utoipa::path(
+    patch, path = "/api/v4/jobs/{job}/trace", tag = "Runners", operation_id = "append",
+    params(
+        ("job" = JobId, Path, description = "The job's number.", example = 1),
+        ("token" = Option<String>, Query, description = "The job's token; it wins over the header."),
+        ("Content-Range" = String, Header, description = "`START-END`; only START counts.",
+            pattern = "^[0-9]{1,9}-[0-9]{1,9}$", example = "4-7"),
+    ),
+    request_body(content = String, content_type = "text/plain", description = "Bytes of the log, from START on."),
+    responses(
+        (status = 202, description = "Kept.", body = Message, headers(
+            ("Range" = String, description = "`0-LENGTH`: the log goes on at LENGTH."),
+            ("Job-Status" = String, description = "The job's status."),
+            ("X-GitLab-Trace-Update-Interval" = u32, description = "Seconds after which to come again."))),
+        (status = 403, description = "The token is not this job's, the job is over (`Job-Status` says how), or its log is over its limit."),
+        (status = 416, description = "The log goes on elsewhere.", body = Elsewhere, headers(
+            ("Range" = String, description = "`0-POSITION`: go on at POSITION, whether that is ahead or behind."),
+            ("X-GitLab-Trace-Update-Interval" = u32, description = "Seconds after which to come again."))),
+    ),
+)]
 pub(in crate::api) async fn append(
     State(api): State<Api>,
-    Segments(job): Segments<String>,
+    InPath(job): InPath<String>,
     query: Result<Query<Parameters>, axum::extract::rejection::QueryRejection>,
     request: Request,
 ) -> Response {
@@ -129,7 +157,7 @@ fn stranger() -> Response {
 }
 
 fn elsewhere(position: Offset) -> Response {
-    let body = Json(json!({ "error": "416 Range Not Satisfiable" }));
+    let body = Json(Elsewhere { error: "416 Range Not Satisfiable" });
     let elsewhere = (StatusCode::RANGE_NOT_SATISFIABLE, body).into_response();
     with_interval(with_range(elsewhere, position), pace::BEHIND)
 }

@@ -7,10 +7,10 @@ use axum::response::Response;
 
 use super::append::Parameters;
 use super::body::Incoming;
-use super::update::{self, Said, Update};
+use super::update::{self, Said, StateOfJob, Update};
 use super::{ended, forbidden, job_id, with_interval, with_status};
-use crate::api::error::{Manners, Refused, message};
-use crate::api::segment::Segments;
+use crate::api::error::{Manners, Message, Refused, message};
+use crate::api::path::InPath;
 use crate::api::{Api, token};
 use crate::pipeline::{FinalPut, Finalized, pace};
 use crate::telemetry::metrics::{self, Route};
@@ -19,10 +19,28 @@ use crate::trace::{ByteSize, JobId, JobStatus};
 /// The longest body; runners send a few hundred bytes.
 const BODY_MAX: ByteSize = ByteSize(1024 * 1024);
 
-/// Takes what the runner says of its job.
+/// Takes what the runner says of its job: that it goes on, or how it ended.
+#[utoipa::path(
+    put, path = "/api/v4/jobs/{job}", tag = "Runners", operation_id = "finalize",
+    params(
+        ("job" = JobId, Path, description = "The job's number.", example = 1),
+        ("token" = Option<String>, Query, description = "The job's token, for clients that send it here."),
+    ),
+    request_body = StateOfJob,
+    responses(
+        (status = 200, description = "Noted; of a final state with a checksum: every byte is stored, read back, and equal to it.",
+            body = Message, headers(("Job-Status" = String, description = "The job's status."))),
+        (status = 202, description = "Not proven yet; ask again.", body = Message, headers(
+            ("Job-Status" = String, description = "`running`."),
+            ("X-GitLab-Trace-Update-Interval" = u32, description = "Seconds after which to come again."))),
+        (status = 403, description = "The token is not this job's, or the job is over (`Job-Status` says how)."),
+        (status = 412, description = "Bytes are missing or different: begin again; the first 416 says where.", headers(
+            ("X-GitLab-Trace-Update-Interval" = u32, description = "Seconds after which to come again."))),
+    ),
+)]
 pub(in crate::api) async fn finalize(
     State(api): State<Api>,
-    Segments(job): Segments<String>,
+    InPath(job): InPath<String>,
     query: Result<Query<Parameters>, axum::extract::rejection::QueryRejection>,
     request: Request,
 ) -> Response {

@@ -1,12 +1,9 @@
 //! What runners ask: to append to a trace, and to say how a job is.
 
-mod append;
+pub(super) mod append;
 mod body;
-mod finalize;
+pub(super) mod finalize;
 mod update;
-
-pub(super) use append::append;
-pub(super) use finalize::finalize;
 
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;

@@ -1,10 +1,42 @@
 //! The body of a runner's PUT, read as leniently as GitLab does.
 
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::append::{Parameters, parameter};
 use crate::trace::claim::{BadChecksum, parse_checksum};
 use crate::trace::{ByteSize, Claim, Ending, JobStatus, Origin};
+
+/// What a runner sends; odd fields count as absent.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "read leniently, field by field; here it is described")]
+pub(in crate::api) struct StateOfJob {
+    /// The job's token, unless it is in the header.
+    token: Option<String>,
+    /// `running`, `success`, `failed` or `canceled`.
+    state: Option<String>,
+    /// The script's exit code.
+    exit_code: Option<i64>,
+    /// Why it failed, such as `script_failure`.
+    failure_reason: Option<String>,
+    /// The checksum of the whole log, from older runners.
+    checksum: Option<String>,
+    /// Checksum and size of the whole log.
+    output: Option<Output>,
+    /// What the runner is and can.
+    #[schema(value_type = Option<Object>)]
+    info: Option<Value>,
+}
+
+/// Checksum and size of a whole log.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "for the description")]
+pub(in crate::api) struct Output {
+    /// `crc32:` and hexadecimal digits.
+    checksum: Option<String>,
+    /// Bytes in the log.
+    bytesize: Option<i64>,
+}
 
 /// What a runner says of its job.
 #[derive(Clone, Debug, PartialEq)]

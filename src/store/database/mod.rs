@@ -4,6 +4,7 @@
 //! version). `false`, `None` or a `Stale` variant means that somebody else was first: look again.
 
 pub mod decide;
+pub mod listing;
 pub mod sqlite;
 
 use std::time::Duration;
@@ -256,7 +257,7 @@ pub struct NewMismatch {
 }
 
 /// Size and checksums, as far as known, of what a mismatch is about; for a gap also where it begins.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Found {
     /// Where it begins in the trace, for a gap.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -338,6 +339,17 @@ pub struct Mismatch {
     pub last_seen: Timestamp,
     /// How and when it was resolved; `None` while open.
     pub resolved: Option<(Resolution, Timestamp)>,
+    /// What the person said who took note of it; `None` unless it was resolved in this way.
+    pub note: Option<Note>,
+}
+
+/// A person takes note of a mismatch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// Who.
+    pub by: String,
+    /// Why nothing more is to be done, in their words.
+    pub comment: String,
 }
 
 /// Which mismatches to list.
@@ -347,6 +359,10 @@ pub struct MismatchFilter {
     pub job: Option<JobId>,
     /// Only open (true) or resolved (false) ones.
     pub open: Option<bool>,
+    /// Only those of this kind.
+    pub kind: Option<Kind>,
+    /// Only those in this store.
+    pub store: Option<DataStore>,
     /// Only those with a greater number.
     pub after: i64,
     /// At most so many; 0 = 100.
@@ -469,6 +485,10 @@ pub trait Database: Send + Sync {
         resolution: Resolution,
         at: Timestamp,
     ) -> Result<u64>;
+
+    /// Resolves an open mismatch as [`Resolution::Acknowledged`], with what was said. One that is resolved stays as it is.
+    /// Answers the mismatch as it is afterwards, or `None` if there is none of that number.
+    async fn acknowledge_mismatch(&self, id: i64, note: &Note, at: Timestamp) -> Result<Option<Mismatch>>;
 
     /// Mismatches in order of number.
     async fn mismatches(&self, filter: MismatchFilter) -> Result<Vec<Mismatch>>;

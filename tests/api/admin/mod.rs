@@ -1,3 +1,4 @@
 //! What the admin asks.
 
 mod jobs;
+mod mismatches;

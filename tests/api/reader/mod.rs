@@ -1,3 +1,4 @@
 //! What readers ask.
 
+mod documents;
 mod trace;

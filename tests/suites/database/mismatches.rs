@@ -1,6 +1,8 @@
 //! What was found to be wrong.
 
-use veritail::store::database::{Basis, Database, Found, Mismatch, MismatchFilter, NewMismatch, Opened, Resolution};
+use veritail::store::database::{
+    Basis, Database, Found, Mismatch, MismatchFilter, NewMismatch, Note, Opened, Resolution,
+};
 use veritail::trace::{ByteSize, ChunkIndex, DataStore, Detector, Epoch, JobId, Kind, Offset, Timestamp};
 
 use super::*;
@@ -74,6 +76,26 @@ pub async fn resolving_one_chunk_leaves_the_others(db: &dyn Database) {
     assert_eq!(open, [false, true, true, true]);
 }
 
+pub async fn a_person_takes_note_of_an_open_mismatch_once(db: &dyn Database) {
+    let id = running(db).await;
+    db.open_mismatch(&mismatch(id, Some(0)), Basis::Nothing).await.unwrap();
+    db.open_mismatch(&mismatch(id, Some(1)), Basis::Nothing).await.unwrap();
+    let [first, second] = [all(db).await[0].clone(), all(db).await[1].clone()];
+    let note = Note { by: "admin".to_owned(), comment: "the disk was replaced".to_owned() };
+    let noted = db.acknowledge_mismatch(first.id, &note, Timestamp(7)).await.unwrap().unwrap();
+    assert_eq!(noted.resolved, Some((Resolution::Acknowledged, Timestamp(7))));
+    assert_eq!((noted.note.as_ref(), &noted.what), (Some(&note), &first.what));
+    let other = Note { by: "somebody".to_owned(), comment: "else".to_owned() };
+    assert_eq!(db.acknowledge_mismatch(first.id, &other, Timestamp(8)).await.unwrap(), Some(noted.clone()));
+    assert_eq!(all(db).await, [noted, second.clone()]);
+
+    // What something else resolved has nobody's note, and gets none.
+    db.resolve_mismatches(id, None, Resolution::Resent, Timestamp(9)).await.unwrap();
+    let resent = db.acknowledge_mismatch(second.id, &note, Timestamp(10)).await.unwrap().unwrap();
+    assert_eq!((resent.resolved, resent.note), (Some((Resolution::Resent, Timestamp(9))), None));
+    assert_eq!(db.acknowledge_mismatch(99, &note, Timestamp(10)).await.unwrap(), None);
+}
+
 pub async fn mismatches_are_filtered_and_paged(db: &dyn Database) {
     let (id, other) = (running(db).await, running(db).await);
     for (job, chunk) in [(id, 0), (other, 0), (id, 1)] {
@@ -87,6 +109,13 @@ pub async fn mismatches_are_filtered_and_paged(db: &dyn Database) {
     assert_eq!(list(MismatchFilter { open: Some(true), ..none }).await, every[1..]);
     assert_eq!(list(MismatchFilter { open: Some(false), ..none }).await, every[..1]);
     assert_eq!(list(MismatchFilter { after: every[0].id, limit: 1, ..none }).await, every[1..2]);
+    let gap = NewMismatch { kind: Kind::Gap, store: DataStore::Embedded, ..mismatch(id, None) };
+    db.open_mismatch(&gap, Basis::Nothing).await.unwrap();
+    let gap = [all(db).await[3].clone()];
+    assert_eq!(list(MismatchFilter { kind: Some(Kind::Gap), ..none }).await, gap);
+    assert_eq!(list(MismatchFilter { store: Some(DataStore::Embedded), job: Some(id), ..none }).await, gap);
+    assert_eq!(list(MismatchFilter { store: Some(DataStore::Redis), kind: Some(Kind::Gap), ..none }).await, []);
+    assert_eq!(list(MismatchFilter { kind: Some(Kind::Checksum), open: Some(true), ..none }).await, every[1..]);
     for chunk in 10..120 {
         db.open_mismatch(&mismatch(other, Some(chunk)), Basis::Nothing).await.unwrap();
     }

@@ -11,6 +11,7 @@ mod chunks;
 mod endings;
 mod gauges;
 mod jobs;
+mod listing;
 mod mismatches;
 mod sqlite;
 
@@ -78,6 +79,7 @@ macro_rules! database_suite {
             mismatches::a_resolved_mismatch_stays_and_may_open_again,
             mismatches::resolving_one_chunk_leaves_the_others,
             mismatches::mismatches_are_filtered_and_paged,
+            mismatches::a_person_takes_note_of_an_open_mismatch_once,
             mismatches::corrupt_traces_are_counted_by_kind_and_store,
         );
     };

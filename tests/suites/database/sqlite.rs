@@ -173,7 +173,7 @@ async fn an_erased_job_takes_no_copy() {
 }
 
 /// Changes the file behind the database's back.
-async fn change(folder: &tempfile::TempDir, sql: &'static str) {
+pub(super) async fn change(folder: &tempfile::TempDir, sql: &'static str) {
     let options =
         sqlx::sqlite::SqliteConnectOptions::new().filename(file(folder)).pragma("ignore_check_constraints", "on");
     let pool = sqlx::sqlite::SqlitePoolOptions::new().max_connections(1).connect_with(options).await.unwrap();

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use veritail::store::Result;
 use veritail::store::database::{
     Backlog, Basis, Closing, Contact, Database, Deletion, Erased, Job, Mismatch, MismatchFilter, NewJob, NewMismatch,
-    Opened, Recorded, Resolution, Rewind, RowOpened, Unfinished, Waiting, decide,
+    Note, Opened, Recorded, Resolution, Rewind, RowOpened, Unfinished, Waiting, decide,
 };
 use veritail::trace::{
     ByteSize, ChunkIndex, ChunkRow, ChunkState, Crc32, DataStore, Ending, Epoch, JobId, JobStatus, Kind, Location,
@@ -22,9 +22,9 @@ pub struct ModelDatabase {
 }
 
 #[derive(Default)]
-struct Tables {
-    projects: Vec<String>,
-    jobs: BTreeMap<JobId, Job>,
+pub(super) struct Tables {
+    pub(super) projects: Vec<String>,
+    pub(super) jobs: BTreeMap<JobId, Job>,
     rows: BTreeMap<(JobId, ChunkIndex), Row>,
     mismatches: Vec<Mismatch>,
     /// By their numbers: the job, and from when on.
@@ -58,7 +58,7 @@ impl ModelDatabase {
         self.tables().mismatches.clone()
     }
 
-    fn tables(&self) -> MutexGuard<'_, Tables> {
+    pub(super) fn tables(&self) -> MutexGuard<'_, Tables> {
         self.tables.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -445,7 +445,7 @@ impl Database for ModelDatabase {
             return Ok(Opened::Known);
         }
         let id = tables.mismatches.len() as i64 + 1;
-        tables.mismatches.push(Mismatch { id, what: new.clone(), last_seen: new.at, resolved: None });
+        tables.mismatches.push(Mismatch { id, what: new.clone(), last_seen: new.at, resolved: None, note: None });
         Ok(Opened::New)
     }
 
@@ -467,12 +467,24 @@ impl Database for ModelDatabase {
         Ok(resolved)
     }
 
+    async fn acknowledge_mismatch(&self, id: i64, note: &Note, at: Timestamp) -> Result<Option<Mismatch>> {
+        let mut tables = self.tables();
+        let Some(known) = tables.mismatches.iter_mut().find(|known| known.id == id) else { return Ok(None) };
+        if known.resolved.is_none() {
+            known.resolved = Some((Resolution::Acknowledged, at));
+            known.note = Some(note.clone());
+        }
+        Ok(Some(known.clone()))
+    }
+
     async fn mismatches(&self, filter: MismatchFilter) -> Result<Vec<Mismatch>> {
         let tables = self.tables();
         let listed = tables.mismatches.iter().filter(|known| {
             known.id > filter.after
                 && filter.job.is_none_or(|job| known.what.job == job)
                 && filter.open.is_none_or(|open| known.resolved.is_none() == open)
+                && filter.kind.is_none_or(|kind| known.what.kind == kind)
+                && filter.store.is_none_or(|store| known.what.store == store)
         });
         Ok(listed.take(filter.limit_or_default() as usize).cloned().collect())
     }

@@ -12,6 +12,7 @@ use veritail::config::value::Secret;
 use veritail::pipeline::{Pipeline, Settings, Stores};
 use veritail::seams::real::{NoFailPoints, OwnedTasks, SystemChance, SystemClock};
 use veritail::seams::{Clock, Seams, Spawn as _};
+use veritail::store::database::listing::Listing;
 use veritail::store::database::{Database, sqlite::SqliteDatabase};
 use veritail::store::hooked::{Hook, Hooked};
 use veritail::store::live::LiveStore;
@@ -66,7 +67,8 @@ impl Node {
             spawn: tasks.clone(),
             points: Arc::new(NoFailPoints),
         };
-        let stores = open(folder.path(), clock.clone()).await;
+        let (stores, listing) = open(folder.path(), clock.clone()).await;
+        let listing = Arc::new(Hooked::new(listing, hooks.hook.clone(), clock.clone()));
         let hooked = Stores {
             live: Arc::new(Hooked::new(stores.live.clone(), hooks.hook.clone(), clock.clone())),
             database: Arc::new(Hooked::new(stores.database.clone(), hooks.hook.clone(), clock.clone())),
@@ -80,7 +82,7 @@ impl Node {
         let exporter = exporter::install().expect("metrics");
         let chunk_size = ChunkSize::new(131_072).expect("a chunk size");
         let limit = ByteSize(hooks.trace_limit);
-        let api = Api::new(pipeline.clone(), auth, exporter, Duration::from_secs(60), chunk_size, limit);
+        let api = Api::new(pipeline.clone(), listing, auth, exporter, Duration::from_secs(60), chunk_size, limit);
         let free = SocketAddr::from(([127, 0, 0, 1], 0));
         let listener = tokio::net::TcpListener::bind(free).await.expect("a free loopback port");
         let address = listener.local_addr().expect("a bound address");
@@ -120,10 +122,11 @@ impl Node {
     }
 }
 
-async fn open(folder: &Path, clock: Arc<dyn Clock>) -> Stores {
+async fn open(folder: &Path, clock: Arc<dyn Clock>) -> (Stores, Arc<dyn Listing>) {
     let live: Arc<dyn LiveStore> = Arc::new(EmbeddedLive::open(&folder.join("live"), clock).expect("opened"));
     let database = SqliteDatabase::open(&folder.join("veritail.db")).await.expect("opened");
+    let listing: Arc<dyn Listing> = Arc::new(database.clone());
     let database: Arc<dyn Database> = Arc::new(database);
     let objects: Arc<dyn ObjectStore> = Arc::new(Bucket::folder(&folder.join("objects")).expect("opened"));
-    Stores { live, database, objects }
+    (Stores { live, database, objects }, listing)
 }

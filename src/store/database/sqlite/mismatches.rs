@@ -3,10 +3,10 @@
 use sqlx::sqlite::SqliteRow;
 
 use super::SqliteDatabase;
-use super::columns::{json, name, number, optional_name, optional_number, time, to_json};
+use super::columns::{json, name, number, optional_name, optional_number, optional_text, text, time, to_json};
 use super::errors::failed;
 use crate::store::Result;
-use crate::store::database::{Basis, Mismatch, MismatchFilter, NewMismatch, Opened, Resolution};
+use crate::store::database::{Basis, Mismatch, MismatchFilter, NewMismatch, Note, Opened, Resolution};
 use crate::trace::{ChunkIndex, DataStore, Epoch, JobId, Kind, Timestamp};
 
 pub(super) async fn open(database: &SqliteDatabase, new: &NewMismatch, basis: Basis) -> Result<Opened> {
@@ -48,6 +48,13 @@ pub(super) async fn open(database: &SqliteDatabase, new: &NewMismatch, basis: Ba
     })
 }
 
+macro_rules! columns {
+    () => {
+        "id, job_id, chunk_index, epoch, kind, store, detector, expected, found, first_seen, last_seen, resolution,
+         resolved_at, resolved_by, comment"
+    };
+}
+
 pub(super) async fn resolve(
     database: &SqliteDatabase,
     job: JobId,
@@ -69,11 +76,36 @@ pub(super) async fn resolve(
     Ok(resolved.rows_affected())
 }
 
+pub(super) async fn acknowledge(
+    database: &SqliteDatabase,
+    id: i64,
+    note: &Note,
+    at: Timestamp,
+) -> Result<Option<Mismatch>> {
+    sqlx::query(
+        "UPDATE mismatches SET resolution = ?2, resolved_at = ?3, resolved_by = ?4, comment = ?5
+         WHERE id = ?1 AND resolution IS NULL",
+    )
+    .bind(id)
+    .bind(Resolution::Acknowledged.as_str())
+    .bind(at.0)
+    .bind(&note.by)
+    .bind(&note.comment)
+    .execute(&database.writer)
+    .await
+    .map_err(failed)?;
+    let row = sqlx::query(concat!("SELECT ", columns!(), " FROM mismatches WHERE id = ?1")).bind(id);
+    row.fetch_optional(&database.readers).await.map_err(failed)?.as_ref().map(read).transpose()
+}
+
 macro_rules! select {
     () => {
-        "SELECT id, job_id, chunk_index, epoch, kind, store, detector, expected, found, first_seen, last_seen,
-                resolution, resolved_at
-         FROM mismatches WHERE id > ?1 AND (?3 IS NULL OR (resolution IS NULL) = ?3)"
+        concat!(
+            "SELECT ",
+            columns!(),
+            " FROM mismatches WHERE id > ?1 AND (?3 IS NULL OR (resolution IS NULL) = ?3)
+              AND (?5 IS NULL OR kind = ?5) AND (?6 IS NULL OR store = ?6)"
+        )
     };
 }
 
@@ -88,6 +120,8 @@ pub(super) async fn list(database: &SqliteDatabase, filter: MismatchFilter) -> R
         .bind(filter.job.map(|job| job.0))
         .bind(filter.open)
         .bind(filter.limit_or_default())
+        .bind(filter.kind.map(Kind::as_str))
+        .bind(filter.store.map(DataStore::as_str))
         .fetch_all(&database.readers)
         .await
         .map_err(failed)?;
@@ -109,6 +143,7 @@ pub(super) async fn corrupt_traces(database: &SqliteDatabase) -> Result<Vec<(Kin
 
 fn read(row: &SqliteRow) -> Result<Mismatch> {
     let resolution: Option<Resolution> = optional_name(row, "resolution")?;
+    let by = optional_text(row, "resolved_by")?;
     Ok(Mismatch {
         id: number(row, "id")?,
         what: NewMismatch {
@@ -124,5 +159,6 @@ fn read(row: &SqliteRow) -> Result<Mismatch> {
         },
         last_seen: time(row, "last_seen")?,
         resolved: resolution.map(|resolution| Ok((resolution, time(row, "resolved_at")?))).transpose()?,
+        note: by.map(|by| Ok(Note { by, comment: text(row, "comment")? })).transpose()?,
     })
 }

@@ -11,6 +11,7 @@ mod erasure;
 mod errors;
 mod gauges;
 mod jobs;
+mod listing;
 mod migrations;
 mod mismatches;
 mod record;
@@ -25,7 +26,7 @@ use sqlx::{Sqlite, Transaction};
 
 use super::{
     Backlog, Basis, Closing, Contact, Database, Deletion, Erased, Job, Mismatch, MismatchFilter, NewJob, NewMismatch,
-    Opened, Recorded, Resolution, Rewind, RowOpened, Unfinished, Waiting,
+    Note, Opened, Recorded, Resolution, Rewind, RowOpened, Unfinished, Waiting,
 };
 use crate::store::{Result, StoreError};
 use crate::trace::{ChunkIndex, ChunkRow, DataStore, Ending, Epoch, JobId, Kind, Location, Record, Timestamp, Version};
@@ -204,6 +205,10 @@ impl Database for SqliteDatabase {
         at: Timestamp,
     ) -> Result<u64> {
         mismatches::resolve(self, job, chunk, resolution, at).await
+    }
+
+    async fn acknowledge_mismatch(&self, id: i64, note: &Note, at: Timestamp) -> Result<Option<Mismatch>> {
+        mismatches::acknowledge(self, id, note, at).await
     }
 
     async fn mismatches(&self, filter: MismatchFilter) -> Result<Vec<Mismatch>> {

@@ -1,4 +1,4 @@
-//! The named parts of a path.
+//! The named parts of a path, read so that a token comes first.
 
 use std::convert::Infallible;
 
@@ -8,9 +8,9 @@ use serde::de::DeserializeOwned;
 
 /// Text parts of a path. Where one of them is not UTF-8 all are empty, which names nothing: the route then answers as it
 /// does for what it does not know, after it has looked at the token.
-pub(super) struct Segments<T>(pub(super) T);
+pub(super) struct InPath<T>(pub(super) T);
 
-impl<S, T> FromRequestParts<S> for Segments<T>
+impl<S, T> FromRequestParts<S> for InPath<T>
 where
     S: Send + Sync,
     T: DeserializeOwned + Default + Send,

@@ -1,0 +1,161 @@
+//! Lists for readers, out of the tables `projects` and `jobs`.
+
+use async_trait::async_trait;
+use sqlx::Row as _;
+use sqlx::sqlite::SqliteRow;
+
+use super::SqliteDatabase;
+use super::columns::{number, optional_time, text, to_json};
+use super::errors::failed;
+use super::jobs::{job_columns, read};
+use crate::store::Result;
+use crate::store::database::Job;
+use crate::store::database::listing::{
+    COUNTED_MAX, JobFilter, Listed, ListedProject, Listing, Page, ProjectFilter, ProjectName,
+};
+use crate::trace::ProjectId;
+
+/// The columns of a project; its first and last job are found at the ends of an index.
+macro_rules! project_columns {
+    () => {
+        "id, path,
+         (SELECT created_at FROM jobs WHERE project_id = projects.id ORDER BY id LIMIT 1) AS first_job_at,
+         (SELECT created_at FROM jobs WHERE project_id = projects.id ORDER BY id DESC LIMIT 1) AS last_job_at"
+    };
+}
+
+/// What a list of projects consists of.
+macro_rules! projects_listed {
+    () => {
+        "FROM projects WHERE (?1 IS NULL OR id IN (SELECT value FROM json_each(?1)))
+                         AND (?2 IS NULL OR instr(lower(path), lower(?2)) > 0)"
+    };
+}
+
+/// What a list of jobs consists of: the index answers it without touching the jobs.
+macro_rules! jobs_listed {
+    () => {
+        "FROM jobs INDEXED BY jobs_of_project
+         WHERE project_id = ?1 AND (?2 IS NULL OR status IN (SELECT value FROM json_each(?2)))"
+    };
+}
+
+#[async_trait]
+impl Listing for SqliteDatabase {
+    async fn project(&self, name: &ProjectName) -> Result<Option<ListedProject>> {
+        let row = match name {
+            ProjectName::Id(id) => {
+                sqlx::query(concat!("SELECT ", project_columns!(), " FROM projects WHERE id = ?1")).bind(id.0)
+            }
+            ProjectName::Path(path) => {
+                sqlx::query(concat!("SELECT ", project_columns!(), " FROM projects WHERE path = ?1")).bind(path)
+            }
+        };
+        row.fetch_optional(&self.readers).await.map_err(failed)?.as_ref().map(read_project).transpose()
+    }
+
+    async fn projects(&self, filter: &ProjectFilter, page: Page) -> Result<Listed<ListedProject>> {
+        let among = filter.among.as_ref().map(to_json).transpose()?;
+        let total = match page.counts() {
+            true => {
+                let count = sqlx::query(concat!("SELECT count(*) FROM (SELECT 1 ", projects_listed!(), " LIMIT ?3)"));
+                counted(count.bind(&among).bind(&filter.search).bind(counted_max()).fetch_one(&self.readers).await)?
+            }
+            false => None,
+        };
+        let statement = match page.newest_first {
+            true => concat!(
+                "SELECT ",
+                project_columns!(),
+                " ",
+                projects_listed!(),
+                " AND (?3 IS NULL OR id < ?3) ORDER BY id DESC LIMIT ?4 OFFSET ?5"
+            ),
+            false => concat!(
+                "SELECT ",
+                project_columns!(),
+                " ",
+                projects_listed!(),
+                " AND (?3 IS NULL OR id > ?3) ORDER BY id LIMIT ?4 OFFSET ?5"
+            ),
+        };
+        let (skipped, behind) = page.bounds();
+        let rows = sqlx::query(statement)
+            .bind(among)
+            .bind(&filter.search)
+            .bind(behind)
+            .bind(one_more(page))
+            .bind(clamped(skipped))
+            .fetch_all(&self.readers)
+            .await
+            .map_err(failed)?;
+        Ok(Listed::of(rows.iter().map(read_project).collect::<Result<_>>()?, page, total))
+    }
+
+    async fn jobs(&self, filter: &JobFilter, page: Page) -> Result<Listed<Job>> {
+        let statuses = filter.statuses.as_ref().map(to_json).transpose()?;
+        let total = match page.counts() {
+            true => {
+                let count = sqlx::query(concat!("SELECT count(*) FROM (SELECT 1 ", jobs_listed!(), " LIMIT ?3)"));
+                let count = count.bind(filter.project.0).bind(&statuses).bind(counted_max());
+                counted(count.fetch_one(&self.readers).await)?
+            }
+            false => None,
+        };
+        // The numbers first, from the index alone: what is skipped or of another status is never read.
+        let statement = match page.newest_first {
+            true => concat!(
+                "SELECT ",
+                job_columns!(),
+                " FROM jobs WHERE id IN (SELECT id ",
+                jobs_listed!(),
+                " AND (?3 IS NULL OR id < ?3) ORDER BY id DESC LIMIT ?4 OFFSET ?5) ORDER BY id DESC"
+            ),
+            false => concat!(
+                "SELECT ",
+                job_columns!(),
+                " FROM jobs WHERE id IN (SELECT id ",
+                jobs_listed!(),
+                " AND (?3 IS NULL OR id > ?3) ORDER BY id LIMIT ?4 OFFSET ?5) ORDER BY id"
+            ),
+        };
+        let (skipped, behind) = page.bounds();
+        let rows = sqlx::query(statement)
+            .bind(filter.project.0)
+            .bind(statuses)
+            .bind(behind)
+            .bind(one_more(page))
+            .bind(clamped(skipped))
+            .fetch_all(&self.readers)
+            .await
+            .map_err(failed)?;
+        Ok(Listed::of(rows.iter().map(read).collect::<Result<_>>()?, page, total))
+    }
+}
+
+/// One more than is counted, to tell "exactly so many" from "more".
+fn counted_max() -> i64 {
+    clamped(COUNTED_MAX + 1)
+}
+
+fn counted(row: sqlx::Result<SqliteRow>) -> Result<Option<u64>> {
+    let count: i64 = row.map_err(failed)?.try_get(0).map_err(failed)?;
+    Ok(u64::try_from(count).ok().filter(|count| *count <= COUNTED_MAX))
+}
+
+fn one_more(page: Page) -> i64 {
+    i64::from(page.size) + 1
+}
+
+fn clamped(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn read_project(row: &SqliteRow) -> Result<ListedProject> {
+    Ok(ListedProject {
+        id: ProjectId(number(row, "id")?),
+        path: text(row, "path")?,
+        first_job_at: optional_time(row, "first_job_at")?,
+        last_job_at: optional_time(row, "last_job_at")?,
+    })
+}
