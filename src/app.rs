@@ -14,13 +14,14 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
 use crate::api::auth::{ADMIN_TOKEN_FILE, Auth, NoAdminToken, admin_token};
+use crate::api::limits::Limits;
 use crate::api::{Api, router};
 use crate::config::Config;
 use crate::config::value::{Secret, Span};
 use crate::pipeline::Pipeline;
 use crate::seams::abort::{self, AbortAt, BadFailPoint};
 use crate::seams::real::{NoFailPoints, OwnedTasks, SystemChance, SystemClock};
-use crate::seams::{FailPoints, Seams, within};
+use crate::seams::{Clock, FailPoints, Seams, within};
 use crate::store::StoreError;
 use crate::telemetry::exporter::{self, CannotExport, UPKEEP_INTERVAL};
 use crate::telemetry::metrics::{self, Task};
@@ -99,10 +100,12 @@ pub async fn start(config: Config) -> Result<Running, CannotStart> {
     let admin_token_file = (!configured).then(|| config.data_dir.join(ADMIN_TOKEN_FILE));
 
     let pipeline = Pipeline::new(opened.stores, seams.clone(), (&config.pipeline).into());
+    let limits = Limits::from(&config.http);
+    let auth = Auth::new(&admin_token, config.http.auth_ttl.0, opened.accounts, seams.clock.clone(), limits);
     let api = Api::new(
         pipeline.clone(),
         opened.listing,
-        Auth::new(&admin_token, config.http.auth_ttl.0),
+        auth,
         exporter,
         config.http.body_timeout.0,
         ChunkSize::new(config.pipeline.chunk_size)?,
@@ -116,6 +119,7 @@ pub async fn start(config: Config) -> Result<Running, CannotStart> {
     pipeline.start();
     let sampler = gauges::sample_for_ever(pipeline.clone(), config.telemetry.gauge_interval.0);
     seams.spawn.spawn("gauges", Box::pin(sampler));
+    seams.spawn.spawn("last_seen", Box::pin(write_last_seen_for_ever(api.clone(), seams.clock.clone())));
     let clock = seams.clock.clone();
     seams.spawn.spawn(
         "upkeep",
@@ -142,6 +146,22 @@ async fn serve(listener: TcpListener, api: Api, asked_to_stop: oneshot::Receiver
         tracing::error!(%error, "the HTTP server ended");
     }
     let _ = stopped.send(());
+}
+
+/// How often it is written down when tokens and runners were last seen.
+const LAST_SEEN_INTERVAL: Duration = Duration::from_secs(60);
+
+async fn write_last_seen_for_ever(api: Api, clock: Arc<dyn Clock>) {
+    loop {
+        clock.sleep(LAST_SEEN_INTERVAL).await;
+        write_last_seen(&api).await;
+    }
+}
+
+async fn write_last_seen(api: &Api) {
+    if let Err(error) = api.auth.write_last_seen().await {
+        tracing::warn!(%error, "when tokens were last used could not be written: {error}");
+    }
 }
 
 /// The machine's own; a fail point only where the environment names one.
@@ -192,6 +212,7 @@ impl Running {
             let waited = Span(self.drain_timeout);
             tracing::warn!("requests were still in flight after {waited}; they are cut");
         }
+        let _ = within(clock.as_ref(), self.drain_timeout, write_last_seen(&self.api)).await;
         let settled = self.pipeline.drain(self.drain_timeout).await;
         self.tasks.end().await;
         finished && settled

@@ -1,31 +1,47 @@
-//! Who may do what: runners by their job's token, readers by that or the admin's, the admin by the admin's.
+//! Who may do what: runners by their job's token, readers by that or by a token of their own, the admin by the admin's or
+//! by a token with the scope for it.
 //!
-//! A stranger learns nothing: an unknown job, a wrong token and an erased job are told apart neither by the answer nor by
-//! the time it takes.
+//! A stranger learns nothing: an unknown job, a wrong token, a foreign project's job and an erased job are told apart
+//! neither by the answer nor by the time it takes. What is remembered only ever lets in: whatever it would refuse is looked
+//! up, so every refusal costs the same statement, and a token made on one node is good on another a millisecond later.
 
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::http::HeaderMap;
 use moka::sync::Cache;
 
 use super::error::Refused;
-use super::token::{self, TokenHash};
+use super::last_seen::LastSeen;
+use super::limits::{Held, Limits};
+use super::token::{self, READER_PREFIX, RUNNER_PREFIX, TokenHash};
 use crate::config::value::Secret;
-use crate::seams::Chance;
+use crate::seams::{Chance, Clock};
 use crate::store::Result as StoreResult;
+use crate::store::database::accounts::{Accounts, ApiToken, Runner, RunnerId, Scope, TokenId};
 use crate::store::database::{Database, Job};
-use crate::trace::{ByteSize, JobId, ProjectId, TraceState};
+use crate::trace::{ByteSize, JobId, JobStatus, ProjectId, TraceState};
 
 /// The tokens that are known.
 pub struct Auth {
     admin: TokenHash,
+    accounts: Arc<dyn Accounts>,
+    clock: Arc<dyn Clock>,
+    limits: Limits,
     jobs: Cache<JobId, Known>,
+    tokens: Cache<[u8; 32], ApiToken>,
+    runners: Cache<[u8; 32], Runner>,
+    /// How often something was revoked here: what was looked up before is not remembered after.
+    revocations: AtomicU64,
+    tokens_seen: LastSeen<TokenId>,
+    runners_seen: LastSeen<RunnerId>,
 }
 
-/// What never changes of a job, as far as deciding about a request goes.
+/// What never changes of a job once it runs, as far as deciding about a request goes.
 #[derive(Clone)]
 pub struct Known {
     /// The job.
@@ -37,13 +53,32 @@ pub struct Known {
     /// The longest trace accepted; 0 = no limit.
     pub trace_limit: ByteSize,
     erased: bool,
+    /// A pending job gets another token when a runner takes it.
+    pending: bool,
     token_sha256: [u8; 32],
 }
 
-/// Jobs whose tokens are remembered; about 200 bytes each.
+/// A request about a job that was let in.
+pub struct Admitted {
+    /// The job.
+    pub known: Known,
+    /// Counts as under way for as long as this is there.
+    pub held: Held,
+}
+
+/// What a reader may see.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Everything.
+    Everything,
+    /// The projects of this token.
+    Projects(ApiToken),
+    /// The job whose token this may be, and nothing else. Also what a token that nobody made gets.
+    OneJob,
+}
+
+/// Jobs, tokens and runners that are remembered; about 300 bytes each.
 const REMEMBERED: u64 = 100_000;
-/// Compared with when the job is unknown, so that this takes as long. No token has this hash.
-const NO_TOKEN: [u8; 32] = [0; 32];
 
 impl From<&Job> for Known {
     fn from(job: &Job) -> Self {
@@ -53,52 +88,186 @@ impl From<&Job> for Known {
             project_path: job.project_path.clone(),
             trace_limit: job.trace_limit,
             erased: job.state == TraceState::Erased,
+            pending: job.status == JobStatus::Pending,
             token_sha256: job.token_sha256,
         }
     }
 }
 
 impl Auth {
-    /// `ttl` is how long a job's token is remembered.
-    pub fn new(admin_token: &Secret, ttl: Duration) -> Self {
-        let jobs = Cache::builder().max_capacity(REMEMBERED).time_to_live(ttl).build();
-        Self { admin: TokenHash::of(admin_token.reveal()), jobs }
+    /// `ttl` is how long what is known is remembered: so long a token may live on other nodes after it was revoked here.
+    pub fn new(
+        admin_token: &Secret,
+        ttl: Duration,
+        accounts: Arc<dyn Accounts>,
+        clock: Arc<dyn Clock>,
+        limits: Limits,
+    ) -> Self {
+        Self {
+            admin: TokenHash::of(admin_token.reveal()),
+            accounts,
+            clock,
+            limits,
+            jobs: Cache::builder().max_capacity(REMEMBERED).time_to_live(ttl).build(),
+            tokens: Cache::builder().max_capacity(REMEMBERED).time_to_live(ttl).build(),
+            runners: Cache::builder().max_capacity(REMEMBERED).time_to_live(ttl).build(),
+            revocations: AtomicU64::new(0),
+            tokens_seen: LastSeen::new(),
+            runners_seen: LastSeen::new(),
+        }
+    }
+
+    /// Tokens, runners and projects.
+    pub fn accounts(&self) -> &dyn Accounts {
+        self.accounts.as_ref()
     }
 
     /// The job, if `token` is its token and it is not erased.
-    pub async fn runner(&self, database: &dyn Database, job: JobId, token: Option<&str>) -> StoreResult<Option<Known>> {
-        let known = self.known(database, job).await?;
-        let promised = known.as_ref().map_or(&NO_TOKEN, |known| &known.token_sha256);
-        let is = TokenHash::of(token.unwrap_or_default()).is(promised);
-        Ok(known.filter(|known| is && !known.erased))
+    pub async fn runner(
+        &self,
+        database: &dyn Database,
+        job: JobId,
+        token: Option<&str>,
+    ) -> Result<Option<Admitted>, Refused> {
+        let hash = TokenHash::of(token.unwrap_or_default());
+        let may = |known: &Known| hash.is(&known.token_sha256) && !known.erased;
+        let Some(known) = self.job_if(database, job, may).await? else { return Ok(None) };
+        let held = self.limits.enter(hash.0, None)?;
+        Ok(Some(Admitted { known, held }))
     }
 
     /// The job, if whoever sent these headers may read it.
-    pub async fn reader(&self, database: &dyn Database, job: JobId, headers: &HeaderMap) -> Result<Known, Refused> {
+    pub async fn reader(&self, database: &dyn Database, job: JobId, headers: &HeaderMap) -> Result<Admitted, Refused> {
         let token = token::reader_token(headers).ok_or(Refused::NoToken)?;
-        let known = self.known(database, job).await?;
         let hash = TokenHash::of(token);
-        let promised = known.as_ref().map_or(&NO_TOKEN, |known| &known.token_sha256);
-        let (is_admin, is_jobs) = (hash.is(&self.admin.0), hash.is(promised));
-        known.filter(|_| is_admin || is_jobs).ok_or(Refused::Unknown)
+        let access = self.access_of(token, &hash).await?;
+        let may = |known: &Known| match &access {
+            Access::Everything => true,
+            Access::Projects(token) => token.scopes.contains(&Scope::Read) && token.projects.includes(known.project),
+            Access::OneJob => hash.is(&known.token_sha256),
+        };
+        let known = self.job_if(database, job, may).await?.ok_or(Refused::Unknown)?;
+        let held = if self.is_admin(&hash) { Held::default() } else { self.limits.enter(hash.0, Some(job))? };
+        Ok(Admitted { known, held })
     }
 
-    /// Fails unless these headers carry the admin's token.
-    pub fn admin(&self, headers: &HeaderMap) -> Result<(), Refused> {
+    /// What whoever sent these headers may see, for documents that are about more than one job.
+    pub async fn access(&self, headers: &HeaderMap) -> Result<(Access, Held), Refused> {
         let token = token::reader_token(headers).ok_or(Refused::NoToken)?;
-        if TokenHash::of(token).is(&self.admin.0) { Ok(()) } else { Err(Refused::NotAllowed) }
+        let hash = TokenHash::of(token);
+        let access = self.access_of(token, &hash).await?;
+        let limited = !self.is_admin(&hash) && access != Access::OneJob;
+        let held = if limited { self.limits.enter(hash.0, None)? } else { Held::default() };
+        Ok((access, held))
     }
 
-    /// Remembers only what is there: a token made on one node is used on another a millisecond later.
-    async fn known(&self, database: &dyn Database, job: JobId) -> StoreResult<Option<Known>> {
-        if let Some(known) = self.jobs.get(&job) {
+    /// Fails unless these headers carry the admin's token, or one with the scope `admin`.
+    pub async fn admin(&self, headers: &HeaderMap) -> Result<Held, Refused> {
+        match self.access(headers).await? {
+            (Access::Everything, held) => Ok(held),
+            _ => Err(Refused::NotAllowed),
+        }
+    }
+
+    /// The runner whose token this is.
+    pub async fn account(&self, token: Option<&str>) -> Result<Option<(Runner, Held)>, Refused> {
+        let Some(token) = token.filter(|token| token.starts_with(RUNNER_PREFIX)) else { return Ok(None) };
+        let hash = TokenHash::of(token);
+        let runner = match self.runners.get(&hash.0) {
+            Some(runner) => runner,
+            None => {
+                let before = self.revocations.load(Ordering::SeqCst);
+                let found = self.accounts.runner(hash.0).await?;
+                let good = found.filter(|found| hash.is(&found.token_sha256) && found.revoked_at.is_none());
+                let Some(runner) = good else { return Ok(None) };
+                self.runners.insert(hash.0, runner.clone());
+                if self.revocations.load(Ordering::SeqCst) != before {
+                    self.runners.invalidate(&hash.0);
+                }
+                runner
+            }
+        };
+        self.runners_seen.note(runner.id, self.clock.now());
+        let held = self.limits.enter(hash.0, None)?;
+        Ok(Some((runner, held)))
+    }
+
+    /// The token or runner with this secret was revoked: from now on it is not let in here.
+    pub fn forget(&self, token_sha256: &[u8; 32]) {
+        self.revocations.fetch_add(1, Ordering::SeqCst);
+        self.tokens.invalidate(token_sha256);
+        self.runners.invalidate(token_sha256);
+    }
+
+    /// Writes down when tokens and runners were last seen.
+    pub async fn write_last_seen(&self) -> StoreResult<()> {
+        let tokens = self.tokens_seen.take();
+        if !tokens.is_empty()
+            && let Err(error) = self.accounts.note_token_uses(&tokens).await
+        {
+            self.tokens_seen.put_back(tokens);
+            return Err(error);
+        }
+        let runners = self.runners_seen.take();
+        if !runners.is_empty()
+            && let Err(error) = self.accounts.note_runner_contacts(&runners).await
+        {
+            self.runners_seen.put_back(runners);
+            return Err(error);
+        }
+        Ok(())
+    }
+
+    fn is_admin(&self, hash: &TokenHash) -> bool {
+        hash.is(&self.admin.0)
+    }
+
+    async fn access_of(&self, token: &str, hash: &TokenHash) -> StoreResult<Access> {
+        if self.is_admin(hash) {
+            return Ok(Access::Everything);
+        }
+        // The prefix is the stranger's own choice: that only these are looked up tells nothing.
+        if !token.starts_with(READER_PREFIX) {
+            return Ok(Access::OneJob);
+        }
+        let Some(token) = self.api_token(hash).await? else { return Ok(Access::OneJob) };
+        self.tokens_seen.note(token.id, self.clock.now());
+        let is_admin = token.scopes.contains(&Scope::Admin);
+        Ok(if is_admin { Access::Everything } else { Access::Projects(token) })
+    }
+
+    async fn api_token(&self, hash: &TokenHash) -> StoreResult<Option<ApiToken>> {
+        let now = self.clock.now();
+        if let Some(token) = self.tokens.get(&hash.0).filter(|token| token.is_good(now)) {
+            return Ok(Some(token));
+        }
+        let before = self.revocations.load(Ordering::SeqCst);
+        let found = self.accounts.token(hash.0).await?;
+        let Some(token) = found.filter(|found| hash.is(&found.token_sha256) && found.is_good(now)) else {
+            return Ok(None);
+        };
+        self.tokens.insert(hash.0, token.clone());
+        if self.revocations.load(Ordering::SeqCst) != before {
+            self.tokens.invalidate(&hash.0);
+        }
+        Ok(Some(token))
+    }
+
+    /// The job, if this may be done with it. Whatever the remembered job would refuse is looked up.
+    async fn job_if(
+        &self,
+        database: &dyn Database,
+        job: JobId,
+        may: impl Fn(&Known) -> bool,
+    ) -> StoreResult<Option<Known>> {
+        if let Some(known) = self.jobs.get(&job).filter(&may) {
             return Ok(Some(known));
         }
         let known = database.job(job).await?.as_ref().map(Known::from);
-        if let Some(known) = known.as_ref().filter(|known| !known.erased) {
+        if let Some(known) = known.as_ref().filter(|known| !known.erased && !known.pending) {
             self.jobs.insert(job, known.clone());
         }
-        Ok(known)
+        Ok(known.filter(may))
     }
 }
 

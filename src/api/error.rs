@@ -38,6 +38,12 @@ pub enum Refused {
     /// Its body is longer than anything that is asked here.
     #[error("413 Content Too Large")]
     TooLong,
+    /// Its token, or all readers of its job together, asked too much at once.
+    #[error("429 Too Many Requests")]
+    TooMany {
+        /// When to come again.
+        seconds: u64,
+    },
     /// A store is away, full, or answers nonsense.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -70,6 +76,7 @@ impl Refused {
             Self::Erased => StatusCode::GONE,
             Self::Bad(_) => StatusCode::BAD_REQUEST,
             Self::TooLong => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::Store(StoreError::Unavailable { .. } | StoreError::Full { .. }) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Store(StoreError::Unreadable { .. }) => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -79,11 +86,12 @@ impl Refused {
     fn detail(&self) -> Option<String> {
         match self {
             Self::NoToken => Some("send a token in PRIVATE-TOKEN, Authorization: Bearer or JOB-TOKEN".to_owned()),
-            Self::NotAllowed => Some("this needs the admin token".to_owned()),
+            Self::NotAllowed => Some("this needs the admin token, or one with the scope admin".to_owned()),
             Self::Unknown => None,
             Self::Erased => Some("the log of this job was erased".to_owned()),
             Self::Bad(what) => Some(what.clone()),
             Self::TooLong => Some("the body is too long".to_owned()),
+            Self::TooMany { seconds } => Some(format!("too many requests at once; come again in {seconds} s")),
             Self::Store(StoreError::Unavailable { store, .. }) => Some(format!("{store} is unavailable")),
             Self::Store(StoreError::Full { store, .. }) => Some(format!("{store} is full")),
             Self::Store(StoreError::Unreadable { store, .. }) => Some(format!("{store} answered something unreadable")),
@@ -101,6 +109,9 @@ impl Refused {
         match &self {
             Self::NoToken => {
                 headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            Self::TooMany { seconds } => {
+                headers.insert(RETRY_AFTER, HeaderValue::from(*seconds));
             }
             Self::Store(error) => {
                 match error {
@@ -209,6 +220,7 @@ mod tests {
             (Refused::Unknown, 404),
             (Refused::Bad("x".to_owned()), 400),
             (Refused::TooLong, 413),
+            (Refused::TooMany { seconds: 1 }, 429),
             (StoreError::unavailable("redis", "gone").into(), 503),
             (StoreError::Full { store: "redis", message: "OOM".to_owned() }.into(), 503),
             (StoreError::unreadable("database", "?").into(), 500),

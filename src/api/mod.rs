@@ -3,6 +3,8 @@
 mod admin;
 pub mod auth;
 pub mod error;
+mod last_seen;
+pub mod limits;
 mod observe;
 pub mod openapi;
 mod ops;

@@ -2,7 +2,7 @@
 
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::{get, patch, post, put};
+use axum::routing::{delete, get, patch, post, put};
 
 use super::{Api, admin, error, observe, openapi, ops, reader, runner};
 
@@ -19,6 +19,8 @@ pub fn router(api: Api) -> Router {
         // Runners
         .route(APPEND, patch(runner::append::append))
         .route(FINALIZE, put(runner::finalize::finalize))
+        .route("/api/v4/runners/verify", post(runner::queue::verify))
+        .route("/api/v4/jobs/request", post(runner::queue::request_job))
         // Readers
         .route("/api/v4/version", get(reader::login::version))
         .route("/api/v4/user", get(reader::login::user))
@@ -35,6 +37,12 @@ pub fn router(api: Api) -> Router {
         .route("/api/v1/jobs/{job}/cancel", post(admin::jobs::cancel_job))
         .route("/api/v1/mismatches", get(admin::mismatches::mismatches))
         .route("/api/v1/mismatches/{mismatch}/resolve", post(admin::mismatches::resolve))
+        .route("/api/v1/runners", get(admin::runners::list_runners).post(admin::runners::create_runner))
+        .route("/api/v1/runners/{runner}", delete(admin::runners::revoke_runner))
+        .route("/api/v1/tokens", get(admin::tokens::list_tokens).post(admin::tokens::create_token))
+        .route("/api/v1/tokens/{token}", delete(admin::tokens::revoke_token))
+        .route("/api/v1/tokens/{token}/rotate", post(admin::tokens::rotate_token))
+        .route("/api/v1/projects", get(admin::runners::list_projects))
         // Whoever runs this process
         .route("/healthz", get(ops::healthz))
         .route("/readyz", get(ops::readyz))

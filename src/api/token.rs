@@ -9,6 +9,10 @@ use crate::trace::Sha256;
 
 /// What a job's token begins with, so that a leaked one is recognised.
 pub const JOB_PREFIX: &str = "vtj_";
+/// What a reader's or admin's token that was made over the API begins with.
+pub const READER_PREFIX: &str = "vtr_";
+/// What a runner's token begins with.
+pub const RUNNER_PREFIX: &str = "vtk_";
 /// What an admin token that Veritail made begins with.
 pub const ADMIN_PREFIX: &str = "vta_";
 
@@ -34,9 +38,14 @@ pub fn make(prefix: &str, chance: &dyn Chance) -> String {
     format!("{prefix}{:016x}{:016x}{last:08x}", chance.bits(), chance.bits())
 }
 
-/// A runner's token in a header.
+/// A job's token in a header, as its runner sends it.
 pub fn job_token(headers: &HeaderMap) -> Option<&str> {
     text(headers, "job-token")
+}
+
+/// A runner's own token in a header.
+pub fn runner_token(headers: &HeaderMap) -> Option<&str> {
+    text(headers, "runner-token")
 }
 
 /// A reader's token, in any of the headers that clients use.

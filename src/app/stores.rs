@@ -10,6 +10,7 @@ use crate::pipeline::Stores;
 use crate::seams::Seams;
 use crate::store::StoreError;
 use crate::store::database::Database;
+use crate::store::database::accounts::Accounts;
 use crate::store::database::listing::Listing;
 use crate::store::database::sqlite::SqliteDatabase;
 use crate::store::hooked::Hooked;
@@ -26,6 +27,8 @@ pub(super) struct Opened {
     pub(super) stores: Stores,
     /// The lists for readers.
     pub(super) listing: Arc<dyn Listing>,
+    /// Tokens, runners, and the jobs that wait for one.
+    pub(super) accounts: Arc<dyn Accounts>,
 }
 
 /// Opens them, and wraps each so that its requests are counted and timed.
@@ -38,6 +41,7 @@ pub(super) async fn open(config: &Config, seams: &Seams) -> Result<Opened, Canno
     let database_file = database.display().to_string();
     let database = SqliteDatabase::open(&database).await.map_err(cannot_open(&database_file, "database.path"))?;
     let listing: Arc<dyn Listing> = Arc::new(database.clone());
+    let accounts: Arc<dyn Accounts> = Arc::new(database.clone());
     let database: Arc<dyn Database> = Arc::new(database);
     let objects_folder = objects.display().to_string();
     let objects = Bucket::folder(&objects).map_err(cannot_open(&objects_folder, "object.path"))?;
@@ -57,12 +61,13 @@ pub(super) async fn open(config: &Config, seams: &Seams) -> Result<Opened, Canno
     let measure = |dependency| Arc::new(Measure(dependency));
     let of_live = Dependency::of_live(live.name());
     let listing = Arc::new(Hooked::new(listing, measure(Dependency::Database), clock()));
+    let accounts = Arc::new(Hooked::new(accounts, measure(Dependency::Database), clock()));
     let stores = Stores {
         live: Arc::new(Hooked::new(live, measure(of_live), clock())),
         database: Arc::new(Hooked::new(database, measure(Dependency::Database), clock())),
         objects: Arc::new(Hooked::new(objects, measure(Dependency::ObjectStore), clock())),
     };
-    Ok(Opened { stores, listing })
+    Ok(Opened { stores, listing, accounts })
 }
 
 type Make = fn(&Path) -> std::io::Result<()>;

@@ -189,7 +189,7 @@ fn render(report: &Report, keys: bool) -> String {
 }
 
 /// Lines with columns as wide as their widest cell, an empty line before them.
-fn table<'a>(head: &'a [&'a str], rows: &'a [Vec<String>]) -> impl Iterator<Item = String> + 'a {
+pub(super) fn table<'a>(head: &'a [&'a str], rows: &'a [Vec<String>]) -> impl Iterator<Item = String> + 'a {
     let width = |column: usize| {
         let cells = rows.iter().map(|row| row[column].len());
         cells.chain([head[column].len()]).max().unwrap_or(0)

@@ -1,5 +1,6 @@
 //! The command line: one file a subcommand.
 
+mod accounts;
 mod client;
 mod demo;
 mod inspect;
@@ -26,6 +27,12 @@ enum Command {
     Demo(demo::Demo),
     /// Show what was promised of a job's log, where every copy of it is, and what is wrong with it.
     Inspect(inspect::Inspect),
+    /// Make, list and revoke runners: whoever asks for pending jobs.
+    Runner(accounts::Runner),
+    /// Make, list, rotate and revoke tokens for the API.
+    Token(accounts::Token),
+    /// List projects.
+    Project(accounts::Project),
 }
 
 /// What ends the command badly, as a sentence for whoever typed it.
@@ -52,10 +59,25 @@ impl Cli {
             Command::Serve(serve) => serve.run().await,
             Command::Demo(demo) => demo.run().await,
             Command::Inspect(inspect) => return inspect.run().await,
+            Command::Runner(runner) => runner.run().await,
+            Command::Token(token) => token.run().await,
+            Command::Project(project) => project.run().await,
         };
         match done {
             Ok(()) => ExitCode::SUCCESS,
             Err(failed) => failed.tell(ExitCode::FAILURE),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn every_command_is_well_formed() {
+        Cli::command().debug_assert();
     }
 }

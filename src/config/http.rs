@@ -14,8 +14,17 @@ settings! {
         admin_token: Option<Secret> = None, env "VERITAIL_ADMIN_TOKEN";
         /// How long a request's body may bring nothing before the request is ended.
         body_timeout: Span = Span::secs(60), range Span::ms(100)..=Span::hours(1), env "VERITAIL_HTTP_BODY_TIMEOUT";
-        /// How long a job's token is remembered; never a wrong one.
+        /// How long a token is remembered, and so how long it may live on other nodes after it was revoked on one.
         auth_ttl: Span = Span::secs(30), range Span::secs(0)..=Span::secs(30), env "VERITAIL_HTTP_AUTH_TTL";
+        /// Requests a second that are taken with one token, ten times as many at once; 0 = no limit. The admin's own
+        /// token has none.
+        token_requests_per_second: u32 = 1000, range 0..=1_000_000, env "VERITAIL_HTTP_TOKEN_REQUESTS_PER_SECOND";
+        /// Requests with one token that may be under way at the same time; 0 = no limit.
+        token_concurrency: u32 = 256, range 0..=1_000_000, env "VERITAIL_HTTP_TOKEN_CONCURRENCY";
+        /// Requests a second that all readers of one job may make together, ten times as many at once; 0 = no limit.
+        job_requests_per_second: u32 = 1000, range 0..=1_000_000, env "VERITAIL_HTTP_JOB_REQUESTS_PER_SECOND";
+        /// Requests of all readers of one job that may be under way at the same time; 0 = no limit.
+        job_concurrency: u32 = 1024, range 0..=1_000_000, env "VERITAIL_HTTP_JOB_CONCURRENCY";
         /// How long a stopping server says that it is not ready before it takes no more connections.
         drain_delay: Span = Span::secs(1), range Span::secs(0)..=Span::hours(1), env "VERITAIL_HTTP_DRAIN_DELAY";
         /// How long a stopping server waits for requests in flight, and then for work in the pipeline.

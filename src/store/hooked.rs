@@ -9,6 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 
+use super::database::accounts::{Accounts, ApiToken, NewRunner, NewToken, Project, Runner, RunnerId, Taken, TokenId};
 use super::database::listing::{
     JobFilter, Listed as ListedPage, ListedProject, Listing, Page, ProjectFilter, ProjectName,
 };
@@ -21,8 +22,8 @@ use super::object::{Listed, ObjectStore};
 use super::{Result, StoreError};
 use crate::seams::Clock;
 use crate::trace::{
-    ChunkId, ChunkIndex, ChunkRow, DataStore, Ending, Epoch, JobId, JobStatus, Kind, Location, Record, Timestamp,
-    Version,
+    ChunkId, ChunkIndex, ChunkRow, DataStore, Ending, Epoch, JobId, JobStatus, Kind, Location, ProjectId, Record,
+    Timestamp, Version,
 };
 
 /// A call to a store, as hooks see it.
@@ -147,6 +148,29 @@ hooked! { "database", Listing {}
     project(name: &ProjectName) -> Option<ListedProject>, None;
     projects(filter: &ProjectFilter, page: Page) -> ListedPage<ListedProject>, None;
     jobs(filter: &JobFilter, page: Page) -> ListedPage<Job>, None;
+}
+
+hooked! { "database", Accounts {}
+    create_token(new: NewToken) -> ApiToken, None;
+    token(token_sha256: [u8; 32]) -> Option<ApiToken>, None;
+    tokens(after: TokenId, limit: u32) -> Vec<ApiToken>, None;
+    revoke_token(token: TokenId, at: Timestamp) -> Option<ApiToken>, None;
+    rotate_token(
+        token: TokenId, token_sha256: [u8; 32], expires_at: Option<Timestamp>, at: Timestamp
+    ) -> Option<ApiToken>, None;
+    note_token_uses(uses: &[(TokenId, Timestamp)]) -> (), None;
+    create_runner(new: NewRunner) -> Runner, None;
+    runner(token_sha256: [u8; 32]) -> Option<Runner>, None;
+    runners(after: RunnerId, limit: u32) -> Vec<Runner>, None;
+    revoke_runner(runner: RunnerId, at: Timestamp) -> Option<Runner>, None;
+    note_runner_contacts(contacts: &[(RunnerId, Timestamp)]) -> (), None;
+    take_pending_job(
+        runner: RunnerId, trace_reset: Option<bool>, new_token_sha256: [u8; 32], at: Timestamp
+    ) -> Option<Taken>, None;
+    runner_of(job: JobId) -> Option<RunnerId>, Some(job);
+    project(project: ProjectId) -> Option<Project>, None;
+    project_at(path: &str) -> Option<Project>, None;
+    projects(after: ProjectId, limit: u32) -> Vec<Project>, None;
 }
 
 hooked! { "object_store", ObjectStore {}

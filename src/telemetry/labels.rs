@@ -139,6 +139,8 @@ names! {
         SizeLimit = "size_limit",
         /// The job is over.
         Finished = "finished",
+        /// Its token asked too much at once.
+        RateLimit = "rate_limit",
         /// A store is away or full.
         Unavailable = "unavailable",
         /// `Content-Range` is missing or cannot be read.
@@ -346,7 +348,13 @@ impl StoreOperation {
             "unfinished",
             "mismatches",
             "corrupt_traces",
+            "token",
+            "tokens",
+            "runner",
+            "runners",
+            "runner_of",
             "project",
+            "project_at",
             "projects",
             "jobs",
         ];

@@ -4,8 +4,10 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod access;
 mod admin;
 mod bad_input;
+mod cli;
 mod cost;
 mod described;
 mod reader;

@@ -30,6 +30,6 @@ pub(in crate::api) async fn integrity(
 
 async fn look(api: &Api, job: &str, headers: &HeaderMap) -> Result<Integrity, Refused> {
     let id = job.parse().map_or(JobId(0), JobId);
-    api.auth.reader(api.pipeline.stores().database.as_ref(), id, headers).await?;
+    let _admitted = api.auth.reader(api.pipeline.stores().database.as_ref(), id, headers).await?;
     api.pipeline.integrity(id).await?.ok_or(Refused::Unknown)
 }

@@ -22,9 +22,9 @@ use crate::trace::{JobId, JobStatus, ProjectId};
 #[serde(deny_unknown_fields)]
 #[schema(as = NewJob)]
 struct Wanted {
-    /// The path of its project, such as `group/demo`.
-    #[schema(max_length = 255, pattern = "^[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*$", example = "group/demo")]
-    project: String,
+    /// The path of its project, such as `group/demo`, or its number.
+    #[schema(value_type = Object, example = "group/demo")]
+    project: ProjectName,
     /// Its name, such as `rspec`.
     #[schema(min_length = 1, max_length = 255)]
     name: String,
@@ -61,6 +61,16 @@ struct AfterCancel {
     status: JobStatus,
 }
 
+/// A project by its number, or by its path.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(untagged)]
+enum ProjectName {
+    /// By its number.
+    Number(ProjectId),
+    /// By its path, such as `group/demo`.
+    Path(String),
+}
+
 /// The longest project path or job name.
 const NAME_MAX: usize = 255;
 
@@ -84,7 +94,7 @@ pub(in crate::api) async fn create_job(
 }
 
 async fn create(api: &Api, headers: &HeaderMap, body: Result<Bytes, BytesRejection>) -> Result<(Job, String), Refused> {
-    api.auth.admin(headers)?;
+    let _held = api.auth.admin(headers).await?;
     // Too long, or broken off: to be said like every other error.
     let body = body.map_err(|rejection| match rejection.status() {
         StatusCode::PAYLOAD_TOO_LARGE => Refused::TooLong,
@@ -94,8 +104,15 @@ async fn create(api: &Api, headers: &HeaderMap, body: Result<Bytes, BytesRejecti
     let token = make(JOB_PREFIX, api.pipeline.seams().chance.as_ref());
     // With a payload a runner has to ask for the job; without, whoever made it runs it.
     let status = if wanted.payload.is_some() { JobStatus::Pending } else { JobStatus::Running };
+    let project_path = match wanted.project {
+        ProjectName::Path(path) => path,
+        ProjectName::Number(id) => {
+            let project = api.auth.accounts().project(id).await?;
+            project.ok_or_else(|| Refused::Bad(format!("there is no project {id}; name a new one by its path")))?.path
+        }
+    };
     let new = NewJob {
-        project_path: wanted.project,
+        project_path,
         name: wanted.name,
         token_sha256: TokenHash::of(&token).0,
         status,
@@ -112,8 +129,10 @@ async fn create(api: &Api, headers: &HeaderMap, body: Result<Bytes, BytesRejecti
 
 fn read(body: &[u8]) -> Result<Wanted, Refused> {
     let wanted: Wanted = serde_json::from_slice(body).map_err(|error| Refused::Bad(error.to_string()))?;
-    if !is_path(&wanted.project) {
-        let shown: String = wanted.project.chars().take(64).collect();
+    if let ProjectName::Path(path) = &wanted.project
+        && !is_path(path)
+    {
+        let shown: String = path.chars().take(64).collect();
         return Err(Refused::Bad(format!("project {shown:?} is not a path such as \"group/demo\"")));
     }
     if wanted.name.is_empty() || wanted.name.len() > NAME_MAX {
@@ -151,7 +170,7 @@ pub(in crate::api) async fn cancel_job(
 }
 
 async fn cancel(api: &Api, job: &str, headers: &HeaderMap) -> Result<Job, Refused> {
-    api.auth.admin(headers)?;
+    let _held = api.auth.admin(headers).await?;
     let id = job.parse().map(JobId).map_err(|_| Refused::Unknown)?;
     api.pipeline.cancel(id).await?.ok_or(Refused::Unknown)
 }
@@ -163,6 +182,7 @@ mod tests {
     #[test]
     fn a_job_needs_a_project_path_and_a_name() {
         assert!(read(br#"{"project":"group/demo","name":"rspec"}"#).is_ok());
+        assert!(read(br#"{"project":12,"name":"rspec"}"#).is_ok());
         assert!(read(br#"{"project":"group/demo","name":"rspec","payload":{},"trace_reset":true}"#).is_ok());
         for bad in [
             "",

@@ -77,7 +77,7 @@ pub(in crate::api) async fn mismatches(State(api): State<Api>, query: Raw, heade
 }
 
 async fn list(api: &Api, parameters: &Parameters, headers: &HeaderMap) -> Result<MismatchPage, Refused> {
-    api.auth.admin(headers)?;
+    let _held = api.auth.admin(headers).await?;
     let size = parameters.positive("per_page")?.map_or(PER_PAGE, |size| u32::try_from(size).unwrap_or(u32::MAX));
     let size = size.min(PER_PAGE_MAX);
     let open = match parameters.text("state") {
@@ -139,7 +139,7 @@ async fn acknowledge(
     headers: &HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<MismatchReport, Refused> {
-    api.auth.admin(headers)?;
+    let _held = api.auth.admin(headers).await?;
     let id: i64 = mismatch.parse().map_err(|_| Refused::Unknown)?;
     let body = body.map_err(|rejection| Refused::Bad(rejection.body_text()))?;
     let comment = read(&body)?;

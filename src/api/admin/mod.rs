@@ -4,3 +4,6 @@ pub(super) mod integrity;
 pub(super) mod job;
 pub(super) mod jobs;
 pub(super) mod mismatches;
+mod page;
+pub(super) mod runners;
+pub(super) mod tokens;

@@ -46,10 +46,10 @@ pub(in crate::api) async fn erase(
 
 async fn erased(api: &Api, project: &str, job: &str, headers: &HeaderMap) -> Result<Erased, Refused> {
     let id = job.parse().map_or(JobId(0), JobId);
-    let known = api.auth.reader(api.pipeline.stores().database.as_ref(), id, headers).await?;
-    if !is_project(&known, project) {
+    let admitted = api.auth.reader(api.pipeline.stores().database.as_ref(), id, headers).await?;
+    if !is_project(&admitted.known, project) {
         return Err(Refused::Unknown);
     }
-    api.auth.admin(headers)?;
+    let _held = api.auth.admin(headers).await?;
     Ok(api.pipeline.erase(id, ADMIN).await?)
 }

@@ -103,8 +103,8 @@ pub(in crate::api) async fn job(
 async fn find(api: &Api, project: &str, job: &str, headers: &HeaderMap) -> Result<Job, Refused> {
     let id = job.parse().map_or(JobId(0), JobId);
     let database = api.pipeline.stores().database.as_ref();
-    let known = api.auth.reader(database, id, headers).await?;
-    if !is_project(&known, project) {
+    let admitted = api.auth.reader(database, id, headers).await?;
+    if !is_project(&admitted.known, project) {
         return Err(Refused::Unknown);
     }
     database.job(id).await?.ok_or(Refused::Unknown)

@@ -48,7 +48,7 @@ pub(in crate::api) struct User {
 )]
 pub(in crate::api) async fn version(State(api): State<Api>, headers: HeaderMap) -> Response {
     let revision = option_env!("VERITAIL_REVISION").unwrap_or("unknown");
-    match Seen::by(&api, &headers) {
+    match Seen::by(&api, &headers).await {
         Ok(_) => Json(Version { version: env!("CARGO_PKG_VERSION"), revision }).into_response(),
         Err(refused) => refused.answer(&api, Manners::GitLab),
     }
@@ -60,10 +60,12 @@ pub(in crate::api) async fn version(State(api): State<Api>, headers: HeaderMap) 
     responses((status = 200, description = "The bearer of the token.", body = User)),
 )]
 pub(in crate::api) async fn user(State(api): State<Api>, headers: HeaderMap) -> Response {
-    let admin =
-        User { id: 1, username: "admin", name: "Admin", state: "active", avatar_url: (), web_url: (), is_admin: true };
-    match Seen::by(&api, &headers) {
-        Ok(_) => Json(admin).into_response(),
+    match Seen::by(&api, &headers).await {
+        Ok(seen) => {
+            let (id, username, name) = if seen.everything { (1, "admin", "Admin") } else { (2, "reader", "Reader") };
+            let is_admin = seen.everything;
+            Json(User { id, username, name, state: "active", avatar_url: (), web_url: (), is_admin }).into_response()
+        }
         Err(refused) => refused.answer(&api, Manners::GitLab),
     }
 }

@@ -34,9 +34,9 @@ pub(in crate::api) async fn projects(State(api): State<Api>, query: Raw, headers
 }
 
 async fn list(api: &Api, parameters: &Parameters, headers: &HeaderMap, uri: &Uri) -> Result<Response, Refused> {
-    let seen = Seen::by(api, headers)?;
+    let seen = Seen::by(api, headers).await?;
     let asked = Asked::of(parameters)?;
-    let filter = ProjectFilter { among: seen.among, search: parameters.text("search").map(str::to_owned) };
+    let filter = ProjectFilter { among: seen.among.clone(), search: parameters.text("search").map(str::to_owned) };
     let listed = api.listing.projects(&filter, asked.page).await?;
     let base = links::base(headers);
     let shown = Shown {
@@ -67,7 +67,7 @@ pub(in crate::api) async fn project(
 
 /// The project of that number or path, if the token may know of it.
 pub(super) async fn find(api: &Api, project: &str, headers: &HeaderMap) -> Result<ListedProject, Refused> {
-    let seen = Seen::by(api, headers)?;
+    let seen = Seen::by(api, headers).await?;
     let name = match project.parse() {
         Ok(id) => ProjectName::Id(ProjectId(id)),
         Err(_) => ProjectName::Path(project.to_owned()),

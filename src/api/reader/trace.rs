@@ -15,6 +15,7 @@ use super::is_project;
 use super::range::{Wanted, wanted};
 use crate::api::Api;
 use crate::api::error::{Manners, Refused, message};
+use crate::api::limits::Held;
 use crate::api::path::InPath;
 use crate::pipeline::{Mode, OpenedReading, Reading};
 use crate::store::database::Job;
@@ -56,32 +57,38 @@ pub(in crate::api) async fn trace(
     let unverified = query.is_ok_and(|Query(all)| all.iter().any(|(name, value)| name == "unverified" && value == "1"));
     let mode = if unverified { Mode::Unverified } else { Mode::Verified };
     match open(&api, &project, &job, &headers, mode).await {
-        Ok(reading) => {
+        Ok((reading, held)) => {
             api.outage.is_over();
-            answer(reading, &method, &headers, mode)
+            answer(reading, held, &method, &headers, mode)
         }
         Err(refused) => refused.answer(&api, Manners::GitLab),
     }
 }
 
-async fn open(api: &Api, project: &str, job: &str, headers: &HeaderMap, mode: Mode) -> Result<Reading, Refused> {
+async fn open(
+    api: &Api,
+    project: &str,
+    job: &str,
+    headers: &HeaderMap,
+    mode: Mode,
+) -> Result<(Reading, Held), Refused> {
     // Without a token the answer is 401 whatever is asked for.
     let id = job.parse().map_or(JobId(0), JobId);
-    let known = api.auth.reader(api.pipeline.stores().database.as_ref(), id, headers).await?;
-    if !is_project(&known, project) {
+    let admitted = api.auth.reader(api.pipeline.stores().database.as_ref(), id, headers).await?;
+    if !is_project(&admitted.known, project) {
         return Err(Refused::Unknown);
     }
     match api.pipeline.open_reading(id, mode).await? {
-        OpenedReading::Open(reading) => Ok(*reading),
+        OpenedReading::Open(reading) => Ok((*reading, admitted.held)),
         OpenedReading::Erased => Err(Refused::Erased),
         OpenedReading::Unknown => Err(Refused::Unknown),
     }
 }
 
-fn answer(reading: Reading, method: &Method, headers: &HeaderMap, mode: Mode) -> Response {
+fn answer(reading: Reading, held: Held, method: &Method, headers: &HeaderMap, mode: Mode) -> Response {
     let finished = reading.job().closed_at.is_some();
     let etag = etag(reading.job(), reading.size(), mode);
-    let mut response = respond(reading, method, headers, etag.as_deref());
+    let mut response = respond(reading, held, method, headers, etag.as_deref());
     response.headers_mut().insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     if response.status().is_client_error() {
         // It is about this request and this moment: the next byte of a live log may make it untrue.
@@ -102,7 +109,7 @@ fn answer(reading: Reading, method: &Method, headers: &HeaderMap, mode: Mode) ->
     response
 }
 
-fn respond(reading: Reading, method: &Method, headers: &HeaderMap, etag: Option<&str>) -> Response {
+fn respond(reading: Reading, held: Held, method: &Method, headers: &HeaderMap, etag: Option<&str>) -> Response {
     match conditions::outcome(headers, etag) {
         Outcome::Go => {}
         Outcome::NotModified => return StatusCode::NOT_MODIFIED.into_response(),
@@ -112,9 +119,9 @@ fn respond(reading: Reading, method: &Method, headers: &HeaderMap, etag: Option<
     let range = headers.get(RANGE).and_then(|value| value.to_str().ok());
     let range = range.filter(|_| *method == Method::GET && conditions::range_applies(headers, etag));
     match wanted(range, size) {
-        Wanted::Whole => body(reading, method, Offset::ZERO, Offset::ZERO + size, StatusCode::OK),
+        Wanted::Whole => body(reading, held, method, Offset::ZERO, Offset::ZERO + size, StatusCode::OK),
         Wanted::Part(from, to) => {
-            let mut part = body(reading, method, from, to, StatusCode::PARTIAL_CONTENT);
+            let mut part = body(reading, held, method, from, to, StatusCode::PARTIAL_CONTENT);
             insert(&mut part, format!("bytes {from}-{}/{size}", to.0 - 1));
             part
         }
@@ -132,7 +139,7 @@ fn insert(response: &mut Response, content_range: String) {
     }
 }
 
-fn body(reading: Reading, method: &Method, from: Offset, to: Offset, status: StatusCode) -> Response {
+fn body(reading: Reading, held: Held, method: &Method, from: Offset, to: Offset, status: StatusCode) -> Response {
     let job = reading.job().id;
     let body = if *method == Method::HEAD || from == to {
         Body::empty()
@@ -140,6 +147,8 @@ fn body(reading: Reading, method: &Method, from: Offset, to: Offset, status: Sta
         metrics::operation(Operation::Streamed);
         let span = tracing::Span::current();
         Body::from_stream(reading.stream(from..to).inspect(move |bytes| {
+            // Until the last byte is on its way, the reader counts as there.
+            let _ = &held;
             if let Err(error) = bytes {
                 span.in_scope(|| tracing::warn!(job_id = job.0, %error, "job {job}: a reader's stream was cut"));
             }

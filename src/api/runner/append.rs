@@ -85,17 +85,17 @@ async fn answer(
         Some(job) => api.auth.runner(api.pipeline.stores().database.as_ref(), job, token).await,
         None => Ok(None),
     };
-    let known = match known {
-        Ok(Some(known)) => known,
+    let admitted = match known {
+        Ok(Some(admitted)) => admitted,
         Ok(None) => return stranger(),
-        Err(error) => return unavailable(api, error.into()),
+        Err(refused) => return unavailable(api, refused),
     };
     let start = headers.get(CONTENT_RANGE).and_then(|range| range.to_str().ok()).map(parse_start);
     let Some(Ok(start)) = start else {
         metrics::append_rejected(Rejection::Malformed);
         return message(StatusCode::BAD_REQUEST, "400 Bad Request: Content-Range is missing or not START-END");
     };
-    store(api, &known, start, declared(headers), incoming).await
+    store(api, &admitted.known, start, declared(headers), incoming).await
 }
 
 async fn store(
@@ -163,7 +163,10 @@ fn elsewhere(position: Offset) -> Response {
 }
 
 fn unavailable(api: &Api, refused: Refused) -> Response {
-    metrics::append_rejected(Rejection::Unavailable);
+    metrics::append_rejected(match refused {
+        Refused::TooMany { .. } => Rejection::RateLimit,
+        _ => Rejection::Unavailable,
+    });
     refused.answer(api, Manners::GitLab)
 }
 

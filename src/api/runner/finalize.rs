@@ -9,7 +9,7 @@ use super::append::Parameters;
 use super::body::Incoming;
 use super::update::{self, Said, StateOfJob, Update};
 use super::{ended, forbidden, job_id, with_interval, with_status};
-use crate::api::error::{Manners, Message, Refused, message};
+use crate::api::error::{Manners, Message, message};
 use crate::api::path::InPath;
 use crate::api::{Api, token};
 use crate::pipeline::{FinalPut, Finalized, pace};
@@ -68,21 +68,21 @@ async fn answer(api: &Api, job: &str, headers: &HeaderMap, update: Update) -> Re
         None => Ok(None),
     };
     match known {
-        Ok(Some(known)) => {
+        Ok(Some(admitted)) => {
+            let job = admitted.known.job;
             if let Some(length) = update.unreadable_checksum {
                 // Not the text itself: whatever a client sends is no part of the log.
-                let job = known.job;
                 tracing::warn!(
                     job_id = job.0,
                     length,
                     "job {job}: its runner's checksum cannot be read and counts as absent"
                 );
             }
-            said(api, known.job, update).await
+            said(api, job, update).await
         }
         Ok(None) => forbidden(),
         // Whether this job is known cannot be told: the one case in which a PUT is answered 503.
-        Err(error) => Refused::from(error).answer(api, Manners::GitLab),
+        Err(refused) => refused.answer(api, Manners::GitLab),
     }
 }
 

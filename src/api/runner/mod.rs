@@ -3,6 +3,7 @@
 pub(super) mod append;
 mod body;
 pub(super) mod finalize;
+pub(super) mod queue;
 mod update;
 
 use axum::http::{HeaderValue, StatusCode};

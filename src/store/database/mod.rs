@@ -3,6 +3,7 @@
 //! Every change is one atomic statement or transaction that names the state it was decided on (epoch, state, row
 //! version). `false`, `None` or a `Stale` variant means that somebody else was first: look again.
 
+pub mod accounts;
 pub mod decide;
 pub mod listing;
 pub mod sqlite;

@@ -6,6 +6,7 @@
     reason = "a rule is run from wherever a store is made, and panics where it is broken"
 )]
 
+mod accounts;
 mod agreement;
 mod chunks;
 mod endings;

@@ -18,13 +18,14 @@ use veritail::trace::{
 /// See the module.
 #[derive(Default)]
 pub struct ModelDatabase {
-    tables: Mutex<Tables>,
+    pub(super) tables: Mutex<Tables>,
 }
 
 #[derive(Default)]
 pub(super) struct Tables {
     pub(super) projects: Vec<String>,
     pub(super) jobs: BTreeMap<JobId, Job>,
+    pub(super) accounts: super::accounts::Tables,
     rows: BTreeMap<(JobId, ChunkIndex), Row>,
     mismatches: Vec<Mismatch>,
     /// By their numbers: the job, and from when on.
@@ -130,6 +131,9 @@ impl Database for ModelDatabase {
             erased: None,
         };
         tables.jobs.insert(job.id, job.clone());
+        if let Some(payload) = new.payload {
+            tables.accounts.payloads.insert(job.id, payload);
+        }
         Ok(job)
     }
 

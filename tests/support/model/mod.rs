@@ -1,5 +1,6 @@
 //! Models of the stores: in memory, deterministic, with the same answers as the real ones, and open to every kind of harm.
 
+mod accounts;
 pub mod database;
 pub mod listing;
 pub mod live;

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tempfile::TempDir;
-use veritail::api::{Api, auth::Auth, router};
+use veritail::api::{Api, auth::Auth, limits::Limits, router};
 use veritail::config::Config;
 use veritail::config::value::Secret;
 use veritail::pipeline::{Pipeline, Settings, Stores};
 use veritail::seams::real::{NoFailPoints, OwnedTasks, SystemChance, SystemClock};
 use veritail::seams::{Clock, Seams, Spawn as _};
+use veritail::store::database::accounts::Accounts;
 use veritail::store::database::listing::Listing;
 use veritail::store::database::{Database, sqlite::SqliteDatabase};
 use veritail::store::hooked::{Hook, Hooked};
@@ -67,18 +68,23 @@ impl Node {
             spawn: tasks.clone(),
             points: Arc::new(NoFailPoints),
         };
-        let (stores, listing) = open(folder.path(), clock.clone()).await;
+        let (stores, database) = open(folder.path(), clock.clone()).await;
+        let listing: Arc<dyn Listing> = Arc::new(database.clone());
         let listing = Arc::new(Hooked::new(listing, hooks.hook.clone(), clock.clone()));
+        let accounts = database;
         let hooked = Stores {
             live: Arc::new(Hooked::new(stores.live.clone(), hooks.hook.clone(), clock.clone())),
             database: Arc::new(Hooked::new(stores.database.clone(), hooks.hook.clone(), clock.clone())),
-            objects: Arc::new(Hooked::new(stores.objects.clone(), hooks.hook.clone(), clock)),
+            objects: Arc::new(Hooked::new(stores.objects.clone(), hooks.hook.clone(), clock.clone())),
         };
         let pipeline = Pipeline::new(hooked, seams, hooks.settings);
         if hooks.works {
             pipeline.start();
         }
-        let auth = Auth::new(&Secret::new(ADMIN_TOKEN), Duration::from_secs(30));
+        let accounts: Arc<dyn Accounts> = Arc::new(accounts);
+        let accounts = Arc::new(Hooked::new(accounts, hooks.hook, clock.clone()));
+        let limits = Limits::from(&Config::default().http);
+        let auth = Auth::new(&Secret::new(ADMIN_TOKEN), Duration::from_secs(30), accounts, clock, limits);
         let exporter = exporter::install().expect("metrics");
         let chunk_size = ChunkSize::new(131_072).expect("a chunk size");
         let limit = ByteSize(hooks.trace_limit);
@@ -122,11 +128,11 @@ impl Node {
     }
 }
 
-async fn open(folder: &Path, clock: Arc<dyn Clock>) -> (Stores, Arc<dyn Listing>) {
+async fn open(folder: &Path, clock: Arc<dyn Clock>) -> (Stores, SqliteDatabase) {
     let live: Arc<dyn LiveStore> = Arc::new(EmbeddedLive::open(&folder.join("live"), clock).expect("opened"));
     let database = SqliteDatabase::open(&folder.join("veritail.db")).await.expect("opened");
-    let listing: Arc<dyn Listing> = Arc::new(database.clone());
+    let accounts = database.clone();
     let database: Arc<dyn Database> = Arc::new(database);
     let objects: Arc<dyn ObjectStore> = Arc::new(Bucket::folder(&folder.join("objects")).expect("opened"));
-    (Stores { live, database, objects }, listing)
+    (Stores { live, database, objects }, accounts)
 }

@@ -16,6 +16,7 @@ use super::errors::failed;
 /// Every version, in order. One that was released is never changed: its checksum is in people's databases.
 const VERSIONS: &[(i64, &str, &str)] = &[
     (1, "traces", include_str!("../../../../migrations/sqlite/0001_traces.sql")),
+    (2, "accounts", include_str!("../../../../migrations/sqlite/0002_accounts.sql")),
     (3, "listing", include_str!("../../../../migrations/sqlite/0003_listing.sql")),
 ];
 

@@ -5,6 +5,7 @@
 //! their own and wait for nobody. Every commit is synced to the disk: a live copy is released because the row that names
 //! its successor is committed.
 
+mod accounts;
 mod chunks;
 mod columns;
 mod erasure;

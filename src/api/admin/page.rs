@@ -1,0 +1,216 @@
+//! What the lists and forms of the admin have in common: pages by cursor, moments, projects by name.
+
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use crate::api::Api;
+use crate::api::error::Refused;
+use crate::config::value::Span;
+use crate::store::database::accounts::Reach;
+use crate::trace::{ProjectId, Timestamp};
+
+/// Items of a page where the request says nothing.
+const PER_PAGE: u32 = 50;
+/// Items of a page at most.
+const PER_PAGE_MAX: u32 = 100;
+/// Projects that one token or runner can name; more are better served by all.
+const PROJECTS_MAX: usize = 1000;
+/// The longest name or description.
+const NAME_MAX: usize = 255;
+
+/// Which page: behind which number, and how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Page {
+    pub(super) after: i64,
+    pub(super) limit: u32,
+}
+
+impl Page {
+    /// Out of a query; what cannot be read is an error, what is unknown is passed over.
+    pub(super) fn of(parameters: &[(String, String)]) -> Result<Self, Refused> {
+        let find = |name: &str| parameters.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
+        let limit = match find("per_page") {
+            None => PER_PAGE,
+            Some(text) => text
+                .parse()
+                .ok()
+                .filter(|limit| (1..=PER_PAGE_MAX).contains(limit))
+                .ok_or_else(|| Refused::Bad(format!("per_page must be a number from 1 to {PER_PAGE_MAX}")))?,
+        };
+        let after = match find("cursor") {
+            None | Some("") => 0,
+            Some(text) => {
+                let bad = || Refused::Bad("cursor must be the \"next\" of another page".to_owned());
+                text.parse().ok().filter(|after| *after >= 0).ok_or_else(bad)?
+            }
+        };
+        Ok(Self { after, limit })
+    }
+
+    /// How many to ask for, to know whether there are more.
+    pub(super) fn ask(self) -> u32 {
+        self.limit + 1
+    }
+
+    /// The document: the items, and where the next page begins.
+    pub(super) fn document<T>(
+        self,
+        mut items: Vec<T>,
+        number: impl Fn(&T) -> i64,
+        show: impl Fn(&T) -> Value,
+    ) -> Value {
+        let more = items.len() > self.limit as usize;
+        items.truncate(self.limit as usize);
+        let next = items.last().filter(|_| more).map(|last| number(last).to_string());
+        json!({ "items": items.iter().map(show).collect::<Vec<_>>(), "next": next })
+    }
+}
+
+/// A body as JSON.
+pub(super) fn form<T: DeserializeOwned>(body: Result<Bytes, BytesRejection>) -> Result<T, Refused> {
+    // Too long, or broken off: to be said like every other error.
+    let body = body.map_err(|rejection| Refused::Bad(rejection.body_text()))?;
+    serde_json::from_slice(&body).map_err(|error| Refused::Bad(error.to_string()))
+}
+
+/// A moment as the API shows it.
+pub(super) fn moment(at: Timestamp) -> Value {
+    jiff::Timestamp::from_millisecond(at.0).map_or(Value::Null, |at| at.to_string().into())
+}
+
+/// A name that people gave.
+pub(super) fn name(what: &str, name: String) -> Result<String, Refused> {
+    if (1..=NAME_MAX).contains(&name.trim().len()) {
+        Ok(name.trim().to_owned())
+    } else {
+        Err(Refused::Bad(format!("{what} must have 1 to {NAME_MAX} bytes")))
+    }
+}
+
+/// An end of validity: a moment, or a time from now.
+pub(super) fn expiry(at: Option<&str>, within: Option<&str>, now: Timestamp) -> Result<Option<Timestamp>, Refused> {
+    let expires = match (at, within) {
+        (None, None) => return Ok(None),
+        (Some(_), Some(_)) => return Err(Refused::Bad("give expires_at or expires_in, not both".to_owned())),
+        (Some(at), None) => {
+            let at: jiff::Timestamp =
+                at.parse().map_err(|_| Refused::Bad("expires_at must be a time as in RFC 3339".to_owned()))?;
+            Timestamp(at.as_millisecond())
+        }
+        (None, Some(within)) => {
+            let span: Span = within.parse().map_err(|error| Refused::Bad(format!("expires_in: {error}")))?;
+            now.plus_ms(i64::try_from(span.0.as_millis()).unwrap_or(i64::MAX))
+        }
+    };
+    // A moment that cannot be written down is not one to wait for.
+    if expires <= now || jiff::Timestamp::from_millisecond(expires.0).is_err() {
+        return Err(Refused::Bad("it must expire in the future, and before the year 10000".to_owned()));
+    }
+    Ok(Some(expires))
+}
+
+/// `"all"`, or a list of numbers and paths.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub(super) enum Named {
+    /// Only `"all"` is good.
+    Word(String),
+    /// Each by number or path.
+    List(Vec<OneNamed>),
+}
+
+/// A project by its number, or by its path.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub(super) enum OneNamed {
+    /// Its number.
+    Number(ProjectId),
+    /// Its path.
+    Path(String),
+}
+
+/// The projects that were named; each must be there.
+pub(super) async fn reach(api: &Api, named: &Named) -> Result<Reach, Refused> {
+    let list = match named {
+        Named::Word(word) if word == "all" => return Ok(Reach::All),
+        Named::List(list) if list.len() <= PROJECTS_MAX => list,
+        Named::List(_) => return Err(Refused::Bad(format!("projects: at most {PROJECTS_MAX}, or \"all\""))),
+        Named::Word(_) => {
+            return Err(Refused::Bad("projects must be \"all\" or a list of numbers and paths".to_owned()));
+        }
+    };
+    let mut projects = Vec::with_capacity(list.len());
+    for one in list {
+        let found = match one {
+            OneNamed::Number(id) => api.auth.accounts().project(*id).await?,
+            OneNamed::Path(path) => api.auth.accounts().project_at(path).await?,
+        };
+        let shown = || match one {
+            OneNamed::Number(id) => id.to_string(),
+            OneNamed::Path(path) => format!("{:?}", path.chars().take(64).collect::<String>()),
+        };
+        let found =
+            found.ok_or_else(|| Refused::Bad(format!("there is no project {}; its first job makes it", shown())))?;
+        projects.push(found.id);
+    }
+    projects.sort_unstable();
+    projects.dedup();
+    Ok(Reach::These(projects))
+}
+
+/// A reach as the API shows it.
+pub(super) fn show_reach(reach: &Reach) -> Value {
+    match reach {
+        Reach::All => "all".into(),
+        Reach::These(projects) => json!(projects),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page(query: &[(&str, &str)]) -> Result<Page, Refused> {
+        let all: Vec<_> = query.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Page::of(&all)
+    }
+
+    #[test]
+    fn a_page_has_a_length_and_a_beginning() {
+        assert_eq!(page(&[]).expect("good"), Page { after: 0, limit: 50 });
+        assert_eq!(page(&[("cursor", "7"), ("per_page", "2"), ("x", "y")]).expect("good"), Page { after: 7, limit: 2 });
+        for bad in [("per_page", "0"), ("per_page", "101"), ("per_page", "x"), ("cursor", "-1"), ("cursor", "x")] {
+            assert!(page(&[bad]).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_page_that_is_not_the_last_names_the_next() {
+        let page = Page { after: 0, limit: 2 };
+        let show = |items: Vec<i64>| page.document(items, |item| *item, |item| json!(item));
+        assert_eq!(show(vec![1, 5, 9]), json!({"items": [1, 5], "next": "5"}));
+        assert_eq!(show(vec![1, 5]), json!({"items": [1, 5], "next": null}));
+        assert_eq!(show(vec![]), json!({"items": [], "next": null}));
+    }
+
+    #[test]
+    fn an_expiry_lies_ahead() {
+        let now = Timestamp(1_000);
+        assert_eq!(expiry(None, None, now).expect("good"), None);
+        assert_eq!(expiry(None, Some("2s"), now).expect("good"), Some(Timestamp(3_000)));
+        assert_eq!(expiry(Some("1970-01-01T00:00:05Z"), None, now).expect("good"), Some(Timestamp(5_000)));
+        for (at, within) in [
+            (Some("1970-01-01T00:00:01Z"), None),
+            (Some("tomorrow"), None),
+            (None, Some("0s")),
+            (None, Some("soon")),
+            (None, Some("99999999d")),
+            (Some("2030-01-01T00:00:00Z"), Some("1d")),
+        ] {
+            assert!(expiry(at, within, now).is_err(), "{at:?} {within:?}");
+        }
+    }
+}
