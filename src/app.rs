@@ -2,6 +2,7 @@
 
 mod gauges;
 mod measure;
+mod private;
 mod stores;
 
 use std::net::SocketAddr;
@@ -17,7 +18,8 @@ use crate::api::limits::Limits;
 use crate::api::server::tls::{self, NoTls, Tls};
 use crate::api::server::{self, Edge};
 use crate::api::{Api, router};
-use crate::config::{Config, value::Secret};
+use crate::config::Config;
+use crate::config::value::{Secret, Span};
 use crate::pipeline::Pipeline;
 use crate::seams::abort::{self, AbortAt, BadFailPoint};
 use crate::seams::real::{NoFailPoints, OwnedTasks, SystemChance, SystemClock};
@@ -31,17 +33,24 @@ use crate::trace::{ByteSize, ChunkSize};
 /// Why Veritail does not start. Each says what to do next.
 #[derive(Debug, thiserror::Error)]
 pub enum CannotStart {
-    /// The data folder cannot be made.
-    #[error("the data folder {}: {error}", path.display())]
+    /// The data folder, or something in it, cannot be made.
+    #[error("{} cannot be made: {error}; choose another folder with --data-dir, or give this user the right to it", path.display())]
     DataDir {
-        /// The folder.
+        /// The folder or file.
         path: PathBuf,
         /// Why.
         error: std::io::Error,
     },
     /// A store cannot be opened.
-    #[error(transparent)]
-    Store(#[from] StoreError),
+    #[error("{place} cannot be opened: {error}; see {setting}")]
+    Store {
+        /// Where it is.
+        place: String,
+        /// Why.
+        error: StoreError,
+        /// The setting that says where it is.
+        setting: &'static str,
+    },
     /// There is no admin token.
     #[error(transparent)]
     AdminToken(#[from] NoAdminToken),
@@ -91,7 +100,7 @@ pub async fn start(config: Config) -> Result<Running, CannotStart> {
     let tls = Tls::of(config.http.tls_certificate.as_deref(), config.http.tls_key.as_deref())?;
     let tasks = Arc::new(OwnedTasks::default());
     let seams = seams(tasks.clone())?;
-    std::fs::create_dir_all(&config.data_dir)
+    private::make_folder(&config.data_dir)
         .map_err(|error| CannotStart::DataDir { path: config.data_dir.clone(), error })?;
     let opened = stores::open(&config, &seams).await?;
     let admin_token = admin_token(config.http.admin_token.as_ref(), &config.data_dir, seams.chance.as_ref())?;
@@ -164,7 +173,7 @@ fn seams(spawn: Arc<OwnedTasks>) -> Result<Seams, BadFailPoint> {
     let points: Arc<dyn FailPoints> = match std::env::var(abort::VARIABLE) {
         Ok(text) => {
             let point: AbortAt = text.parse()?;
-            tracing::warn!(point = point.point(), "this process will abort at {}: for crash tests only", point.point());
+            tracing::warn!(point = point.point(), "this process will abort at a fail point: for crash tests only");
             Arc::new(point)
         }
         Err(_) => Arc::new(NoFailPoints),
@@ -214,7 +223,8 @@ impl Running {
         let _ = self.stop.send(());
         let finished = within(clock.as_ref(), self.drain_timeout, self.stopped).await.is_some();
         if !finished {
-            tracing::warn!("requests were still in flight after {:?}; they are cut", self.drain_timeout);
+            let waited = Span(self.drain_timeout);
+            tracing::warn!("requests were still in flight after {waited}; they are cut");
         }
         let _ = within(clock.as_ref(), self.drain_timeout, write_last_seen(&self.api)).await;
         let settled = self.pipeline.drain(self.drain_timeout).await;

@@ -2,10 +2,15 @@
 //!
 //! Under `/api/v1` an error is a problem document (RFC 9457), under `/api/v4` GitLab's `{"message": ...}`.
 
+use std::panic::AssertUnwindSafe;
+
 use axum::Json;
+use axum::extract::Request;
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode, Uri};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use futures::FutureExt as _;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -30,6 +35,9 @@ pub enum Refused {
     /// It cannot be understood.
     #[error("400 Bad Request: {0}")]
     Bad(String),
+    /// Its body is longer than anything that is asked here.
+    #[error("413 Content Too Large")]
+    TooLong,
     /// Its token, or all readers of its job together, asked too much at once.
     #[error("429 Too Many Requests")]
     TooMany {
@@ -50,6 +58,14 @@ pub enum Manners {
     GitLab,
 }
 
+impl Manners {
+    /// Those of a path.
+    pub fn of(path: &str) -> Self {
+        let below = path.strip_prefix("/api/v4");
+        if below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) { Self::GitLab } else { Self::Own }
+    }
+}
+
 impl Refused {
     /// The status. A store that answers nonsense needs a person; the others only time.
     pub fn status(&self) -> StatusCode {
@@ -59,6 +75,7 @@ impl Refused {
             Self::Unknown => StatusCode::NOT_FOUND,
             Self::Erased => StatusCode::GONE,
             Self::Bad(_) => StatusCode::BAD_REQUEST,
+            Self::TooLong => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::Store(StoreError::Unavailable { .. } | StoreError::Full { .. }) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Store(StoreError::Unreadable { .. }) => StatusCode::INTERNAL_SERVER_ERROR,
@@ -73,6 +90,7 @@ impl Refused {
             Self::Unknown => None,
             Self::Erased => Some("the log of this job was erased".to_owned()),
             Self::Bad(what) => Some(what.clone()),
+            Self::TooLong => Some("the body is too long".to_owned()),
             Self::TooMany { seconds } => Some(format!("too many requests at once; come again in {seconds} s")),
             Self::Store(StoreError::Unavailable { store, .. }) => Some(format!("{store} is unavailable")),
             Self::Store(StoreError::Full { store, .. }) => Some(format!("{store} is full")),
@@ -97,16 +115,16 @@ impl Refused {
             }
             Self::Store(error) => {
                 match error {
-                    StoreError::Unreadable { .. } => tracing::error!(%error, "a request failed: {error}"),
+                    StoreError::Unreadable { .. } => tracing::error!(%error, "a request failed"),
                     StoreError::Unavailable { .. } | StoreError::Full { .. } => {
-                        tracing::warn!(%error, "a request failed for now: {error}");
+                        tracing::warn!(%error, "a request failed for now");
                     }
                 }
                 let seams = api.pipeline.seams();
                 let wait = api.outage.retry_after(seams.clock.as_ref(), seams.chance.as_ref());
                 headers.insert(RETRY_AFTER, HeaderValue::from(wait));
             }
-            Self::Erased | Self::NotAllowed | Self::Unknown | Self::Bad(_) => {}
+            Self::Erased | Self::NotAllowed | Self::Unknown | Self::Bad(_) | Self::TooLong => {}
         }
         response
     }
@@ -170,16 +188,24 @@ pub async fn no_such_method(uri: Uri) -> Response {
 }
 
 fn nothing_there(uri: &Uri, status: StatusCode, detail: &str) -> Response {
-    if uri.path().starts_with("/api/v4/") {
-        message(status, &titled(status))
-    } else {
-        problem(status, Some(detail.to_owned()))
+    match Manners::of(uri.path()) {
+        Manners::GitLab => message(status, &titled(status)),
+        Manners::Own => problem(status, Some(detail.to_owned())),
     }
 }
 
-/// A handler panicked: counted and logged by the hook; the server goes on.
-pub fn after_panic(_: Box<dyn std::any::Any + Send + 'static>) -> Response {
-    message(StatusCode::INTERNAL_SERVER_ERROR, "500 Internal Server Error")
+/// A handler that panics is answered for: the hook counts and logs it, and the server goes on.
+pub async fn answer_panics(request: Request, next: Next) -> Response {
+    let manners = Manners::of(request.uri().path());
+    // What the handler held is gone with it; what it shares with others is behind locks that do not mind.
+    let answered = AssertUnwindSafe(next.run(request)).catch_unwind().await;
+    answered.unwrap_or_else(|_| {
+        let status = StatusCode::INTERNAL_SERVER_ERROR;
+        match manners {
+            Manners::GitLab => message(status, &titled(status)),
+            Manners::Own => problem(status, Some("this is a defect; the log says where".to_owned())),
+        }
+    })
 }
 
 #[cfg(test)]
@@ -193,6 +219,7 @@ mod tests {
             (Refused::NotAllowed, 403),
             (Refused::Unknown, 404),
             (Refused::Bad("x".to_owned()), 400),
+            (Refused::TooLong, 413),
             (Refused::TooMany { seconds: 1 }, 429),
             (StoreError::unavailable("redis", "gone").into(), 503),
             (StoreError::Full { store: "redis", message: "OOM".to_owned() }.into(), 503),
@@ -205,7 +232,7 @@ mod tests {
 
     #[tokio::test]
     #[allow(clippy::disallowed_methods, reason = "a server beside the test that asks it")]
-    async fn a_panic_in_a_handler_is_500_and_the_server_goes_on() {
+    async fn a_panic_in_a_handler_is_500_with_its_paths_manners_and_the_server_goes_on() {
         use axum::routing::get;
 
         let fine = || async { "fine" };
@@ -214,19 +241,38 @@ mod tests {
                 panic!("on purpose")
             }
         };
-        let routes = axum::Router::new().route("/fine", get(fine)).route("/panics", get(panics));
-        let routes = routes.layer(tower_http::catch_panic::CatchPanicLayer::custom(after_panic));
+        let routes = axum::Router::new().route("/fine", get(fine)).route("/{*any}", get(panics));
+        let routes = routes.layer(axum::middleware::from_fn(answer_panics));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
         let server = tokio::spawn(async move { axum::serve(listener, routes).await });
 
         crate::api::server::tls::choose_cryptography();
         let client = reqwest::Client::new();
-        let panicked = client.get(format!("{url}/panics")).send().await.expect("answered");
-        assert_eq!(panicked.status(), 500);
-        assert_eq!(panicked.text().await.expect("a body"), r#"{"message":"500 Internal Server Error"}"#);
+        for (path, kind, part) in [
+            ("/api/v4/jobs/1", "application/json", r#"{"message":"500 Internal Server Error"}"#),
+            ("/api/v1/jobs", "application/problem+json", r#""status":500"#),
+        ] {
+            let panicked = client.get(format!("{url}{path}")).send().await.expect("answered");
+            assert_eq!(
+                (panicked.status().as_u16(), &panicked.headers()["Content-Type"]),
+                (500, &kind.parse().expect("a value"))
+            );
+            let body = panicked.text().await.expect("a body");
+            assert!(body.contains(part), "{body}");
+        }
         assert_eq!(client.get(format!("{url}/fine")).send().await.expect("answered").status(), 200);
         server.abort();
+    }
+
+    #[test]
+    fn gitlabs_manners_are_those_below_api_v4() {
+        for path in ["/api/v4", "/api/v4/", "/api/v4/jobs/1"] {
+            assert_eq!(Manners::of(path), Manners::GitLab, "{path}");
+        }
+        for path in ["/", "/api/v1", "/api/v1/jobs", "/api/v44", "/metrics", ""] {
+            assert_eq!(Manners::of(path), Manners::Own, "{path}");
+        }
     }
 
     #[test]

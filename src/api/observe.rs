@@ -1,7 +1,8 @@
 //! Around every request: its id, its line in every log message, its place in the metrics.
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderName, HeaderValue};
+use axum::http::header::CONTENT_LENGTH;
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::middleware::Next;
 use axum::response::Response;
 use tracing::Instrument as _;
@@ -9,6 +10,7 @@ use tracing::Instrument as _;
 use super::server::ClientAddress;
 use super::{Api, router};
 use crate::telemetry::metrics::{self, Method, Route, Status};
+use crate::trace::ByteSize;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The longest id that is taken over from a client.
@@ -30,6 +32,9 @@ pub(super) async fn observe(State(api): State<Api>, request: Request, next: Next
         path = request.uri().path(),
     );
 
+    if let Some(size) = declared(request.headers()).filter(|_| !matches!(route, Route::Append | Route::Finalize)) {
+        metrics::request_size(route, size);
+    }
     let _in_flight = metrics::request_began(route);
     let began = api.clock().now();
     let mut response = next.run(request).instrument(span.clone()).await;
@@ -37,7 +42,7 @@ pub(super) async fn observe(State(api): State<Api>, request: Request, next: Next
 
     let status = response.status().as_u16();
     metrics::request_answered(route, method, Status::of(status), took);
-    span.in_scope(|| tracing::debug!(status, took_ms = took, "answered {status} after {took} ms"));
+    span.in_scope(|| tracing::debug!(status, took_ms = took, "answered"));
     response.headers_mut().insert(REQUEST_ID, id);
     response
 }
@@ -59,6 +64,11 @@ fn route_of(matched: Option<&str>, method: &axum::http::Method) -> Route {
         (Some(router::TRACE), "GET" | "HEAD") => Route::Read,
         _ => Route::Other,
     }
+}
+
+/// The size that a request says its body has.
+pub(super) fn declared(headers: &HeaderMap) -> Option<ByteSize> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok().map(ByteSize)
 }
 
 fn method_of(method: &axum::http::Method) -> Method {

@@ -13,6 +13,7 @@ use utoipa::ToSchema;
 
 use super::Api;
 use crate::seams::within;
+use crate::telemetry::exporter;
 
 /// How long a dependency has to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -25,6 +26,9 @@ pub(super) struct Health {
     /// Its version.
     #[serde(skip_serializing_if = "Option::is_none")]
     version: Option<&'static str>,
+    /// What was built, such as a commit; `unknown` where the build was not told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revision: Option<&'static str>,
     /// True once it takes no more work.
     #[serde(skip_serializing_if = "Option::is_none")]
     draining: Option<bool>,
@@ -63,7 +67,8 @@ pub(super) async fn healthz(State(api): State<Api>, RawQuery(query): RawQuery) -
     ]);
     let health = Health {
         status: "ok",
-        version: Some(env!("CARGO_PKG_VERSION")),
+        version: Some(exporter::VERSION),
+        revision: Some(exporter::REVISION),
         draining: Some(api.is_draining()),
         dependencies: Some(dependencies),
     };

@@ -1,9 +1,8 @@
 //! All routes on one screen.
 
 use axum::Router;
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{delete, get, patch, post, put};
-use tower_http::catch_panic::CatchPanicLayer;
 
 use super::{Api, admin, error, observe, openapi, ops, reader, runner};
 
@@ -51,7 +50,7 @@ pub fn router(api: Api) -> Router {
         .route("/openapi.json", get(openapi::openapi))
         .fallback(error::no_such_route)
         .method_not_allowed_fallback(error::no_such_method)
-        .layer(CatchPanicLayer::custom(error::after_panic))
+        .layer(from_fn(error::answer_panics))
         .layer(from_fn_with_state(api.clone(), observe::observe))
         .with_state(api)
 }

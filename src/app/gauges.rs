@@ -20,7 +20,7 @@ pub(super) async fn sample_for_ever(node: Pipeline, interval: Duration) {
         let sampled = within(clock.as_ref(), interval.max(PATIENCE), sample(node.stores(), began)).await;
         let sampled = sampled.unwrap_or_else(|| Err(StoreError::unavailable("database", "no answer in time")));
         if let Err(error) = &sampled {
-            tracing::warn!(%error, "gauges could not be sampled: {error}");
+            tracing::warn!(%error, "gauges could not be sampled");
         }
         let now = clock.now();
         metrics::task_ran(Task::Gauges, sampled.is_ok(), now.ms_since(began), now);

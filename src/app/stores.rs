@@ -1,13 +1,14 @@
 //! The stores as configured, each measured.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::measure::Measure;
+use super::{CannotStart, private};
 use crate::config::Config;
 use crate::pipeline::Stores;
 use crate::seams::Seams;
-use crate::store::Result;
+use crate::store::StoreError;
 use crate::store::database::Database;
 use crate::store::database::accounts::Accounts;
 use crate::store::database::listing::Listing;
@@ -31,18 +32,31 @@ pub(super) struct Opened {
 }
 
 /// Opens them, and wraps each so that its requests are counted and timed.
-pub(super) async fn open(config: &Config, seams: &Seams) -> Result<Opened> {
-    let place = |path: Option<&Path>, name: &str| path.map_or_else(|| config.data_dir.join(name), Path::to_owned);
+pub(super) async fn open(config: &Config, seams: &Seams) -> Result<Opened, CannotStart> {
     let clock = || seams.clock.clone();
+    // What has a place of its own is made private there; what is there already is as its owner wants it.
+    let objects = place(config, config.object.path.as_deref(), "objects", private::folder, private::make_folder)?;
+    let database = place(config, config.database.path.as_deref(), "veritail.db", private::file, |_| Ok(()))?;
 
-    let database = SqliteDatabase::open(&place(config.database.path.as_deref(), "veritail.db")).await?;
+    let database_file = database.display().to_string();
+    let database = SqliteDatabase::open(&database).await.map_err(cannot_open(&database_file, "database.path"))?;
     let listing: Arc<dyn Listing> = Arc::new(database.clone());
     let accounts: Arc<dyn Accounts> = Arc::new(database.clone());
     let database: Arc<dyn Database> = Arc::new(database);
-    let objects: Arc<dyn ObjectStore> = Arc::new(Bucket::folder(&place(config.object.path.as_deref(), "objects"))?);
+    let objects_folder = objects.display().to_string();
+    let objects = Bucket::folder(&objects).map_err(cannot_open(&objects_folder, "object.path"))?;
+    let objects: Arc<dyn ObjectStore> = Arc::new(objects);
     let live: Arc<dyn LiveStore> = match &config.live.redis_url {
-        Some(url) => Arc::new(RedisLive::connect(url.reveal(), config.live.allow_eviction).await?),
-        None => Arc::new(EmbeddedLive::open(&config.data_dir.join("live"), clock())?),
+        Some(url) => {
+            // Not the URL itself: it may hold a password.
+            let redis = RedisLive::connect(url.reveal(), config.live.allow_eviction).await;
+            Arc::new(redis.map_err(cannot_open("the live store", "live.redis_url (VERITAIL_REDIS_URL)"))?)
+        }
+        None => {
+            let folder = place(config, None, "live", private::folder, private::folder)?;
+            let embedded = EmbeddedLive::open(&folder, clock());
+            Arc::new(embedded.map_err(cannot_open(&folder.display().to_string(), "--data-dir"))?)
+        }
     };
     let measure = |dependency| Arc::new(Measure(dependency));
     let of_live = Dependency::of_live(live.name());
@@ -54,4 +68,17 @@ pub(super) async fn open(config: &Config, seams: &Seams) -> Result<Opened> {
         objects: Arc::new(Hooked::new(objects, measure(Dependency::ObjectStore), clock())),
     };
     Ok(Opened { stores, listing, accounts })
+}
+
+type Make = fn(&Path) -> std::io::Result<()>;
+
+/// The configured place, or the one in the data folder, which is Veritail's own.
+fn place(config: &Config, given: Option<&Path>, name: &str, own: Make, make: Make) -> Result<PathBuf, CannotStart> {
+    let (path, make) = given.map_or_else(|| (config.data_dir.join(name), own), |path| (path.to_owned(), make));
+    make(&path).map_err(|error| CannotStart::DataDir { path: path.clone(), error })?;
+    Ok(path)
+}
+
+fn cannot_open(place: &str, setting: &'static str) -> impl FnOnce(StoreError) -> CannotStart {
+    move |error| CannotStart::Store { place: place.to_owned(), error, setting }
 }

@@ -45,6 +45,13 @@ impl Connection {
             Some(token) => token.clone(),
             None => self.kept_token()?,
         };
+        let scheme = ["http://", "https://"].iter().any(|scheme| self.url.starts_with(scheme));
+        if !scheme || reqwest::Url::parse(&self.url).is_err() {
+            let url = &self.url;
+            return Err(Failed(format!(
+                "--url (or VERITAIL_URL) {url:?} is not a URL such as \"http://127.0.0.1:8080\""
+            )));
+        }
         self.client_with(token)
     }
 

@@ -17,6 +17,7 @@ use clap::Args;
 use futures::future::try_join_all;
 
 use super::Failed;
+use super::signals::Signals;
 use crate::app::{self, Running};
 use crate::config::Config;
 use crate::config::value::Span;
@@ -25,7 +26,7 @@ use crate::seams::real::SystemClock;
 use logs::{Flavour, log};
 use progress::{Bars, Progress};
 use runner::Runner;
-use screen::{Paint, Screen, human};
+use screen::{Paint, Screen, grouped};
 use service::{Service, jobs_path};
 
 /// Show in a quarter of a minute what Veritail does: stream logs, prove them, lose bytes and damage others on purpose.
@@ -48,13 +49,14 @@ impl Demo {
     pub(super) async fn run(self) -> Result<(), Failed> {
         let began = SystemClock.now();
         let mut screen = Screen::of_stdout();
+        let mut signals = Signals::listen().map_err(Failed::because)?;
         let folder = tempfile::Builder::new().prefix("veritail-demo-").tempdir().map_err(Failed::because)?;
         let running = app::start(config(folder.path())?).await.map_err(Failed::because)?;
 
         // Interrupted or not, the server is stopped and its folder goes.
         let told = tokio::select! {
             told = tell(&running, folder.path(), &mut screen) => told,
-            _ = tokio::signal::ctrl_c() => Err(Failed("interrupted".to_owned())),
+            signal = signals.next() => Err(Failed(format!("ended by {signal}; its folder is removed"))),
         };
         let (held, broken) = screen.score();
         if told.is_ok() {
@@ -68,7 +70,7 @@ impl Demo {
             && !self.once
         {
             invite(&screen, &running, jobs);
-            let _ = tokio::signal::ctrl_c().await;
+            signals.next().await;
             screen.say("");
         }
         running.stop().await;
@@ -140,7 +142,8 @@ async fn stream(screen: &mut Screen, runners: &mut [Runner; 4]) -> Result<(), Fa
         let Runner { taken, patches: more, .. } = runner;
         (bytes + taken, patches + more)
     });
-    screen.detail(format_args!("{} in {patches} patches, each acknowledged with 202 once it was safe", human(bytes)));
+    let bytes = grouped(bytes);
+    screen.detail(format_args!("{bytes} bytes in {patches} patches, each acknowledged with 202 once it was safe"));
     let ended = rounds.iter().filter(|rounds| **rounds > 0).count();
     screen.check("3 jobs ended with 200: every byte was read back and proven before", 3, ended);
     Ok(())

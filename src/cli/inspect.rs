@@ -1,6 +1,8 @@
 //! `veritail inspect JOB`: the integrity report of one job, for people.
 
 use std::fmt::Write as _;
+use std::io::Write as _;
+use std::process::ExitCode;
 
 use clap::Args;
 use serde::Deserialize;
@@ -11,30 +13,53 @@ use super::client::Connection;
 
 /// Show what was promised of a job's log, where every copy of it is, and what is wrong with it.
 #[derive(Debug, Args)]
+#[command(after_help = EXIT_CODES)]
 pub(super) struct Inspect {
     /// The job's number.
+    #[arg(allow_negative_numbers = true, value_parser = clap::value_parser!(i64).range(1..))]
     job: i64,
     #[command(flatten)]
     connection: Connection,
     /// Print the document as it is.
     #[arg(long)]
     json: bool,
+    /// Show the key of every object, and not only of those with an open mismatch.
+    #[arg(long)]
+    keys: bool,
 }
 
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  the log is verified, pending, unclaimed or erased, and nothing is wrong with it
+  1  it is corrupt, disagrees with its runner, or has an open mismatch
+  2  it could not be looked at";
+
+/// Something is wrong with the log.
+const WRONG: u8 = 1;
+/// Nothing is known of the log. Wrong arguments end with the same.
+const NOT_LOOKED: u8 = 2;
+
 impl Inspect {
-    pub(super) async fn run(self) -> Result<(), Failed> {
+    pub(super) async fn run(self) -> ExitCode {
+        match self.look().await {
+            Ok(report) if report.is_well() => ExitCode::SUCCESS,
+            Ok(_) => ExitCode::from(WRONG),
+            Err(failed) => failed.tell(ExitCode::from(NOT_LOOKED)),
+        }
+    }
+
+    async fn look(&self) -> Result<Report, Failed> {
         let path = format!("/api/v1/jobs/{}/integrity", self.job);
         let client = self.connection.client()?;
         let document: Value = client.get(&path, &format!("job {}", self.job)).await?;
-        if self.json {
-            println!("{document:#}");
-            return Ok(());
-        }
+        let shown = self.json.then(|| format!("{document:#}\n"));
         let report: Report = serde_json::from_value(document).map_err(|error| {
             Failed(format!("{} answered something else than a report: {error}", self.connection.url))
         })?;
-        print!("{}", render(&report));
-        Ok(())
+        let page = shown.unwrap_or_else(|| render(&report, self.keys));
+        // Whoever does not read on need not: the exit code is the same.
+        let _ = std::io::stdout().write_all(page.as_bytes());
+        Ok(report)
     }
 }
 
@@ -84,8 +109,26 @@ struct Mismatch {
     resolution: Option<String>,
 }
 
-/// The report as a page of text.
-fn render(report: &Report) -> String {
+impl Report {
+    fn is_well(&self) -> bool {
+        let known_good = ["verified", "pending", "unclaimed", "erased"].contains(&self.verdict.as_str());
+        known_good && !self.mismatches.iter().any(Mismatch::is_open)
+    }
+
+    /// Whether something is wrong with a chunk, or with the whole.
+    fn is_damaged(&self, chunk: u32) -> bool {
+        self.mismatches.iter().any(|mismatch| mismatch.is_open() && mismatch.chunk_index.is_none_or(|of| of == chunk))
+    }
+}
+
+impl Mismatch {
+    fn is_open(&self) -> bool {
+        self.state == "open"
+    }
+}
+
+/// The report as a page of text, in lines that fit a terminal; `keys` for those of all objects.
+fn render(report: &Report, keys: bool) -> String {
     let absent = || "-".to_owned();
     let mut page = String::new();
     let mut line = |text: String| {
@@ -102,22 +145,27 @@ fn render(report: &Report) -> String {
         .chunks
         .iter()
         .map(|chunk| {
-            let copies = chunk.copies.iter().map(|copy| match &copy.key {
-                Some(key) => format!("{}: {} ({key})", copy.store, copy.state),
-                None => format!("{}: {}", copy.store, copy.state),
-            });
-            let copies = copies.collect::<Vec<_>>().join(", ");
+            let copies: Vec<String> =
+                chunk.copies.iter().map(|copy| format!("{}: {}", copy.store, copy.state)).collect();
             vec![
                 chunk.index.to_string(),
                 chunk.epoch.to_string(),
                 chunk.size.to_string(),
                 chunk.crc32.clone().unwrap_or_else(absent),
                 chunk.sha256.as_ref().map_or_else(absent, |sha256| sha256.chars().take(16).collect()),
-                if copies.is_empty() { "no copy".to_owned() } else { copies },
+                if copies.is_empty() { "no copy".to_owned() } else { copies.join(", ") },
             ]
         })
         .collect();
     table(&["chunk", "epoch", "bytes", "crc32", "sha256 (begins)", "copies"], &chunks).for_each(&mut line);
+    let shown = report.chunks.iter().filter(|chunk| keys || report.is_damaged(chunk.index));
+    let objects: Vec<Vec<String>> = shown
+        .flat_map(|chunk| chunk.copies.iter().filter_map(|copy| Some((chunk.index, copy.key.clone()?))))
+        .map(|(index, key)| vec![index.to_string(), key])
+        .collect();
+    if !objects.is_empty() {
+        table(&["chunk", "object"], &objects).for_each(&mut line);
+    }
     let mismatches: Vec<Vec<String>> = report
         .mismatches
         .iter()
@@ -175,19 +223,52 @@ mod tests {
                 "detector": "migrate", "expected": {}, "found": {}, "first_seen": "2026-01-01T00:00:00Z",
                 "last_seen": "2026-01-01T00:00:00Z", "state": "open", "resolution": null, "resolved_at": null}]
         }"#;
-        let page = render(&serde_json::from_str(report).expect("a report"));
+        let report: Report = serde_json::from_str(report).expect("a report");
+        let page = render(&report, true);
         let expected = "\
 job 7: corrupt
   kept     262161 bytes, crc32 d4777540
   claimed  262161 bytes, crc32 d4777540
 
 chunk  epoch  bytes   crc32     sha256 (begins)   copies
-0      1      131072  ca975130  0011223344556677  object_store: verified (traces/x), embedded: missing
+0      1      131072  ca975130  0011223344556677  object_store: verified, embedded: missing
 1      2      0       -         -                 no copy
+
+chunk  object
+0      traces/x
 
 chunk  mismatch  store     found by  first seen            state
 1      missing   embedded  migrate   2026-01-01T00:00:00Z  open
 ";
         assert_eq!(page, expected);
+        // The key of a sound object only on request.
+        assert!(!render(&report, false).contains("traces/x"));
+        assert!(!report.is_well());
+    }
+
+    #[test]
+    fn a_report_is_well_unless_something_is_wrong_now() {
+        let mismatch = |state: &str| {
+            format!(
+                r#"{{"chunk_index": 0, "kind": "checksum", "store": "object_store", "detector": "read",
+                "first_seen": "2026-01-01T00:00:00Z", "state": "{state}", "resolution": null}}"#
+            )
+        };
+        let report = |verdict: &str, mismatches: &str| -> Report {
+            let text = format!(
+                r#"{{"job_id": 1, "size": 4, "verdict": "{verdict}", "mismatches": [{mismatches}], "chunks": [{{"index": 0,
+                "size": 4, "epoch": 1, "copies": [{{"store": "object_store", "state": "differs", "key": "traces/x"}}]}}]}}"#
+            );
+            serde_json::from_str(&text).expect("a report")
+        };
+        for verdict in ["verified", "pending", "unclaimed", "erased"] {
+            assert!(report(verdict, "").is_well(), "{verdict}");
+            assert!(report(verdict, &mismatch("resolved")).is_well(), "{verdict}");
+            assert!(!report(verdict, &mismatch("open")).is_well(), "{verdict}");
+        }
+        for verdict in ["corrupt", "runner_disagrees", "what a later version says"] {
+            assert!(!report(verdict, "").is_well(), "{verdict}");
+        }
+        assert!(render(&report("verified", &mismatch("open")), false).contains("0      traces/x"));
     }
 }

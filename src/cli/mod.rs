@@ -21,7 +21,7 @@ use clap::{Parser, Subcommand};
 
 use crate::api::server::tls::choose_cryptography;
 
-/// Verified build logs: every byte a CI runner sent is recorded at the door, proven in storage, and healed when it rots.
+/// Verified build logs: every byte a CI runner sent is recorded at the door and proven in storage; damage is found and named.
 #[derive(Debug, Parser)]
 #[command(version, about, propagate_version = true)]
 pub struct Cli {
@@ -32,7 +32,7 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Take logs from runners, and serve them to readers.
+    /// Take logs from runners, and serve them to readers, until SIGTERM or Ctrl-C.
     Serve(serve::Serve),
     /// Show in a quarter of a minute what Veritail does, each claim checked.
     Demo(demo::Demo),
@@ -62,6 +62,12 @@ impl Failed {
     fn because(reason: impl std::fmt::Display) -> Self {
         Self(reason.to_string())
     }
+
+    /// Says it, and ends with this code.
+    fn tell(&self, code: ExitCode) -> ExitCode {
+        eprintln!("veritail: {self}");
+        code
+    }
 }
 
 impl Cli {
@@ -73,11 +79,11 @@ impl Cli {
             Command::Send(send) => return send.run().await,
             Command::Cat(cat) => return cat.run().await,
             Command::Job(job) => return job.run().await,
+            Command::Inspect(inspect) => return Ok(inspect.run().await),
             Command::Config(config) => return config.run(),
             Command::Completions(completions) => return completions.run(),
             Command::Serve(serve) => serve.run().await?,
             Command::Demo(demo) => demo.run().await?,
-            Command::Inspect(inspect) => inspect.run().await?,
             Command::Runner(runner) => runner.run().await?,
             Command::Token(token) => token.run().await?,
             Command::Project(project) => project.run().await?,

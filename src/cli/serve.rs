@@ -6,9 +6,9 @@ use super::Failed;
 use super::signals::Signals;
 use super::sources::Sources;
 use crate::app::{self, Running};
-use crate::telemetry::{logs, panics};
+use crate::telemetry::{exporter, logs, panics};
 
-/// Take logs from runners, and serve them to readers.
+/// Take logs from runners, and serve them to readers, until SIGTERM or Ctrl-C.
 #[derive(Debug, Args)]
 pub(super) struct Serve {
     #[command(flatten)]
@@ -23,6 +23,7 @@ impl Serve {
         let mut signals = Signals::listen().map_err(Failed::because)?;
 
         let drain_delay = config.http.drain_delay.0;
+        let data_dir = config.data_dir.clone();
         let running = app::start(config).await.map_err(Failed::because)?;
         let admin = match &running.admin_token_file {
             Some(file) => format!("admin token in {}", file.display()),
@@ -30,13 +31,22 @@ impl Serve {
         };
         println!("veritail listens on {}://{}; {admin}", running.scheme(), running.address);
 
+        tracing::info!(
+            version = exporter::VERSION,
+            revision = exporter::REVISION,
+            address = %running.address,
+            live_store = %running.pipeline().stores().live.name(),
+            data_dir = %data_dir.display(),
+            "started"
+        );
+
         let asked = loop {
             match signals.next().await {
                 Signals::HANGUP => reload(&running),
                 asked => break asked,
             }
         };
-        tracing::info!(signal = asked, "{asked}: stopping");
+        tracing::info!(signal = asked, "stopping");
         running.begin_draining();
         // A second signal means: now.
         let delay = running.pipeline().seams().clock.clone();

@@ -59,7 +59,7 @@ impl Pipeline {
             let chunk = chunk.map(|index| index.0);
             tracing::error!(
                 job_id = job.0, chunk, epoch = epoch.0, %kind, %store, %detector,
-                expected = ?mismatch.expected, found = ?mismatch.found,
+                expected = %mismatch.expected, found = %mismatch.found,
                 "job {job}: {kind} mismatch in {store}, found by {detector}"
             );
         }

@@ -101,15 +101,12 @@ impl Pipeline {
             look => {
                 tracing::error!(
                     key = object.key,
-                    ?look,
+                    %look,
                     "the object store did not keep what was written to {}",
                     object.key
                 );
                 self.stores().objects.delete(&object.key).await?;
-                Err(StoreError::unavailable(
-                    "object_store",
-                    format!("{} was not kept as written: {look:?}", object.key),
-                ))
+                Err(StoreError::unavailable("object_store", format!("{} was not kept as written: {look}", object.key)))
             }
         }
     }

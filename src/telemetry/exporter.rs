@@ -10,6 +10,14 @@ use super::table;
 /// How often [`Exporter::upkeep`] must run; what histograms take in piles up until it does.
 pub const UPKEEP_INTERVAL: std::time::Duration = std::time::Duration::from_secs(5);
 
+/// The version that runs.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// What `VERITAIL_REVISION` was when this was built, such as a commit; a build that was not told says `unknown`.
+pub const REVISION: &str = match option_env!("VERITAIL_REVISION") {
+    Some(revision) => revision,
+    None => "unknown",
+};
+
 /// The installed recorder of this process.
 #[derive(Debug)]
 pub struct Exporter {
@@ -60,8 +68,7 @@ fn builder(rows: &[Row]) -> Result<PrometheusBuilder, BuildError> {
 fn register_build() {
     let help = "Constant 1, with the version and revision that run.";
     metrics::describe_gauge!("veritail_build_info", help);
-    let (version, revision) = (env!("CARGO_PKG_VERSION"), option_env!("VERITAIL_REVISION").unwrap_or("unknown"));
-    metrics::gauge!("veritail_build_info", "version" => version, "revision" => revision).set(1.0);
+    metrics::gauge!("veritail_build_info", "version" => VERSION, "revision" => REVISION).set(1.0);
 }
 
 impl Exporter {

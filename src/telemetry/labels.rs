@@ -143,6 +143,12 @@ names! {
         RateLimit = "rate_limit",
         /// A store is away or full.
         Unavailable = "unavailable",
+        /// `Content-Range` is missing or cannot be read.
+        Malformed = "malformed",
+        /// An unknown job, a wrong token, or an erased job.
+        Forbidden = "forbidden",
+        /// The body stalled or broke off.
+        BrokenOff = "broken_off",
     }
 }
 

@@ -30,9 +30,14 @@ pub enum CannotLog {
     Taken,
 }
 
-/// Begins to log, once per process. `filter` is a list of `level` or `target=level`, such as `info,veritail=debug`.
+/// What the libraries below say, unless they are asked by name: at `debug` statements and compactions would drown the
+/// rest, and what sqlx warns of (a slow statement, in full) is in the durations of requests to the database.
+const QUIET: &str = "sqlx=error,fjall=warn,lsm_tree=warn,hyper=info,hyper_util=info,reqwest=info,h2=info,mio=info";
+
+/// Begins to log, once per process. `filter` is a list of `level` or `target=level`, such as `info,veritail=debug`. A bare
+/// level is about Veritail; the libraries below are asked by name, such as `sqlx=debug`.
 pub fn install(format: Format, filter: &str) -> Result<(), CannotLog> {
-    let filter = EnvFilter::builder().parse(filter)?;
+    let filter = filter_of(filter)?;
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let lines = match format {
         Format::Text => lines.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).boxed(),
@@ -46,11 +51,58 @@ pub fn install(format: Format, filter: &str) -> Result<(), CannotLog> {
         .map_err(|_| CannotLog::Taken)
 }
 
+/// Of two directives about the same target the later one counts.
+fn filter_of(text: &str) -> Result<EnvFilter, ParseError> {
+    EnvFilter::builder().parse(format!("{QUIET},{text}"))
+}
+
 /// Counts warnings and errors, also those that the filter keeps from being written.
 struct Counted;
 
 impl<S: Subscriber> Layer<S> for Counted {
     fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
         metrics::logged(*event.metadata().level());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    /// Which of four messages a filter lets pass.
+    fn passing(filter: &str) -> Vec<&'static str> {
+        #[derive(Clone, Default)]
+        struct Seen(Arc<Mutex<Vec<&'static str>>>);
+        impl<S: Subscriber> Layer<S> for Seen {
+            fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
+                let name = match (event.metadata().target(), *event.metadata().level()) {
+                    ("sqlx::query", tracing::Level::DEBUG) => "sqlx debug",
+                    ("sqlx::query", _) => "sqlx warn",
+                    (_, tracing::Level::DEBUG) => "veritail debug",
+                    _ => "veritail info",
+                };
+                self.0.lock().expect("no panic").push(name);
+            }
+        }
+        let seen = Seen::default();
+        let filter = filter_of(filter).expect("a filter");
+        let subscriber = tracing_subscriber::registry().with(seen.clone().with_filter(filter));
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::warn!(target: "sqlx::query", "slow statement");
+            tracing::debug!(target: "sqlx::query", "a statement");
+            tracing::info!(target: "veritail::api", "made");
+            tracing::debug!(target: "veritail::api", "answered");
+        });
+        seen.0.lock().expect("no panic").clone()
+    }
+
+    #[test]
+    fn libraries_are_quiet_unless_they_are_asked_by_name() {
+        assert_eq!(passing("info"), ["veritail info"]);
+        assert_eq!(passing("debug"), ["veritail info", "veritail debug"]);
+        assert_eq!(passing("info,sqlx=debug"), ["sqlx warn", "sqlx debug", "veritail info"]);
+        assert!(filter_of("loud=very").is_err());
     }
 }

@@ -1,6 +1,6 @@
 //! Panics: counted and logged, whoever catches them.
 
-use std::backtrace::Backtrace;
+use std::backtrace::{Backtrace, BacktraceStatus};
 
 use super::metrics;
 
@@ -12,6 +12,9 @@ pub fn install() {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         let message = panic.payload_as_str().unwrap_or("(no message)");
         let backtrace = Backtrace::capture();
-        tracing::error!(place, %backtrace, "panic at {place}: {message}");
+        match backtrace.status() {
+            BacktraceStatus::Captured => tracing::error!(place, %backtrace, "panic: {message}"),
+            _ => tracing::error!(place, "panic: {message}"),
+        }
     }));
 }

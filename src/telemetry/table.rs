@@ -66,7 +66,7 @@ table! {
     HTTP_REQUESTS_IN_FLIGHT: Gauge["veritail_http_requests_in_flight"; route: Route], starts Start::Zero;
     /// Connections that are open.
     HTTP_CONNECTIONS: Gauge["veritail_http_connections"], starts Start::Zero;
-    /// Size of request bodies, as declared or received.
+    /// Size of request bodies: what came of those that runners send, what was declared of all others.
     HTTP_REQUEST_SIZE: Histogram["veritail_http_request_size_bytes"; route: Route] in TRACE_BYTES, starts Start::Zero;
     /// What was done with traces, in GitLab's words.
     TRACE_OPERATIONS: Counter["veritail_trace_operations_total"; operation: Operation], starts Start::Zero;

@@ -125,6 +125,17 @@ pub enum Look {
     Unreachable,
 }
 
+impl std::fmt::Display for Look {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Sound => f.write_str("sound"),
+            Self::Differs(kind) => write!(f, "differs: {kind}"),
+            Self::Moved => f.write_str("moved"),
+            Self::Unreachable => f.write_str("unreachable"),
+        }
+    }
+}
+
 impl Look {
     /// A difference counts only while the row it was measured against is unchanged.
     #[must_use]

@@ -7,6 +7,7 @@ mod support;
 
 mod cat;
 mod edge;
+mod messages;
 mod plain;
 mod program;
 mod send;

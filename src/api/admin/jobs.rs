@@ -96,7 +96,10 @@ pub(in crate::api) async fn create_job(
 async fn create(api: &Api, headers: &HeaderMap, body: Result<Bytes, BytesRejection>) -> Result<(Job, String), Refused> {
     let _held = api.auth.admin(headers).await?;
     // Too long, or broken off: to be said like every other error.
-    let body = body.map_err(|rejection| Refused::Bad(rejection.body_text()))?;
+    let body = body.map_err(|rejection| match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => Refused::TooLong,
+        _ => Refused::Bad(rejection.body_text()),
+    })?;
     let wanted = read(&body)?;
     let token = make(JOB_PREFIX, api.pipeline.seams().chance.as_ref());
     // With a payload a runner has to ask for the job; without, whoever made it runs it.
@@ -120,7 +123,7 @@ async fn create(api: &Api, headers: &HeaderMap, body: Result<Bytes, BytesRejecti
         at: api.clock().now(),
     };
     let job = api.pipeline.stores().database.create_job(new).await?;
-    tracing::info!(job_id = job.id.0, project = job.project_path, "job {} made in {}", job.id, job.project_path);
+    tracing::info!(job_id = job.id.0, project = job.project_path, "job {} made", job.id);
     Ok((job, token))
 }
 

@@ -1,5 +1,6 @@
 //! What readers ask: projects, jobs, the trace of a job, and to erase it.
 
+mod conditions;
 pub(super) mod documents;
 pub(super) mod erase;
 pub(super) mod jobs;

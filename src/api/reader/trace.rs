@@ -5,17 +5,16 @@
 
 use axum::body::Body;
 use axum::extract::{Query, State};
-use axum::http::header::{
-    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_NONE_MATCH, IF_RANGE, RANGE,
-};
+use axum::http::header::{ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, RANGE};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use futures::StreamExt;
 
+use super::conditions::{self, Outcome};
 use super::is_project;
 use super::range::{Wanted, wanted};
 use crate::api::Api;
-use crate::api::error::{Manners, Refused};
+use crate::api::error::{Manners, Refused, message};
 use crate::api::limits::Held;
 use crate::api::path::InPath;
 use crate::pipeline::{Mode, OpenedReading, Reading};
@@ -34,6 +33,7 @@ use crate::trace::{ByteSize, JobId, Offset};
         ("Range" = Option<String>, Header, description = "One range of bytes, as RFC 9110 has it."),
         ("If-Range" = Option<String>, Header, description = "The `ETag` that the range is of."),
         ("If-None-Match" = Option<String>, Header, description = "An `ETag` that the client has."),
+        ("If-Match" = Option<String>, Header, description = "The `ETag` that the answer has to be of."),
     ),
     responses(
         (status = 200, description = "The log so far, or all of it.", body = String, content_type = "text/plain; charset=utf-8",
@@ -43,6 +43,7 @@ use crate::trace::{ByteSize, JobId, Offset};
         (status = 304, description = "The client has it."),
         (status = 404),
         (status = 410, description = "The log was erased."),
+        (status = 412, description = "The log is of another version than `If-Match` says."),
         (status = 416, description = "The range lies behind the end.", headers(("Content-Range" = String))),
     ),
 )]
@@ -85,33 +86,38 @@ async fn open(
 }
 
 fn answer(reading: Reading, held: Held, method: &Method, headers: &HeaderMap, mode: Mode) -> Response {
-    let size = reading.size();
     let finished = reading.job().closed_at.is_some();
-    let etag = etag(reading.job(), size, mode);
-    let mut response = respond(reading, held, method, headers, &etag);
-    let fields = response.headers_mut();
-    fields.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    let etag = etag(reading.job(), reading.size(), mode);
+    let mut response = respond(reading, held, method, headers, etag.as_deref());
+    response.headers_mut().insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    if response.status().is_client_error() {
+        // It is about this request and this moment: the next byte of a live log may make it untrue.
+        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        return response;
+    }
     // What is finished does not change, but it can be erased: caches ask again before long.
     let cache = match (mode, finished) {
         (Mode::Unverified, _) => "no-store",
         (Mode::Verified, true) => "private, max-age=300",
         (Mode::Verified, false) => "private, no-cache",
     };
+    let fields = response.headers_mut();
     fields.insert(CACHE_CONTROL, HeaderValue::from_static(cache));
-    if let Ok(etag) = HeaderValue::try_from(etag) {
+    if let Some(Ok(etag)) = etag.map(HeaderValue::try_from) {
         fields.insert(ETAG, etag);
     }
     response
 }
 
-fn respond(reading: Reading, held: Held, method: &Method, headers: &HeaderMap, etag: &str) -> Response {
-    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
-    if text(IF_NONE_MATCH).is_some_and(|known| matches_any(known, etag)) {
-        return StatusCode::NOT_MODIFIED.into_response();
+fn respond(reading: Reading, held: Held, method: &Method, headers: &HeaderMap, etag: Option<&str>) -> Response {
+    match conditions::outcome(headers, etag) {
+        Outcome::Go => {}
+        Outcome::NotModified => return StatusCode::NOT_MODIFIED.into_response(),
+        Outcome::Failed => return message(StatusCode::PRECONDITION_FAILED, "412 Precondition Failed"),
     }
     let size = reading.size();
-    // A part of another version than the client has would not fit to it.
-    let range = text(RANGE).filter(|_| *method == Method::GET).filter(|_| text(IF_RANGE).is_none_or(|of| of == etag));
+    let range = headers.get(RANGE).and_then(|value| value.to_str().ok());
+    let range = range.filter(|_| *method == Method::GET && conditions::range_applies(headers, etag));
     match wanted(range, size) {
         Wanted::Whole => body(reading, held, method, Offset::ZERO, Offset::ZERO + size, StatusCode::OK),
         Wanted::Part(from, to) => {
@@ -120,8 +126,7 @@ fn respond(reading: Reading, held: Held, method: &Method, headers: &HeaderMap, e
             part
         }
         Wanted::Unsatisfiable => {
-            let mut refused =
-                crate::api::error::message(StatusCode::RANGE_NOT_SATISFIABLE, "416 Range Not Satisfiable");
+            let mut refused = message(StatusCode::RANGE_NOT_SATISFIABLE, "416 Range Not Satisfiable");
             insert(&mut refused, format!("bytes */{size}"));
             refused
         }
@@ -145,9 +150,7 @@ fn body(reading: Reading, held: Held, method: &Method, from: Offset, to: Offset,
             // Until the last byte is on its way, the reader counts as there.
             let _ = &held;
             if let Err(error) = bytes {
-                span.in_scope(
-                    || tracing::warn!(job_id = job.0, %error, "job {job}: a reader's stream was cut: {error}"),
-                );
+                span.in_scope(|| tracing::warn!(job_id = job.0, %error, "job {job}: a reader's stream was cut"));
             }
         }))
     };
@@ -158,31 +161,11 @@ fn body(reading: Reading, held: Held, method: &Method, from: Offset, to: Offset,
     response
 }
 
-/// Names the bytes: of one epoch and one size there is only one version; what is not verified has no version.
-fn etag(job: &Job, size: ByteSize, mode: Mode) -> String {
+/// Names the bytes: of one epoch and one size there is only one version. What is not verified is whatever the stores hold
+/// now, and has no name.
+fn etag(job: &Job, size: ByteSize, mode: Mode) -> Option<String> {
     match mode {
-        Mode::Verified => format!("\"{}-{}-{size}\"", job.id, job.epoch),
-        Mode::Unverified => format!("\"{}-{}-{size}-unverified\"", job.id, job.epoch),
-    }
-}
-
-/// `If-None-Match`: a list of tags, weak or strong, or `*`.
-fn matches_any(header: &str, etag: &str) -> bool {
-    header.split(',').map(str::trim).any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn tags_are_compared_weakly_for_if_none_match() {
-        let etag = "\"1-1-5\"";
-        for known in ["*", "\"1-1-5\"", "W/\"1-1-5\"", "\"a\", \"1-1-5\""] {
-            assert!(matches_any(known, etag), "{known}");
-        }
-        for other in ["", "\"1-1-4\"", "1-1-5"] {
-            assert!(!matches_any(other, etag), "{other}");
-        }
+        Mode::Verified => Some(format!("\"{}-{}-{size}\"", job.id, job.epoch)),
+        Mode::Unverified => None,
     }
 }

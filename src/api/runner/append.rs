@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::{Query, Request, State};
-use axum::http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_RANGE};
+use axum::http::header::{CONNECTION, CONTENT_RANGE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 use super::body::Incoming;
 use super::{ended, forbidden, job_id, with_interval, with_range, with_status};
 use crate::api::error::{Manners, Message, Refused, message};
+use crate::api::observe::declared;
 use crate::api::path::InPath;
 use crate::api::{Api, auth::Known, token};
 use crate::pipeline::{AppendRequest, Appended, pace};
@@ -86,11 +87,12 @@ async fn answer(
     };
     let admitted = match known {
         Ok(Some(admitted)) => admitted,
-        Ok(None) => return forbidden(),
+        Ok(None) => return stranger(),
         Err(refused) => return unavailable(api, refused),
     };
     let start = headers.get(CONTENT_RANGE).and_then(|range| range.to_str().ok()).map(parse_start);
     let Some(Ok(start)) = start else {
+        metrics::append_rejected(Rejection::Malformed);
         return message(StatusCode::BAD_REQUEST, "400 Bad Request: Content-Range is missing or not START-END");
     };
     store(api, &admitted.known, start, declared(headers), incoming).await
@@ -138,13 +140,20 @@ fn answer_to(appended: Appended) -> Response {
             with_status(refused, JobStatus::Failed)
         }
         Appended::Broken { stored } => {
+            metrics::append_rejected(Rejection::BrokenOff);
             // Whatever else this client sends on this connection is not worth reading.
             let mut broken = message(StatusCode::REQUEST_TIMEOUT, "408 Request Timeout");
             broken.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             with_range(broken, stored)
         }
-        Appended::Gone => forbidden(),
+        Appended::Gone => stranger(),
     }
+}
+
+/// An unknown job, a wrong token, an erased job.
+fn stranger() -> Response {
+    metrics::append_rejected(Rejection::Forbidden);
+    forbidden()
 }
 
 fn elsewhere(position: Offset) -> Response {
@@ -159,10 +168,6 @@ fn unavailable(api: &Api, refused: Refused) -> Response {
         _ => Rejection::Unavailable,
     });
     refused.answer(api, Manners::GitLab)
-}
-
-fn declared(headers: &HeaderMap) -> Option<ByteSize> {
-    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok().map(ByteSize)
 }
 
 #[cfg(test)]

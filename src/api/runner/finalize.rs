@@ -68,17 +68,32 @@ async fn answer(api: &Api, job: &str, headers: &HeaderMap, update: Update) -> Re
         None => Ok(None),
     };
     match known {
-        Ok(Some(admitted)) => match update.said {
-            Said::Running => still_running(api, admitted.known.job, update.trace_reset).await,
-            Said::Ended(ending) => {
-                let put = FinalPut { job: admitted.known.job, ending, trace_reset: update.trace_reset };
-                answer_to(api.pipeline.finalize(put).await)
+        Ok(Some(admitted)) => {
+            let job = admitted.known.job;
+            if let Some(length) = update.unreadable_checksum {
+                // Not the text itself: whatever a client sends is no part of the log.
+                tracing::warn!(
+                    job_id = job.0,
+                    length,
+                    "job {job}: its runner's checksum cannot be read and counts as absent"
+                );
             }
-            Said::Unknown => message(StatusCode::BAD_REQUEST, "400 Bad Request: state does not have a valid value"),
-        },
+            said(api, job, update).await
+        }
         Ok(None) => forbidden(),
         // Whether this job is known cannot be told: the one case in which a PUT is answered 503.
         Err(refused) => refused.answer(api, Manners::GitLab),
+    }
+}
+
+async fn said(api: &Api, job: JobId, update: Update) -> Response {
+    match update.said {
+        Said::Running => still_running(api, job, update.trace_reset).await,
+        Said::Ended(ending) => {
+            let put = FinalPut { job, ending, trace_reset: update.trace_reset };
+            answer_to(api.pipeline.finalize(put).await)
+        }
+        Said::Unknown => message(StatusCode::BAD_REQUEST, "400 Bad Request: state does not have a valid value"),
     }
 }
 

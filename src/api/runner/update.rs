@@ -4,7 +4,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::append::{Parameters, parameter};
-use crate::trace::claim::parse_checksum;
+use crate::trace::claim::{BadChecksum, parse_checksum};
 use crate::trace::{ByteSize, Claim, Ending, JobStatus, Origin};
 
 /// What a runner sends; odd fields count as absent.
@@ -58,6 +58,8 @@ pub(super) struct Update {
     pub(super) said: Said,
     /// Whether the runner can send its log again.
     pub(super) trace_reset: Option<bool>,
+    /// The length of a checksum that cannot be read. It counts as absent.
+    pub(super) unreadable_checksum: Option<usize>,
 }
 
 /// A body that is not a JSON object.
@@ -79,6 +81,7 @@ pub(super) fn read(body: &[u8], parameters: &Parameters) -> Result<Update, Malfo
         return Err(Malformed);
     }
     let text = |name: &str| json[name].as_str().filter(|text| !text.is_empty()).or_else(|| parameter(parameters, name));
+    let (claim, unreadable_checksum) = claim(&json);
     let said = match text("state") {
         Some("running") => Said::Running,
         Some(state) => match state.parse::<JobStatus>() {
@@ -86,7 +89,7 @@ pub(super) fn read(body: &[u8], parameters: &Parameters) -> Result<Update, Malfo
                 status,
                 failure_reason: text("failure_reason").map(|reason| reason.chars().take(REASON_MAX).collect()),
                 exit_code: whole(&json["exit_code"]),
-                claim: claim(&json),
+                claim,
                 origin: Origin::Runner,
             }),
             _ => Said::Unknown,
@@ -94,23 +97,16 @@ pub(super) fn read(body: &[u8], parameters: &Parameters) -> Result<Update, Malfo
         None => Said::Unknown,
     };
     let trace_reset = json["info"]["features"]["trace_reset"].as_bool();
-    Ok(Update { token: text("token").map(str::to_owned), said, trace_reset })
+    Ok(Update { token: text("token").map(str::to_owned), said, trace_reset, unreadable_checksum })
 }
 
-/// The runner's checksum: in `output`, or beside it in older ones.
-fn claim(json: &Value) -> Option<Claim> {
-    let text = json["output"]["checksum"].as_str().or_else(|| json["checksum"].as_str())?;
+/// The runner's checksum: in `output`, or beside it in older ones. One that cannot be read is told by its length.
+fn claim(json: &Value) -> (Option<Claim>, Option<usize>) {
+    let text = json["output"]["checksum"].as_str().or_else(|| json["checksum"].as_str()).unwrap_or_default();
+    let size = || whole(&json["output"]["bytesize"]).and_then(|size| u64::try_from(size).ok()).map(ByteSize);
     match parse_checksum(text) {
-        Ok(crc32) => {
-            let size = whole(&json["output"]["bytesize"]).and_then(|size| u64::try_from(size).ok());
-            Some(Claim { crc32, size: size.map(ByteSize) })
-        }
-        Err(error) => {
-            if !text.is_empty() {
-                tracing::warn!(%error, "a runner's checksum cannot be read and counts as absent: {error}");
-            }
-            None
-        }
+        Ok(crc32) => (Some(Claim { crc32, size: size() }), None),
+        Err(BadChecksum) => (None, Some(text.len()).filter(|length| *length > 0)),
     }
 }
 
@@ -162,7 +158,8 @@ mod tests {
         assert_eq!((known.exit_code, known.failure_reason), (None, None));
         assert_eq!(known.claim, Some(Claim { crc32: Crc32(0xed82_cd11), size: None }));
         let odd = json!({"state": "success", "output": {"checksum": "md5:x", "bytesize": -1}});
-        assert_eq!(ending(read_json(&odd).said).claim, None);
+        let odd = read_json(&odd);
+        assert_eq!((odd.unreadable_checksum, ending(odd.said).claim), (Some(5), None));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::runner::Runner;
-use super::screen::{Screen, grouped, shortened};
+use super::screen::{Screen, grouped};
 use super::service::{Report, Service};
 use crate::cli::Failed;
 use crate::seams::real::SystemClock;
@@ -26,8 +26,10 @@ pub(super) async fn flip_a_byte(
     let end = start + report.chunks.get(CHUNK).map_or(0, |chunk| chunk.size);
     let key = report.chunks.get(CHUNK).and_then(|chunk| chunk.copies.first()?.key.clone());
     let key = key.ok_or_else(|| Failed(format!("{name} has no object for chunk {CHUNK}")))?;
-    let at = flip(&folder.join("objects").join(&key))?;
-    screen.detail(format_args!("byte {at} of {} is another one now", shortened(&key, 40)));
+    let object = folder.join("objects").join(&key);
+    let at = flip(&object)?;
+    screen.detail(format_args!("the demo flips a bit of byte {} of chunk {CHUNK}'s object,", grouped(at)));
+    screen.detail(object.display());
 
     let read = service.read(job, "", None).await?;
     let good = log.starts_with(&read.bytes);

@@ -1,8 +1,10 @@
 //! How far every runner is: bars on a terminal, a line at every half elsewhere.
 
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::fmt::Write;
 
-use super::screen::{Screen, human};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+
+use super::screen::{Screen, grouped};
 
 /// The bars of all jobs.
 pub(super) struct Bars {
@@ -28,9 +30,11 @@ impl Bars {
     pub(super) fn job(&self, name: &str, size: usize, from: usize) -> Progress {
         let bar = self.together.as_ref().map(|together| {
             let bar = together.add(ProgressBar::new(size as u64));
-            let template = "  {prefix:<14} {bar:22.cyan/dim} {bytes:>10} of {total_bytes:<10} {msg}";
+            let template = "  {prefix:<14} {bar:22.cyan/dim} {at:>9} of {end} bytes  {msg}";
             // The template is ours; were it wrong, the plain bar would do.
             let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+            let style = style.with_key("at", |state: &ProgressState, to: &mut dyn Write| write(to, Some(state.pos())));
+            let style = style.with_key("end", |state: &ProgressState, to: &mut dyn Write| write(to, state.len()));
             bar.set_style(style.progress_chars("━╸─"));
             bar.set_prefix(name.to_owned());
             bar.set_position(from as u64);
@@ -49,7 +53,7 @@ impl Progress {
                 let halves = halves(acknowledged, self.size);
                 if halves > self.halves {
                     self.halves = halves;
-                    self.line(&format!("{} of {} acknowledged", human(acknowledged), human(self.size)));
+                    self.line(&format!("{} of {} bytes acknowledged", grouped(acknowledged), grouped(self.size)));
                 }
             }
         }
@@ -71,9 +75,15 @@ impl Progress {
     }
 
     fn line(&self, text: &str) {
-        use std::io::Write as _;
-        let _ = writeln!(std::io::stdout(), "  {:<14} {text}", self.name);
+        // Whoever does not read on need not.
+        let _ = std::io::Write::write_fmt(&mut std::io::stdout(), format_args!("  {:<14} {text}\n", self.name));
     }
+}
+
+/// A size as everywhere else in the demo; a terminal that takes no more of it is left alone.
+fn write(to: &mut dyn Write, size: Option<u64>) {
+    let size = usize::try_from(size.unwrap_or_default()).unwrap_or(usize::MAX);
+    let _ = to.write_str(&grouped(size));
 }
 
 fn halves(acknowledged: usize, size: usize) -> usize {

@@ -3,7 +3,7 @@
 use sha2::{Digest as _, Sha256};
 
 use super::runner::Runner;
-use super::screen::{Screen, grouped, human, shortened};
+use super::screen::{Screen, grouped, shortened};
 use super::service::{Chunk, Report, Service};
 use crate::cli::Failed;
 
@@ -21,7 +21,7 @@ pub(super) async fn show(screen: &mut Screen, service: &Service, runner: &Runner
 /// A reader gets exactly what the runner sent.
 pub(super) async fn same(screen: &mut Screen, service: &Service, runner: &Runner) -> Result<(), Failed> {
     let read = service.read(runner.job, "", None).await?;
-    let claim = format!("{}: {} read back, byte for byte", runner.name, human(runner.log.len()));
+    let claim = format!("{}: {} bytes read back, byte for byte", runner.name, grouped(runner.log.len()));
     let seen = match (read.bytes == runner.log, read.broken) {
         (true, false) => runner.log.len().to_string(),
         (_, broken) => format!("{} other bytes, {}, broken off: {broken}", read.bytes.len(), read.status),

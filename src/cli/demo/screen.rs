@@ -90,22 +90,6 @@ impl Screen {
     }
 }
 
-/// A size for people.
-pub(super) fn human(size: usize) -> String {
-    const KIB: usize = 1024;
-    const MIB: usize = 1024 * 1024;
-    // Tenths, rounded to the nearest.
-    let tenths = |unit: usize| {
-        let tenths = (size * 10 + unit / 2) / unit;
-        format!("{}.{}", tenths / 10, tenths % 10)
-    };
-    match size {
-        0..KIB => format!("{size} B"),
-        KIB..MIB => format!("{} KiB", tenths(KIB)),
-        _ => format!("{} MiB", tenths(MIB)),
-    }
-}
-
 /// A count with its thousands apart.
 pub(super) fn grouped(count: usize) -> String {
     let digits = count.to_string();
@@ -132,9 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_are_for_people() {
-        assert_eq!([0, 1023, 1024, 90_000].map(human), ["0 B", "1023 B", "1.0 KiB", "87.9 KiB"]);
-        assert_eq!([3_145_728, 3_670_016].map(human), ["3.0 MiB", "3.5 MiB"]);
+    fn thousands_are_apart() {
         assert_eq!([0, 999, 1000, 1_234_567].map(grouped), ["0", "999", "1 000", "1 234 567"]);
     }
 

@@ -274,6 +274,19 @@ pub struct Found {
     pub sha256: Option<crate::trace::Sha256>,
 }
 
+/// As a log message has it: `131072 bytes, crc32 ca975130, sha256 0011…`.
+impl std::fmt::Display for Found {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let offset = self.offset.map(|offset| format!("from {offset}"));
+        let size = self.size.map(|size| format!("{size} bytes"));
+        let crc32 = self.crc32.map(|crc32| format!("crc32 {crc32}"));
+        let sha256 = self.sha256.map(|sha256| format!("sha256 {sha256}"));
+        let known: Vec<String> = [offset, size, crc32, sha256].into_iter().flatten().collect();
+        f.write_str(if known.is_empty() { "nothing" } else { "" })?;
+        f.write_str(&known.join(", "))
+    }
+}
+
 impl From<&Record> for Found {
     fn from(record: &Record) -> Self {
         Self { offset: None, size: Some(record.size), crc32: Some(record.crc32), sha256: Some(record.sha256) }

@@ -150,7 +150,7 @@ async fn projects_are_found_by_number_and_path_and_listed() {
         ("/api/v4/projects/99", 404),
         ("/api/v4/projects/-1", 404),
         ("/api/v4/projects/99/jobs", 404),
-        ("/api/v4/projects/%ff", 400),
+        ("/api/v4/projects/%ff", 404),
         ("/api/v4/projects/99/jobs/1", 404),
         ("/api/v4/projects/1/jobs/999", 404),
         ("/api/v4/projects/1/jobs/x", 404),

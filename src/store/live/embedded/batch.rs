@@ -21,6 +21,15 @@ pub(super) enum Expiring {
     Copy(JobId, ChunkId),
 }
 
+impl std::fmt::Display for Expiring {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Trace(job) => write!(f, "the tombstone of job {job}"),
+            Self::Copy(job, chunk) => write!(f, "the released copy of chunk {chunk} of job {job}"),
+        }
+    }
+}
+
 /// The changes so far. A write reads all it needs before it changes anything, so that one that fails leaves no half.
 pub(super) struct Batch<'a> {
     view: View<'a>,

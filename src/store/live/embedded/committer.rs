@@ -181,7 +181,7 @@ impl Work {
             let Some(due) = self.due(now) else { break };
             self.expiring.remove(&due);
             if let Err(error) = batch.purge(due.1) {
-                tracing::warn!(%error, what = ?due.1, "expired bytes stay in the live store until it is opened again");
+                tracing::warn!(%error, what = %due.1, "expired bytes stay in the live store until it is opened again");
             }
         }
         let changes = batch.changes_anything();
