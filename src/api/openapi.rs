@@ -28,6 +28,8 @@ use super::{admin, ops, reader, runner};
     paths(
         runner::append::append,
         runner::finalize::finalize,
+        runner::queue::verify,
+        runner::queue::request_job,
         reader::login::version,
         reader::login::user,
         reader::projects::projects,
@@ -42,6 +44,14 @@ use super::{admin, ops, reader, runner};
         admin::jobs::cancel_job,
         admin::mismatches::mismatches,
         admin::mismatches::resolve,
+        admin::runners::create_runner,
+        admin::runners::list_runners,
+        admin::runners::revoke_runner,
+        admin::runners::list_projects,
+        admin::tokens::create_token,
+        admin::tokens::list_tokens,
+        admin::tokens::revoke_token,
+        admin::tokens::rotate_token,
         ops::healthz,
         ops::readyz,
         ops::metrics,
@@ -49,10 +59,11 @@ use super::{admin, ops, reader, runner};
     ),
     components(schemas(Message, Problem)),
     tags(
-        (name = "Runners", description = "What runners ask: to append to a trace, and to say how a job is."),
+        (name = "Runners", description = "What runners ask: for jobs, to append to a trace, and to say how a job is."),
         (name = "Readers", description = "What readers ask: projects, jobs, and logs, as GitLab's clients ask for them."),
         (name = "Jobs", description = "Jobs and the integrity of their traces, in Veritail's own words."),
         (name = "Mismatches", description = "What was found to be wrong, and people who take note of it."),
+        (name = "Access", description = "Who may come in: tokens, runners, and the projects that they are for."),
         (name = "Operations", description = "For whoever runs this process. No token is needed."),
     ),
     modifiers(&Common),
@@ -82,6 +93,8 @@ const PRIVATE_TOKEN: &str = "private_token";
 const BEARER: &str = "bearer";
 /// The header with the token of a job; readers may send theirs in it too.
 const JOB_TOKEN: &str = "job_token";
+/// The header with a runner's own token; it may be in the body instead.
+const RUNNER_TOKEN: &str = "runner_token";
 
 /// The headers of a list that is found by page number, and what they say.
 const PAGED: &[(&str, &str)] = &[
@@ -109,6 +122,7 @@ fn add_schemes(components: &mut Components) {
     let header = |name: &str| SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new(name)));
     components.add_security_scheme(PRIVATE_TOKEN, header("PRIVATE-TOKEN"));
     components.add_security_scheme(JOB_TOKEN, header("JOB-TOKEN"));
+    components.add_security_scheme(RUNNER_TOKEN, header("RUNNER-TOKEN"));
     let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
     components.add_security_scheme(BEARER, SecurityScheme::Http(bearer));
 }
@@ -122,11 +136,14 @@ fn complete(path: &str, operation: &mut Operation) {
     let tag = operation.tags.as_ref().and_then(|tags| tags.first()).map_or("", String::as_str);
     let (schemes, common): (&[&str], &[u16]) = match tag {
         "Operations" => (&[], &[]),
-        "Runners" => (&[JOB_TOKEN], &[400, 403, 408, 500, 503]),
-        _ => (&[PRIVATE_TOKEN, BEARER, JOB_TOKEN], &[400, 401, 500, 503]),
+        "Runners" => (&[JOB_TOKEN], &[400, 403, 408, 429, 500, 503]),
+        _ => (&[PRIVATE_TOKEN, BEARER, JOB_TOKEN], &[400, 401, 429, 500, 503]),
     };
     let required = |scheme: &&str| SecurityRequirement::new::<_, [&str; 0], &str>(*scheme, []);
-    operation.security = (!schemes.is_empty()).then(|| schemes.iter().map(required).collect());
+    // Runners that ask for jobs have a token of their own, and say so.
+    if operation.security.is_none() {
+        operation.security = (!schemes.is_empty()).then(|| schemes.iter().map(required).collect());
+    }
     let is_list = operation.parameters.iter().flatten().any(|parameter| parameter.name == "per_page");
     let responses = &mut operation.responses.responses;
     for status in common {
@@ -161,7 +178,7 @@ fn to_error(path: &str, code: u16, response: &mut Response) {
         let content = ContentBuilder::new().schema(Some(Ref::from_schema_name(schema))).build();
         response.content.insert(media.to_owned(), content);
     }
-    if code == 503 {
+    if code == 429 || code == 503 {
         let seconds = ObjectBuilder::new().schema_type(Type::Integer);
         let header =
             HeaderBuilder::new().schema(seconds).description(Some("Seconds after which to come again.")).build();
@@ -180,6 +197,7 @@ fn meaning(code: u16) -> &'static str {
         403 => "The token does not allow this.",
         404 => "There is no such thing, or the token may not know of it.",
         408 => "The body stalled or broke off.",
+        429 => "The token, or all readers of the job together, asked too much at once.",
         500 => "Something in a store is as no version wrote it, or the program has a fault: a person must look.",
         503 => "A store is away or full; come again.",
         _ => "It is refused.",

@@ -34,9 +34,22 @@ const MATRIX: &[(&str, &str, [u16; 11])] = &[
     ("GET", "/api/v4/projects/{n}/jobs/{job}/trace", [401, 404, 404, 404, 404, 404, 404, 404, 404, 404, 404]),
     ("GET", "/api/v1/jobs/{job}/integrity", [401, 404, 404, 404, 404, 404, 404, 404, 200, 200, 200]),
     ("GET", "/api/v1/jobs/{n}/integrity", [401, 404, 404, 404, 404, 404, 404, 404, 404, 404, 404]),
+    // Lists and what is about more than one job: a job's token, and one without the scope, are as good as none.
+    ("GET", "/api/v4/version", [401, 401, 401, 401, 401, 401, 401, 200, 200, 200, 200]),
+    ("GET", "/api/v4/user", [401, 401, 401, 401, 401, 401, 401, 200, 200, 200, 200]),
+    ("GET", "/api/v4/projects", [401, 401, 401, 401, 401, 401, 401, 200, 200, 200, 200]),
+    ("GET", "/api/v4/projects/{project}", [401, 401, 401, 401, 401, 401, 401, 404, 200, 200, 200]),
+    ("GET", "/api/v4/projects/{n}", [401, 401, 401, 401, 401, 401, 401, 404, 404, 404, 404]),
+    ("GET", "/api/v4/projects/{project}/jobs", [401, 401, 401, 401, 401, 401, 401, 404, 200, 200, 200]),
+    ("GET", "/api/v4/projects/{n}/jobs", [401, 401, 401, 401, 401, 401, 401, 404, 404, 404, 404]),
     // Only a finished job can be erased, also by the admin.
     ("POST", "/api/v4/projects/{project}/jobs/{job}/erase", [401, 404, 404, 404, 404, 404, 404, 404, 403, 403, 403]),
     ("POST", "/api/v4/projects/{project}/jobs/{n}/erase", [401, 404, 404, 404, 404, 404, 404, 404, 404, 404, 404]),
+    // One job, in GitLab's words and in Veritail's.
+    ("GET", "/api/v4/projects/{project}/jobs/{job}", [401, 404, 404, 404, 404, 404, 404, 404, 200, 200, 200]),
+    ("GET", "/api/v4/projects/{project}/jobs/{n}", [401, 404, 404, 404, 404, 404, 404, 404, 404, 404, 404]),
+    ("GET", "/api/v1/jobs/{job}", [401, 404, 404, 404, 404, 404, 404, 404, 200, 200, 200]),
+    ("GET", "/api/v1/jobs/{n}", [401, 404, 404, 404, 404, 404, 404, 404, 404, 404, 404]),
     // What only the admin may, and whoever has the scope.
     ("POST", "/api/v1/jobs", [401, 403, 403, 403, 403, 403, 403, 403, 403, 201, 201]),
     ("POST", "/api/v1/jobs/{done}/cancel", [401, 403, 403, 403, 403, 403, 403, 403, 403, 200, 200]),
@@ -49,6 +62,8 @@ const MATRIX: &[(&str, &str, [u16; 11])] = &[
     ("DELETE", "/api/v1/tokens/{n}", [401, 403, 403, 403, 403, 403, 403, 403, 403, 404, 404]),
     ("POST", "/api/v1/tokens/{n}/rotate", [401, 403, 403, 403, 403, 403, 403, 403, 403, 404, 404]),
     ("GET", "/api/v1/projects", [401, 403, 403, 403, 403, 403, 403, 403, 403, 200, 200]),
+    ("GET", "/api/v1/mismatches", [401, 403, 403, 403, 403, 403, 403, 403, 403, 200, 200]),
+    ("POST", "/api/v1/mismatches/{n}/resolve", [401, 403, 403, 403, 403, 403, 403, 403, 403, 404, 404]),
     // Runners: the token of this job, or of a runner, and nobody else's, not even the admin's.
     ("PATCH", "/api/v4/jobs/{job}/trace", [403; 11]),
     ("PATCH", "/api/v4/jobs/{n}/trace", [403; 11]),
@@ -60,6 +75,7 @@ const MATRIX: &[(&str, &str, [u16; 11])] = &[
     ("GET", "/healthz", [200; 11]),
     ("GET", "/readyz", [200; 11]),
     ("GET", "/metrics", [200; 11]),
+    ("GET", "/openapi.json", [200; 11]),
     ("GET", "/api/v4/nothing", [404; 11]),
     ("GET", "/api/v1/nothing", [404; 11]),
 ];
@@ -129,6 +145,7 @@ impl Ground {
             ("POST", "/api/v1/jobs") => json!({"project": "group/demo", "name": "rspec"}),
             ("POST", "/api/v1/runners") => json!({"description": "x", "projects": "all"}),
             ("POST", "/api/v1/tokens") => json!({"name": "x", "projects": "all"}),
+            ("POST", "/api/v1/mismatches/{n}/resolve") => json!({"comment": "x"}),
             ("PUT", _) => json!({"state": "running"}),
             _ => json!({}),
         };

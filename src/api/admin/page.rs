@@ -2,12 +2,13 @@
 
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::api::Api;
 use crate::api::error::Refused;
+use crate::api::query::Parameters;
 use crate::config::value::Span;
 use crate::store::database::accounts::Reach;
 use crate::trace::{ProjectId, Timestamp};
@@ -21,6 +22,18 @@ const PROJECTS_MAX: usize = 1000;
 /// The longest name or description.
 const NAME_MAX: usize = 255;
 
+/// Which page to show.
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[allow(dead_code, reason = "read one by one; here they are described")]
+pub(super) struct Which {
+    /// How many on a page, 50 if not said.
+    #[param(minimum = 1, maximum = 100)]
+    per_page: Option<u32>,
+    /// `next` of the page before.
+    cursor: Option<String>,
+}
+
 /// Which page: behind which number, and how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Page {
@@ -28,11 +41,21 @@ pub(super) struct Page {
     pub(super) limit: u32,
 }
 
+/// Items in order of number, and where the next page begins.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Page)]
+pub(super) struct Listed<S> {
+    /// What was found, in order of number.
+    items: Vec<S>,
+    /// The `cursor` of the next page; null on the last.
+    #[schema(required)]
+    next: Option<String>,
+}
+
 impl Page {
     /// Out of a query; what cannot be read is an error, what is unknown is passed over.
-    pub(super) fn of(parameters: &[(String, String)]) -> Result<Self, Refused> {
-        let find = |name: &str| parameters.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
-        let limit = match find("per_page") {
+    pub(super) fn of(parameters: &Parameters) -> Result<Self, Refused> {
+        let limit = match parameters.text("per_page") {
             None => PER_PAGE,
             Some(text) => text
                 .parse()
@@ -40,8 +63,8 @@ impl Page {
                 .filter(|limit| (1..=PER_PAGE_MAX).contains(limit))
                 .ok_or_else(|| Refused::Bad(format!("per_page must be a number from 1 to {PER_PAGE_MAX}")))?,
         };
-        let after = match find("cursor") {
-            None | Some("") => 0,
+        let after = match parameters.text("cursor") {
+            None => 0,
             Some(text) => {
                 let bad = || Refused::Bad("cursor must be the \"next\" of another page".to_owned());
                 text.parse().ok().filter(|after| *after >= 0).ok_or_else(bad)?
@@ -56,16 +79,16 @@ impl Page {
     }
 
     /// The document: the items, and where the next page begins.
-    pub(super) fn document<T>(
+    pub(super) fn document<T, S>(
         self,
         mut items: Vec<T>,
         number: impl Fn(&T) -> i64,
-        show: impl Fn(&T) -> Value,
-    ) -> Value {
+        show: impl Fn(&T) -> S,
+    ) -> Listed<S> {
         let more = items.len() > self.limit as usize;
         items.truncate(self.limit as usize);
         let next = items.last().filter(|_| more).map(|last| number(last).to_string());
-        json!({ "items": items.iter().map(show).collect::<Vec<_>>(), "next": next })
+        Listed { items: items.iter().map(show).collect(), next }
     }
 }
 
@@ -74,11 +97,6 @@ pub(super) fn form<T: DeserializeOwned>(body: Result<Bytes, BytesRejection>) -> 
     // Too long, or broken off: to be said like every other error.
     let body = body.map_err(|rejection| Refused::Bad(rejection.body_text()))?;
     serde_json::from_slice(&body).map_err(|error| Refused::Bad(error.to_string()))
-}
-
-/// A moment as the API shows it.
-pub(super) fn moment(at: Timestamp) -> Value {
-    jiff::Timestamp::from_millisecond(at.0).map_or(Value::Null, |at| at.to_string().into())
 }
 
 /// A name that people gave.
@@ -112,19 +130,29 @@ pub(super) fn expiry(at: Option<&str>, within: Option<&str>, now: Timestamp) -> 
     Ok(Some(expires))
 }
 
-/// `"all"`, or a list of numbers and paths.
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
+/// All projects there are and will be.
+#[derive(Debug, Deserialize, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Everything {
+    /// The word for it.
+    All,
+}
+
+/// `"all"`, or a list of numbers and paths, at most 1,000.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(untagged, expecting = "projects must be \"all\" or a list of numbers and paths")]
+#[schema(as = NamedProjects)]
 pub(super) enum Named {
-    /// Only `"all"` is good.
-    Word(String),
+    /// All of them.
+    All(Everything),
     /// Each by number or path.
     List(Vec<OneNamed>),
 }
 
 /// A project by its number, or by its path.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(untagged)]
+#[schema(as = NamedProject)]
 pub(super) enum OneNamed {
     /// Its number.
     Number(ProjectId),
@@ -135,12 +163,9 @@ pub(super) enum OneNamed {
 /// The projects that were named; each must be there.
 pub(super) async fn reach(api: &Api, named: &Named) -> Result<Reach, Refused> {
     let list = match named {
-        Named::Word(word) if word == "all" => return Ok(Reach::All),
+        Named::All(Everything::All) => return Ok(Reach::All),
         Named::List(list) if list.len() <= PROJECTS_MAX => list,
         Named::List(_) => return Err(Refused::Bad(format!("projects: at most {PROJECTS_MAX}, or \"all\""))),
-        Named::Word(_) => {
-            return Err(Refused::Bad("projects must be \"all\" or a list of numbers and paths".to_owned()));
-        }
     };
     let mut projects = Vec::with_capacity(list.len());
     for one in list {
@@ -161,21 +186,35 @@ pub(super) async fn reach(api: &Api, named: &Named) -> Result<Reach, Refused> {
     Ok(Reach::These(projects))
 }
 
-/// A reach as the API shows it.
-pub(super) fn show_reach(reach: &Reach) -> Value {
-    match reach {
-        Reach::All => "all".into(),
-        Reach::These(projects) => json!(projects),
+/// `"all"`, or the numbers of projects in order.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+#[schema(as = Projects)]
+pub(super) enum ShownReach {
+    /// All of them.
+    All(Everything),
+    /// Only these.
+    These(Vec<ProjectId>),
+}
+
+impl From<&Reach> for ShownReach {
+    fn from(reach: &Reach) -> Self {
+        match reach {
+            Reach::All => Self::All(Everything::All),
+            Reach::These(projects) => Self::These(projects.clone()),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn page(query: &[(&str, &str)]) -> Result<Page, Refused> {
         let all: Vec<_> = query.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        Page::of(&all)
+        Page::of(&Parameters(all))
     }
 
     #[test]
@@ -190,10 +229,16 @@ mod tests {
     #[test]
     fn a_page_that_is_not_the_last_names_the_next() {
         let page = Page { after: 0, limit: 2 };
-        let show = |items: Vec<i64>| page.document(items, |item| *item, |item| json!(item));
+        let show = |items: Vec<i64>| json!(page.document(items, |item| *item, |item| *item));
         assert_eq!(show(vec![1, 5, 9]), json!({"items": [1, 5], "next": "5"}));
         assert_eq!(show(vec![1, 5]), json!({"items": [1, 5], "next": null}));
         assert_eq!(show(vec![]), json!({"items": [], "next": null}));
+    }
+
+    #[test]
+    fn a_reach_is_a_word_or_a_list() {
+        assert_eq!(json!(ShownReach::from(&Reach::All)), json!("all"));
+        assert_eq!(json!(ShownReach::from(&Reach::These(vec![ProjectId(1), ProjectId(4)]))), json!([1, 4]));
     }
 
     #[test]

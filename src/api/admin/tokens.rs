@@ -2,42 +2,101 @@
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::rejection::{BytesRejection, QueryRejection};
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
+use axum::extract::rejection::BytesRejection;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
-use super::page::{Named, Page, expiry, form, moment, name, reach, show_reach};
+use super::page::{Listed, Named, Page, ShownReach, Which, expiry, form, name, reach};
 use crate::api::Api;
 use crate::api::error::{Manners, Refused};
+use crate::api::path::InPath;
+use crate::api::query::{Parameters, Raw};
 use crate::api::token::{READER_PREFIX, TokenHash, make};
 use crate::store::database::accounts::{ApiToken, NewToken, Reach, Scope, TokenId};
 use crate::trace::Timestamp;
 
 /// A token to be made.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = NewToken)]
 struct Wanted {
+    /// What people call it.
+    #[schema(min_length = 1, max_length = 255)]
     name: String,
-    /// Without it: reading.
+    /// What it is good for; reading, if not said. `admin` goes with all projects only.
     scopes: Option<Vec<Scope>>,
-    /// To be said always: a token for everything should be nobody's slip.
+    /// The projects it is for; to be said always: a token for everything should be nobody's slip.
     projects: Named,
+    /// The moment from which on it is good for nothing, RFC 3339; never, if not said.
+    #[schema(format = DateTime)]
     expires_at: Option<String>,
+    /// The same as a time from now, such as `30d`.
     expires_in: Option<String>,
 }
 
 /// What a rotation may change.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Rotation {
+    /// The moment from which on the new one is good for nothing, RFC 3339; that of the old one, if not said.
+    #[schema(format = DateTime)]
     expires_at: Option<String>,
+    /// The same as a time from now, such as `30d`.
     expires_in: Option<String>,
 }
 
-/// `POST /api/v1/tokens`.
+/// How a token is.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[schema(as = TokenState)]
+enum Standing {
+    Active,
+    Expired,
+    Revoked,
+}
+
+/// A token; its secret is not kept.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Token)]
+struct Shown {
+    /// Its number.
+    id: TokenId,
+    /// What people call it.
+    name: String,
+    /// Whether it is good for anything.
+    state: Standing,
+    /// What it is good for.
+    scopes: Vec<Scope>,
+    /// The projects it is for.
+    projects: ShownReach,
+    /// The moment from which on it is good for nothing; null if there is none.
+    #[schema(required, format = DateTime)]
+    expires_at: Option<String>,
+    /// When it was made, RFC 3339.
+    #[schema(format = DateTime)]
+    created_at: String,
+    /// When it was last used; about a minute late.
+    #[schema(required, format = DateTime)]
+    last_used_at: Option<String>,
+    /// When it was revoked, or replaced by a rotation.
+    #[schema(required, format = DateTime)]
+    revoked_at: Option<String>,
+    /// The token whose place it took.
+    #[schema(required)]
+    rotated_from: Option<TokenId>,
+    /// The secret; only in the answer to whoever made it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token: Option<String>,
+}
+
+/// Makes a token. Its secret is shown this once.
+#[utoipa::path(
+    post, path = "/api/v1/tokens", tag = "Access", request_body = Wanted,
+    responses((status = 201, description = "The token is there.", body = Shown), (status = 403)),
+)]
 pub(in crate::api) async fn create_token(
     State(api): State<Api>,
     headers: HeaderMap,
@@ -49,7 +108,7 @@ pub(in crate::api) async fn create_token(
     }
 }
 
-async fn create(api: &Api, headers: &HeaderMap, body: Result<Bytes, BytesRejection>) -> Result<Value, Refused> {
+async fn create(api: &Api, headers: &HeaderMap, body: Result<Bytes, BytesRejection>) -> Result<Shown, Refused> {
     let _held = api.auth.admin(headers).await?;
     let wanted: Wanted = form(body)?;
     let now = api.clock().now();
@@ -71,18 +130,18 @@ async fn create(api: &Api, headers: &HeaderMap, body: Result<Bytes, BytesRejecti
     };
     let token = api.auth.accounts().create_token(new).await?;
     tracing::info!(token_id = token.id.0, "token {} made: {}", token.id.0, token.name);
-    Ok(with_secret(show(&token, now), &secret))
+    Ok(with_secret(show(&token, now), secret))
 }
 
-/// `GET /api/v1/tokens`: all of them, also the revoked ones, page by page.
-pub(in crate::api) async fn list_tokens(
-    State(api): State<Api>,
-    query: Result<Query<Vec<(String, String)>>, QueryRejection>,
-    headers: HeaderMap,
-) -> Response {
+/// All tokens, also the revoked ones, a page at a time.
+#[utoipa::path(
+    get, path = "/api/v1/tokens", tag = "Access", params(Which),
+    responses((status = 200, description = "A page of tokens.", body = Listed<Shown>), (status = 403)),
+)]
+pub(in crate::api) async fn list_tokens(State(api): State<Api>, query: Raw, headers: HeaderMap) -> Response {
     let list = async {
         let _held = api.auth.admin(&headers).await?;
-        let page = Page::of(&query.map(|Query(all)| all).unwrap_or_default())?;
+        let page = Page::of(&Parameters::of(query))?;
         let tokens = api.auth.accounts().tokens(TokenId(page.after), page.ask()).await?;
         let now = api.clock().now();
         Ok::<_, Refused>(page.document(tokens, |token| token.id.0, |token| show(token, now)))
@@ -93,10 +152,15 @@ pub(in crate::api) async fn list_tokens(
     }
 }
 
-/// `DELETE /api/v1/tokens/:id`: good for nothing from now on.
+/// Revokes a token: it is good for nothing from now on.
+#[utoipa::path(
+    delete, path = "/api/v1/tokens/{token}", tag = "Access",
+    params(("token" = TokenId, Path, description = "The token's number.", example = 1)),
+    responses((status = 200, description = "The token as it is now.", body = Shown), (status = 403), (status = 404)),
+)]
 pub(in crate::api) async fn revoke_token(
     State(api): State<Api>,
-    Path(token): Path<String>,
+    InPath(token): InPath<String>,
     headers: HeaderMap,
 ) -> Response {
     let revoke = async {
@@ -114,10 +178,21 @@ pub(in crate::api) async fn revoke_token(
     }
 }
 
-/// `POST /api/v1/tokens/:id/rotate`: another secret with the same rights, and the old one is good for nothing.
+/// Gives a token another secret with the same rights, under another number; the old one is good for nothing from now on.
+/// The body may be empty.
+#[utoipa::path(
+    post, path = "/api/v1/tokens/{token}/rotate", tag = "Access",
+    params(("token" = TokenId, Path, description = "The token's number.", example = 1)),
+    request_body = Option<Rotation>,
+    responses(
+        (status = 201, description = "The token in its place.", body = Shown),
+        (status = 403),
+        (status = 404, description = "There is no such token, or it is not good any more."),
+    ),
+)]
 pub(in crate::api) async fn rotate_token(
     State(api): State<Api>,
-    Path(token): Path<String>,
+    InPath(token): InPath<String>,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
@@ -132,7 +207,7 @@ async fn rotate(
     token: &str,
     headers: &HeaderMap,
     body: Result<Bytes, BytesRejection>,
-) -> Result<Value, Refused> {
+) -> Result<Shown, Refused> {
     let _held = api.auth.admin(headers).await?;
     let id = token.parse().map(TokenId).map_err(|_| Refused::Unknown)?;
     let wanted: Rotation = match &body {
@@ -150,30 +225,29 @@ async fn rotate(
         api.auth.forget(&old.token_sha256);
     }
     tracing::info!(token_id = token.id.0, "token {} takes the place of {}: {}", token.id.0, id.0, token.name);
-    Ok(with_secret(show(&token, now), &secret))
+    Ok(with_secret(show(&token, now), secret))
 }
 
-fn with_secret(mut document: Value, secret: &str) -> Value {
-    document["token"] = secret.into();
-    document
+fn with_secret(document: Shown, secret: String) -> Shown {
+    Shown { token: Some(secret), ..document }
 }
 
-fn show(token: &ApiToken, now: Timestamp) -> Value {
-    let state = match token.revoked_at {
-        Some(_) => "revoked",
-        None if token.is_good(now) => "active",
-        None => "expired",
-    };
-    json!({
-        "id": token.id,
-        "name": token.name,
-        "state": state,
-        "scopes": token.scopes,
-        "projects": show_reach(&token.projects),
-        "expires_at": token.expires_at.map(moment),
-        "created_at": moment(token.created_at),
-        "last_used_at": token.last_used_at.map(moment),
-        "revoked_at": token.revoked_at.map(moment),
-        "rotated_from": token.rotated_from,
-    })
+fn show(token: &ApiToken, now: Timestamp) -> Shown {
+    Shown {
+        id: token.id,
+        name: token.name.clone(),
+        state: match token.revoked_at {
+            Some(_) => Standing::Revoked,
+            None if token.is_good(now) => Standing::Active,
+            None => Standing::Expired,
+        },
+        scopes: token.scopes.clone(),
+        projects: ShownReach::from(&token.projects),
+        expires_at: token.expires_at.map(Timestamp::to_rfc3339),
+        created_at: token.created_at.to_rfc3339(),
+        last_used_at: token.last_used_at.map(Timestamp::to_rfc3339),
+        revoked_at: token.revoked_at.map(Timestamp::to_rfc3339),
+        rotated_from: token.rotated_from,
+        token: None,
+    }
 }

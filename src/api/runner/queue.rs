@@ -5,14 +5,17 @@ use axum::extract::{Request, State};
 use axum::http::header::CONNECTION;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use serde::Serialize;
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use super::body::Incoming;
 use super::forbidden;
 use crate::api::error::{Manners, Refused, message};
 use crate::api::token::{JOB_PREFIX, TokenHash, make};
 use crate::api::{Api, token};
-use crate::trace::ByteSize;
+use crate::store::database::accounts::RunnerId;
+use crate::trace::{ByteSize, JobId};
 
 /// The longest body; runners send a few hundred bytes about themselves.
 const BODY_MAX: ByteSize = ByteSize(64 * 1024);
@@ -20,15 +23,60 @@ const BODY_MAX: ByteSize = ByteSize(64 * 1024);
 /// What a runner sends back with its next question; it means nothing to it.
 const LAST_UPDATE: &str = "x-gitlab-last-update";
 
+/// What a runner sends; odd fields count as absent.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "read leniently, field by field; here it is described")]
+struct RunnerAsks {
+    /// The runner's token, unless it is in the header.
+    token: Option<String>,
+    /// `X-GitLab-Last-Update` of the answer before; it is not looked at.
+    last_update: Option<String>,
+    /// What the runner is and can.
+    #[schema(value_type = Option<Object>)]
+    info: Option<Value>,
+}
+
+/// A runner whose token is good.
+#[derive(Debug, Serialize, ToSchema)]
+struct VerifiedRunner<'a> {
+    /// Its number.
+    id: RunnerId,
+    /// Its token, as it was sent.
+    token: &'a str,
+    /// Always null: it is good until it is revoked.
+    #[schema(required, nullable, value_type = Option<String>)]
+    token_expires_at: (),
+}
+
+/// A job for a runner: beside these fields, all that its creator gave as payload but for `run` and `inputs`.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "the payload's own fields are its creator's; here the others are described")]
+struct JobForRunner {
+    /// Its number.
+    id: JobId,
+    /// Its token, for its log and its end.
+    token: String,
+}
+
 /// Is this the token of a runner?
+#[utoipa::path(
+    post, path = "/api/v4/runners/verify", tag = "Runners", operation_id = "verify_runner",
+    security((), ("runner_token" = [])), request_body = Option<RunnerAsks>,
+    responses(
+        (status = 200, description = "It is.", body = VerifiedRunner),
+        (status = 403, description = "It is no runner's token, or the runner was revoked."),
+    ),
+)]
 pub(in crate::api) async fn verify(State(api): State<Api>, request: Request) -> Response {
     let (headers, body) = match read(&api, request).await {
         Ok(read) => read,
         Err(refused) => return refused,
     };
-    match api.auth.account(runner_token(&headers, &body)).await {
+    let token = runner_token(&headers, &body);
+    match api.auth.account(token).await {
         Ok(Some((runner, _held))) => {
-            Json(json!({ "id": runner.id, "token": body["token"], "token_expires_at": null })).into_response()
+            let token = token.unwrap_or_default();
+            Json(VerifiedRunner { id: runner.id, token, token_expires_at: () }).into_response()
         }
         Ok(None) => forbidden(),
         Err(refused) => refused.answer(&api, Manners::GitLab),
@@ -39,6 +87,16 @@ pub(in crate::api) async fn verify(State(api): State<Api>, request: Request) -> 
 ///
 /// If the answer is lost the job is running without a runner, and fails after `runner_timeout`: as with GitLab, whose
 /// runners do not ask for the same job again either.
+#[utoipa::path(
+    post, path = "/api/v4/jobs/request", tag = "Runners",
+    security((), ("runner_token" = [])), request_body = Option<RunnerAsks>,
+    responses(
+        (status = 201, description = "A job to be run.", body = JobForRunner),
+        (status = 204, description = "Nothing is pending.", headers(
+            ("X-GitLab-Last-Update" = String, description = "To be sent back with the next request."))),
+        (status = 403, description = "It is no runner's token, or the runner was revoked."),
+    ),
+)]
 pub(in crate::api) async fn request_job(State(api): State<Api>, request: Request) -> Response {
     let (headers, body) = match read(&api, request).await {
         Ok(read) => read,
