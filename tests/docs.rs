@@ -249,7 +249,7 @@ fn every_command_of_the_readme_works() {
 
     // Twice in the same folder: nobody has an empty one for ever.
     let folder = tempfile::tempdir().expect("a folder");
-    for number in 1..=2 {
+    for number in [1, 3] {
         let page = run_blocks_in(folder.path(), &readme);
         let lines: Vec<&str> = page.lines().collect();
         for expected in [r#"{"message":"202 Accepted"}"#, r#"{"message":"200 OK"}"#, "abcd", "no mismatches"] {
