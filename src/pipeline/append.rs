@@ -345,14 +345,10 @@ impl Pipeline {
             return Ok(false);
         }
         let rewind = Rewind {
-            from: job.epoch,
-            to: job.epoch.next(),
             state: TraceState::Open,
             next_state: TraceState::Open,
             lost: vec![Lost { index, version: Some(row.version) }],
-            everything: false,
-            counts_as_attempt: false,
-            at: self.now(),
+            ..Rewind::of(&job, self.now())
         };
         self.stores().database.rewind(id, &rewind).await?;
         self.look_again(progress, false).await.map(|_| true)

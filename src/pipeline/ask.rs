@@ -40,14 +40,12 @@ impl Pipeline {
 
     async fn ask(&self, job: &Job, lost: Vec<Lost>, everything: bool, cause: RewindCause) -> Result<Step> {
         let rewind = Rewind {
-            from: job.epoch,
-            to: job.epoch.next(),
             state: TraceState::Closing,
             next_state: TraceState::Open,
             lost,
             everything,
             counts_as_attempt: true,
-            at: self.now(),
+            ..Rewind::of(job, self.now())
         };
         if !self.stores().database.rewind(job.id, &rewind).await? {
             return Ok(Step::Again(false));

@@ -43,16 +43,7 @@ impl Pipeline {
         if !asks(&job) || !self.all_rows(id).await?.iter().any(ChunkRow::is_wanted) {
             return Ok(());
         }
-        let rewind = Rewind {
-            from: job.epoch,
-            to: job.epoch.next(),
-            state: TraceState::Open,
-            next_state: TraceState::Open,
-            lost: Vec::new(),
-            everything: false,
-            counts_as_attempt: false,
-            at: self.now(),
-        };
+        let rewind = Rewind::of(&job, self.now());
         self.stores().database.rewind(id, &rewind).await?;
         self.reconcile(id, false, Detector::Append).await.map(drop)
     }

@@ -51,16 +51,7 @@ impl Pipeline {
 
     /// Raises the epoch. Answers the job in it, and where it is written now; `None` if somebody else was first.
     async fn epoch_for_gap(&self, job: &Job) -> Result<Option<(Job, Offset)>> {
-        let rewind = Rewind {
-            from: job.epoch,
-            to: job.epoch.next(),
-            state: TraceState::Open,
-            next_state: TraceState::Open,
-            lost: Vec::new(),
-            everything: false,
-            counts_as_attempt: false,
-            at: self.now(),
-        };
+        let rewind = Rewind::of(job, self.now());
         if !self.stores().database.rewind(job.id, &rewind).await? {
             return Ok(None);
         }

@@ -169,14 +169,8 @@ impl Pipeline {
             return Ok(());
         }
         let rewind = Rewind {
-            from: job.epoch,
-            to: job.epoch.next(),
-            state: job.state,
-            next_state: job.state,
             lost: vec![Lost { index: row.index, version: Some(row.version) }],
-            everything: false,
-            counts_as_attempt: false,
-            at: self.now(),
+            ..Rewind::of(&job, self.now())
         };
         if self.stores().database.rewind(job.id, &rewind).await? {
             metrics::rewind(metrics::RewindCause::Hole, metrics::RewindResult::Started);

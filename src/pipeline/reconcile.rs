@@ -154,16 +154,7 @@ impl Pipeline {
     /// Raises the epoch in the database, together with the chunks that are lost.
     async fn raise(&self, job: &Job, to: Epoch, lost: Vec<Lost>, reason: LossReason) -> Result<Round> {
         let lost_chunks = lost.len();
-        let rewind = Rewind {
-            from: job.epoch,
-            to,
-            state: job.state,
-            next_state: job.state,
-            lost,
-            everything: false,
-            counts_as_attempt: false,
-            at: self.now(),
-        };
+        let rewind = Rewind { to, lost, ..Rewind::of(job, self.now()) };
         if !self.stores().database.rewind(job.id, &rewind).await? {
             return Ok(Round::LookAgain);
         }

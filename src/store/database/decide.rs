@@ -2,7 +2,7 @@
 
 use super::{Job, MismatchFilter, Recorded, Rewind};
 use crate::trace::{
-    ByteSize, ChunkIndex, ChunkRow, ChunkSize, ChunkState, Ending, Epoch, JobStatus, Offset, Origin, Record,
+    ByteSize, ChunkIndex, ChunkRow, ChunkSize, ChunkState, Ending, Epoch, JobStatus, Offset, Origin, Record, Timestamp,
     TraceState, Version,
 };
 
@@ -77,6 +77,21 @@ fn recorded(row: &ChunkRow) -> Option<&Record> {
 }
 
 impl Rewind {
+    /// A rewind of `job` as it was read: the next epoch in the same state, with nothing lost. What differs is said by the
+    /// caller.
+    pub fn of(job: &Job, at: Timestamp) -> Self {
+        Self {
+            from: job.epoch,
+            to: job.epoch.next(),
+            state: job.state,
+            next_state: job.state,
+            lost: Vec::new(),
+            everything: false,
+            counts_as_attempt: false,
+            at,
+        }
+    }
+
     /// True if the epoch goes up, and the trace is one that can be rewound and does not end by it.
     pub fn makes_sense(&self) -> bool {
         let steps = [
