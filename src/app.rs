@@ -3,6 +3,7 @@
 mod gauges;
 mod measure;
 mod private;
+mod redis;
 mod stores;
 
 use std::net::SocketAddr;
@@ -127,6 +128,9 @@ pub async fn start(config: Config) -> Result<Running, CannotStart> {
     pipeline.start();
     let sampler = gauges::sample_for_ever(pipeline.clone(), config.telemetry.gauge_interval.0);
     seams.spawn.spawn("gauges", Box::pin(sampler));
+    if let Some(redis) = opened.redis {
+        seams.spawn.spawn("redis", Box::pin(redis::watch_for_ever(redis, pipeline.clone())));
+    }
     seams.spawn.spawn("last_seen", Box::pin(write_last_seen_for_ever(api.clone(), seams.clock.clone())));
     let clock = seams.clock.clone();
     seams.spawn.spawn(

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::measure::Measure;
-use super::{CannotStart, private};
+use super::{CannotStart, private, redis};
 use crate::config::Config;
 use crate::pipeline::Stores;
 use crate::seams::Seams;
@@ -29,6 +29,8 @@ pub(super) struct Opened {
     pub(super) listing: Arc<dyn Listing>,
     /// Tokens, runners, and the jobs that wait for one.
     pub(super) accounts: Arc<dyn Accounts>,
+    /// The live store itself, where it is Redis: it is watched.
+    pub(super) redis: Option<Arc<RedisLive>>,
 }
 
 /// Opens them, and wraps each so that its requests are counted and timed.
@@ -46,12 +48,9 @@ pub(super) async fn open(config: &Config, seams: &Seams) -> Result<Opened, Canno
     let objects_folder = objects.display().to_string();
     let objects = Bucket::folder(&objects).map_err(cannot_open(&objects_folder, "object.path"))?;
     let objects: Arc<dyn ObjectStore> = Arc::new(objects);
-    let live: Arc<dyn LiveStore> = match &config.live.redis_url {
-        Some(url) => {
-            // Not the URL itself: it may hold a password.
-            let redis = RedisLive::connect(url.reveal(), config.live.allow_eviction).await;
-            Arc::new(redis.map_err(cannot_open("the live store", "live.redis_url (VERITAIL_REDIS_URL)"))?)
-        }
+    let redis = redis::open(&config.live, seams).await?;
+    let live: Arc<dyn LiveStore> = match &redis {
+        Some(redis) => redis.clone(),
         None => {
             let folder = place(config, None, "live", private::folder, private::folder)?;
             let embedded = EmbeddedLive::open(&folder, clock());
@@ -67,7 +66,7 @@ pub(super) async fn open(config: &Config, seams: &Seams) -> Result<Opened, Canno
         database: Arc::new(Hooked::new(database, measure(Dependency::Database), clock())),
         objects: Arc::new(Hooked::new(objects, measure(Dependency::ObjectStore), clock())),
     };
-    Ok(Opened { stores, listing, accounts })
+    Ok(Opened { stores, listing, accounts, redis })
 }
 
 type Make = fn(&Path) -> std::io::Result<()>;
@@ -79,6 +78,6 @@ fn place(config: &Config, given: Option<&Path>, name: &str, own: Make, make: Mak
     Ok(path)
 }
 
-fn cannot_open(place: &str, setting: &'static str) -> impl FnOnce(StoreError) -> CannotStart {
+pub(super) fn cannot_open(place: &str, setting: &'static str) -> impl FnOnce(StoreError) -> CannotStart {
     move |error| CannotStart::Store { place: place.to_owned(), error, setting }
 }

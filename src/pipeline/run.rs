@@ -86,8 +86,14 @@ impl Pipeline {
             if let Err(error) = swept {
                 tracing::warn!(%error, "the sweep could not ask the database");
             }
-            self.seams().clock.sleep(self.settings().sweep_interval).await;
+            let _ =
+                within(self.seams().clock.as_ref(), self.settings().sweep_interval, self.sweep_soon.notified()).await;
         }
+    }
+
+    /// The live store lost something: the next sweep begins now, or when the present one is over, and looks for what.
+    pub fn look_for_losses_now(&self) {
+        self.sweep_soon.notify_one();
     }
 
     async fn sweep_live_for_ever(&self) {
