@@ -5,5 +5,7 @@
 pub mod clock;
 pub mod hooks;
 pub mod model;
+pub mod redis_cluster;
+pub mod redis_sentinel;
 pub mod redis_server;
 pub mod server;
