@@ -516,3 +516,22 @@ fn over_limit(request: &AppendRequest, at: Offset, size: ByteSize) -> bool {
     let limit = request.trace_limit;
     !limit.is_zero() && at.0.checked_add(size.0).is_none_or(|end| end > limit.0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::live::LiveTrace;
+    use crate::trace::Epoch;
+
+    #[test]
+    fn refusal_that_names_the_entry_to_be_written_is_the_appends_own_success() {
+        let refused = |raw: &'static [u8]| {
+            let (raw, entry) = (Bytes::from_static(raw), Entry::Unreadable { epoch: Epoch::FIRST });
+            let trace = LiveTrace { raw, entry, status: JobStatus::Canceling, watched_until: Timestamp(9) };
+            its_own(Outcome::Refused(Refusal::Changed(trace)), &Bytes::from_static(b"next"))
+        };
+        let own = refused(b"next");
+        assert!(matches!(own, Outcome::Stored { status: JobStatus::Canceling, watched_until: Timestamp(9) }), "{own:?}");
+        assert!(matches!(refused(b"other"), Outcome::Refused(Refusal::Changed(_))));
+    }
+}
