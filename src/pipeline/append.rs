@@ -531,7 +531,10 @@ mod tests {
             its_own(Outcome::Refused(Refusal::Changed(trace)), &Bytes::from_static(b"next"))
         };
         let own = refused(b"next");
-        assert!(matches!(own, Outcome::Stored { status: JobStatus::Canceling, watched_until: Timestamp(9) }), "{own:?}");
+        assert!(
+            matches!(own, Outcome::Stored { status: JobStatus::Canceling, watched_until: Timestamp(9) }),
+            "{own:?}"
+        );
         assert!(matches!(refused(b"other"), Outcome::Refused(Refusal::Changed(_))));
     }
 }

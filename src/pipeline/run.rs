@@ -19,8 +19,14 @@ impl Pipeline {
             self.spawn_loop("work", |node| async move { node.work_on().await });
         }
         self.spawn_loop("contacts", |node| async move { node.write_contacts_for_ever().await });
-        self.spawn_loop("sweep", |node| async move { node.sweep_for_ever().await });
-        self.spawn_loop("live_sweep", |node| async move { node.sweep_live_for_ever().await });
+        self.spawn_loop("sweep", |node| async move {
+            let every = node.settings().sweep_interval;
+            node.take_turns(Task::Sweep, every, |node| async move { node.sweep().await }).await;
+        });
+        self.spawn_loop("live_sweep", |node| async move {
+            let every = node.settings().live_sweep_interval;
+            node.take_turns(Task::LiveSweep, every, |node| async move { node.sweep_live().await }).await;
+        });
     }
 
     /// Comes to rest: finishes what is under way, and writes down what was acknowledged. True if all of it was done
@@ -77,35 +83,8 @@ impl Pipeline {
         }
     }
 
-    async fn sweep_for_ever(&self) {
-        while !self.work.is_draining() {
-            let started = self.now();
-            let swept = self.sweep().await;
-            let fine = matches!(&swept, Ok(report) if report.errors == 0);
-            metrics::task_ran(Task::Sweep, fine, self.now().ms_since(started), self.now());
-            if let Err(error) = swept {
-                tracing::warn!(%error, "the sweep could not ask the database");
-            }
-            let _ =
-                within(self.seams().clock.as_ref(), self.settings().sweep_interval, self.sweep_soon.notified()).await;
-        }
-    }
-
-    /// The live store lost something: the next sweep begins now, or when the present one is over, and looks for what.
+    /// The live store lost something: a sweep begins now, or when the present one is over, and looks for what.
     pub fn look_for_losses_now(&self) {
         self.sweep_soon.notify_one();
-    }
-
-    async fn sweep_live_for_ever(&self) {
-        while !self.work.is_draining() {
-            let started = self.now();
-            let swept = self.sweep_live().await;
-            let fine = matches!(&swept, Ok(report) if report.errors == 0);
-            metrics::task_ran(Task::LiveSweep, fine, self.now().ms_since(started), self.now());
-            if let Err(error) = swept {
-                tracing::warn!(%error, "the sweep of the live store could not list its keys");
-            }
-            self.seams().clock.sleep(self.settings().live_sweep_interval).await;
-        }
     }
 }

@@ -31,7 +31,9 @@ impl RedisCluster {
         }
         let first = nodes[0].port();
         for node in &nodes[1..] {
-            let Ok(Value::BulkString(own)) = order(node.port(), &["CLUSTER", "NODES"]) else { panic!("a node's nodes") };
+            let Ok(Value::BulkString(own)) = order(node.port(), &["CLUSTER", "NODES"]) else {
+                panic!("a node's nodes")
+            };
             let own = String::from_utf8(own).expect("text");
             let bus = own.split_once('@').expect("a bus port").1;
             let bus: String = bus.chars().take_while(char::is_ascii_digit).collect();

@@ -133,9 +133,14 @@ impl RedisServer {
             command.arg(file).args(["--sentinel", "--bind", "127.0.0.1", "--port", &port, "--daemonize", "no"]);
         } else {
             let append_only = if self.durability == Durability::Always { "yes" } else { "no" };
-            command
-                .args(["--bind", "127.0.0.1", "--port", &port, "--daemonize", "no", "--save", ""])
-                .args(["--appendonly", append_only, "--appendfsync", "always", "--maxmemory-policy", "noeviction"]);
+            command.args(["--bind", "127.0.0.1", "--port", &port, "--daemonize", "no", "--save", ""]).args([
+                "--appendonly",
+                append_only,
+                "--appendfsync",
+                "always",
+                "--maxmemory-policy",
+                "noeviction",
+            ]);
         }
         command.arg("--dir").arg(self.folder.path()).args(&self.arguments);
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();

@@ -13,4 +13,5 @@ mod proxy;
 mod quiet;
 mod redis;
 mod runner;
+mod spill;
 mod stage;

@@ -103,7 +103,8 @@ async fn failover_under_load_ends_with_every_log_whole() {
     let sentinel = failed_over.await.expect("the replica takes over");
     let mut failed = 0;
     for (upload, log) in uploads.into_iter().zip(&logs) {
-        let (job, status, counts) = tokio::time::timeout(Duration::from_secs(120), upload).await.expect("in time").expect("done");
+        let (job, status, counts) =
+            tokio::time::timeout(Duration::from_secs(120), upload).await.expect("in time").expect("done");
         assert_eq!(status, 200, "{counts:?}");
         assert!(client.trace(&job).await == *log, "job {}: {counts:?}", job.id);
         failed += counts.failed;

@@ -80,7 +80,8 @@ async fn pause() {
 
 /// A job whose keys are on the node at a place, and its slot.
 fn job_at(cluster: &RedisCluster, place: usize) -> (JobId, u16) {
-    let found = (1..1000).map(|job| (JobId(job), slot_of(cluster, job))).find(|(_, slot)| cluster.place_of(*slot) == place);
+    let found =
+        (1..1000).map(|job| (JobId(job), slot_of(cluster, job))).find(|(_, slot)| cluster.place_of(*slot) == place);
     found.expect("a job for every node")
 }
 
@@ -137,7 +138,8 @@ async fn scan_meets_everything_while_slots_move() {
     // From the last master read to the first one, when that has been read.
     let last = (0..3).max_by_key(|place| cluster.nodes[*place].port().to_string()).unwrap();
     let first = (0..3).min_by_key(|place| cluster.nodes[*place].port().to_string()).unwrap();
-    let moved: Vec<u16> = (1..=60).map(|job| slot_of(&cluster, job)).filter(|slot| cluster.place_of(*slot) == last).collect();
+    let moved: Vec<u16> =
+        (1..=60).map(|job| slot_of(&cluster, job)).filter(|slot| cluster.place_of(*slot) == last).collect();
     assert!(moved.len() > 5);
     let (mut found, mut from, mut pages) = (std::collections::BTreeSet::new(), None, 0);
     loop {

@@ -86,10 +86,6 @@ impl Masters {
         matches!(self.shape, Shape::Cluster(_))
     }
 
-    pub(super) fn time(&self) -> &Time {
-        &self.time
-    }
-
     /// Who has what, as last seen.
     pub(super) fn map(&self) -> Arc<Map> {
         self.map.read().unwrap_or_else(PoisonError::into_inner).clone()
@@ -123,7 +119,7 @@ impl Masters {
         match &self.shape {
             Shape::Single(address) => {
                 let known = known.node(0).cloned();
-                known.map_or_else(|| self.node(&known_none(), address), Ok).map(all)
+                known.map_or_else(|| self.node(&Map::default(), address), Ok).map(all)
             }
             Shape::Given(given) => match known.node(0) {
                 Some(node) => Ok(all(node.clone())),
@@ -241,10 +237,6 @@ impl Masters {
         }
         Ok(())
     }
-}
-
-fn known_none() -> Map {
-    Map::default()
 }
 
 fn nobody(slot: u16) -> RedisError {
