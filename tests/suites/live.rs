@@ -78,19 +78,19 @@ async fn valkey() -> Rig {
     Rig { store: Arc::new(store), time: Time::Real, _ground: Box::new(server) }
 }
 
-async fn redis_tls() -> Rig {
+async fn tls() -> Rig {
     let server = redis_tls::Server::start(false);
     let store = redis_tls::open(server.options()).await.expect("the server answers");
     Rig { store: Arc::new(store), time: Time::Real, _ground: Box::new(server) }
 }
 
-async fn redis_cluster() -> Rig {
+async fn cluster() -> Rig {
     let ground = redis_shapes::cluster().await;
     let store = RedisLive::connect(&ground.url(), false).await.expect("the Cluster answers");
     Rig { store: Arc::new(store), time: Time::Real, _ground: Box::new(ground) }
 }
 
-async fn redis_sentinel() -> Rig {
+async fn sentinel() -> Rig {
     let ground = redis_shapes::sentinel().await;
     let store = RedisLive::connect(&ground.url(), false).await.expect("the master answers");
     Rig { store: Arc::new(store), time: Time::Real, _ground: Box::new(ground) }
@@ -115,7 +115,7 @@ macro_rules! live_suite {
     };
 }
 
-live_suite!(model, embedded, redis, valkey, redis_tls, redis_cluster, redis_sentinel, hooked => [
+live_suite!(model, embedded, redis, valkey, tls, cluster, sentinel, hooked => [
     load_of_an_unknown_job_is_none,
     open_makes_a_key_that_load_reads_back,
     open_of_a_key_that_exists_is_refused_with_what_is_there,

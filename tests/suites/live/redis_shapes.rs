@@ -20,14 +20,14 @@ use crate::support::redis_server::{Durability, Product, RedisServer, info, order
 pub(super) struct Shared<T> {
     // Before the servers, so that the next in line finds them.
     _turn: OwnedMutexGuard<()>,
-    servers: Arc<T>,
+    shared: Arc<T>,
 }
 
 impl<T> Deref for Shared<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        &self.servers
+        &self.shared
     }
 }
 
@@ -50,7 +50,7 @@ impl<T> Pool<T> {
                 servers
             })
         };
-        Shared { _turn: self.turn.clone().lock_owned().await, servers }
+        Shared { _turn: self.turn.clone().lock_owned().await, shared: servers }
     }
 }
 
