@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures::Stream;
 
 use crate::store::database::{Lost, Recorded, Rewind, RowOpened};
-use crate::store::live::{Append, Entry, Outcome, Refusal};
+use crate::store::live::{Append, Entry, Outcome};
 use crate::store::{Result, StoreError};
 use crate::telemetry::metrics::{self, Operation};
 use crate::trace::open_end::{CannotAppend, Step};
@@ -227,7 +227,7 @@ impl Pipeline {
             Err(error @ StoreError::Unavailable { .. }) => self.was_it_stored(job, &next, error).await?,
             outcome => outcome?,
         };
-        match its_own(outcome, &next) {
+        match outcome {
             Outcome::Refused(refusal) => match after(refusal, progress.known.end.epoch) {
                 After::Again(found) => {
                     progress.known.refused(found.0, found.1);
@@ -501,40 +501,7 @@ fn within_claim(agreed: &Agreed, position: Offset) -> Offset {
     claimed.map_or(position, |size| position.min(Offset::ZERO + size))
 }
 
-/// A refusal that names the very entry that was to be written is no refusal: an earlier sending of the same append got in.
-/// The entry holds the checksum state of the bytes, so it is the same only if they are.
-fn its_own(outcome: Outcome, next: &Bytes) -> Outcome {
-    match outcome {
-        Outcome::Refused(Refusal::Changed(trace)) if trace.raw == *next => {
-            Outcome::Stored { status: trace.status, watched_until: trace.watched_until }
-        }
-        outcome => outcome,
-    }
-}
-
 fn over_limit(request: &AppendRequest, at: Offset, size: ByteSize) -> bool {
     let limit = request.trace_limit;
     !limit.is_zero() && at.0.checked_add(size.0).is_none_or(|end| end > limit.0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::store::live::LiveTrace;
-    use crate::trace::Epoch;
-
-    #[test]
-    fn refusal_that_names_the_entry_to_be_written_is_the_appends_own_success() {
-        let refused = |raw: &'static [u8]| {
-            let (raw, entry) = (Bytes::from_static(raw), Entry::Unreadable { epoch: Epoch::FIRST });
-            let trace = LiveTrace { raw, entry, status: JobStatus::Canceling, watched_until: Timestamp(9) };
-            its_own(Outcome::Refused(Refusal::Changed(trace)), &Bytes::from_static(b"next"))
-        };
-        let own = refused(b"next");
-        assert!(
-            matches!(own, Outcome::Stored { status: JobStatus::Canceling, watched_until: Timestamp(9) }),
-            "{own:?}"
-        );
-        assert!(matches!(refused(b"other"), Outcome::Refused(Refusal::Changed(_))));
-    }
 }

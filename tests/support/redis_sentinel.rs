@@ -58,12 +58,6 @@ impl RedisSentinel {
             self.master() == Some(new) && info(self.servers[new].port(), "role") == "master"
         });
     }
-
-    /// Starts a server that was killed; the Sentinels make it a replica.
-    pub fn bring_back(&mut self, place: usize) {
-        self.servers[place].restart();
-        until("it is a replica", || info(self.servers[place].port(), "role") == "slave");
-    }
 }
 
 fn sentinel(product: Product, master: &str) -> RedisServer {

@@ -16,11 +16,21 @@ pub(super) fn error(error: RedisError) -> StoreError {
         (_, Some("WRONGTYPE")) | (ErrorKind::UnexpectedReturnType | ErrorKind::Parse, _) => {
             StoreError::unreadable(NAME, error)
         }
-        // In a script an inner command's refusal comes as the script's.
-        (_, Some("NOPERM")) => StoreError::unavailable(NAME, format_args!("the user's ACL is too narrow: {error}")),
-        _ if error.to_string().contains("has no permissions") => {
-            StoreError::unavailable(NAME, format_args!("the user's ACL is too narrow: {error}"))
-        }
+        _ if is_narrow(&error) => narrow(&error),
         _ => StoreError::unavailable(NAME, error),
     }
+}
+
+/// What the scripts use, for a server that does not say which of them it refused.
+const IN_SCRIPTS: &str = "hmget hget hset get set append strlen persist pexpire pttl unlink";
+
+/// Newer servers say `ACL failure in script`, older ones only that something cannot be run.
+fn is_narrow(error: &RedisError) -> bool {
+    let text = error.to_string();
+    error.code() == Some("NOPERM")
+        || ["has no permissions", "ACL failure", "can't run this command"].iter().any(|part| text.contains(part))
+}
+
+fn narrow(error: &RedisError) -> StoreError {
+    StoreError::unavailable(NAME, format_args!("the user's ACL is too narrow (scripts use {IN_SCRIPTS}): {error}"))
 }
