@@ -308,8 +308,10 @@ async fn master_that_is_demoted_is_left_for_the_new_one() {
     let store = connect(&sentinel.url()).await;
     let end = append(&store, JobId(42), &open(&store, JobId(42)).await, b"abc").await;
     // The old one lives on and would answer reads.
+    crate::support::redis_server::until("the Sentinel begins a failover", || {
+        order(sentinel.sentinels[0].port(), &["SENTINEL", "FAILOVER", NAME]).is_ok()
+    });
     crate::support::redis_server::until("the second is master", || {
-        let _ = order(sentinel.sentinels[0].port(), &["SENTINEL", "FAILOVER", NAME]);
         sentinel.master() == Some(1) && info(sentinel.servers[0].port(), "role") == "slave"
     });
     append_at_last(&store, JobId(42), &end, b"def").await;
