@@ -101,6 +101,10 @@ impl Target {
             return if kind.is_empty() { Self::given(url) } else { Err(BadUrl::Parameters) };
         }
         let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+        if path.contains('@') {
+            // A slash in the password has cut it.
+            return Err(BadUrl::UserOrPassword);
+        }
         let (credentials, hosts) = match authority.rsplit_once('@') {
             Some((credentials, hosts)) => (credentials, hosts),
             None => ("", authority),
@@ -253,7 +257,7 @@ mod tests {
             ("redis-cluster://:hunter2@a/1", BadUrl::ClusterDatabase),
             ("redis-cluster://:hunter2@a?db=1", BadUrl::Parameters),
             // A password that was not encoded, cut at its slash.
-            ("redis://:hunter2/x@a", BadUrl::Port(1)),
+            ("redis://:hunter2/x@a", BadUrl::UserOrPassword),
         ] {
             let error = Target::read(url).expect_err(url);
             assert_eq!(error, expected, "{url}");
