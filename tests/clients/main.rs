@@ -5,8 +5,10 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod glab;
 mod python;
 mod readers;
+mod rust;
 mod schema;
 
 use std::path::{Path, PathBuf};

@@ -3,9 +3,9 @@
 use std::convert::Infallible;
 
 use axum::extract::FromRequestParts;
+use axum::http::HeaderMap;
 use axum::http::header::HOST;
 use axum::http::request::Parts;
-use axum::http::HeaderMap;
 use reqwest::Url;
 
 use crate::api::Api;
@@ -60,9 +60,8 @@ mod tests {
 
     #[test]
     fn a_host_that_is_none_is_not_repeated() {
-        let of = |host: &str| {
-            named(&HeaderMap::from_iter([(HOST, HeaderValue::from_str(host).expect("a value"))]), None)
-        };
+        let of =
+            |host: &str| named(&HeaderMap::from_iter([(HOST, HeaderValue::from_str(host).expect("a value"))]), None);
         assert_eq!(of("ci.example:8080"), "http://ci.example:8080");
         assert_eq!(of("[::1]:80"), "http://[::1]:80");
         for bad in ["", "a>; rel=\"x\"", "a/b", "user@host", "a b", ":", "[", "a:b"] {
@@ -73,9 +72,7 @@ mod tests {
     #[test]
     fn scheme_and_host_are_those_that_the_client_used() {
         let headers = HeaderMap::from_iter([(HOST, HeaderValue::from_static("inner:8080"))]);
-        let of = |https, host: Option<&str>| {
-            named(&headers, Some(&Reached { https, host: host.map(str::to_owned) }))
-        };
+        let of = |https, host: Option<&str>| named(&headers, Some(&Reached { https, host: host.map(str::to_owned) }));
         assert_eq!(of(true, None), "https://inner:8080");
         assert_eq!(of(true, Some("ci.example")), "https://ci.example");
         assert_eq!(of(false, Some("ci.example")), "http://ci.example");

@@ -122,12 +122,7 @@ pub(super) struct Shown<T> {
 }
 
 /// The answer: the items, and in the headers the way to the other pages.
-pub(super) fn answer<T: Serialize>(
-    asked: &Asked,
-    shown: Shown<T>,
-    parameters: &Parameters,
-    place: &Place,
-) -> Response {
+pub(super) fn answer<T: Serialize>(asked: &Asked, shown: Shown<T>, parameters: &Parameters, place: &Place) -> Response {
     let size = u64::from(asked.page.size);
     let mut fields: Vec<(&'static str, String)> = vec![("x-per-page", size.to_string())];
     let mut ways: Vec<(&'static str, Vec<(&'static str, String)>)> = Vec::new();

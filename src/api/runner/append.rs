@@ -10,7 +10,8 @@ use utoipa::ToSchema;
 
 use super::body::Incoming;
 use super::{
-    Parameters, RawQuery, broken_off, ended, forbidden, let_in, parameter, parameters, with_interval, with_range, with_status,
+    Parameters, RawQuery, broken_off, ended, forbidden, let_in, parameter, parameters, with_interval, with_range,
+    with_status,
 };
 use crate::api::error::{Manners, Message, Refused, message};
 use crate::api::observe::declared;

@@ -151,7 +151,11 @@ mod tests {
             ("10.1.1.1", vec![(xff, "192.0.2.9, 10.2.2.2"), (xfp, "https, http"), (xfh, "a, b")], "true a"),
             // Two proxies of which one wrote only what it saw itself.
             ("10.1.1.1", vec![(xff, "192.0.2.9, 10.2.2.2"), (xfp, "https")], "true -"),
-            ("10.1.1.1", vec![("forwarded", "for=192.0.2.9;proto=https;host=\"ci.example:8443\"")], "true ci.example:8443"),
+            (
+                "10.1.1.1",
+                vec![("forwarded", "for=192.0.2.9;proto=https;host=\"ci.example:8443\"")],
+                "true ci.example:8443",
+            ),
             ("10.1.1.1", vec![("forwarded", "for=192.0.2.9;proto=https, for=10.2.2.2;proto=http")], "true -"),
             ("10.1.1.1", vec![("forwarded", "for=192.0.2.9"), (xfp, "https")], "false -"),
         ] {
