@@ -22,10 +22,7 @@ use veritail::store::object::{ObjectStore, bucket::Bucket};
 use veritail::telemetry::exporter;
 use veritail::trace::{ByteSize, ChunkId, ChunkIndex, ChunkSize, Epoch, JobId};
 
-use super::{Client, Job};
-
-/// The admin's token.
-const ADMIN_TOKEN: &str = "admin-token-of-the-tests";
+use super::{ADMIN_TOKEN, Client, Job};
 
 /// What stands between a pipeline and its stores, and how the node is set.
 pub struct Hooks {
