@@ -203,7 +203,7 @@ fn explain(errors: figment::Error, figment: &Figment, rows: &[Row]) -> BadConfig
             let kind = match (&error.kind, row) {
                 // Ours: it says what was found where that is not secret.
                 (Kind::Message(said), Some(row)) => match found(figment, row) {
-                    Some(text) if !said.contains(&text) => {
+                    Some(text) if !said.contains(&format!("{text:?}")) => {
                         format!("{text:?}: {said}; the default is {}", row.default)
                     }
                     _ => said.clone(),

@@ -37,14 +37,21 @@ async fn a_token_has_so_many_requests_under_way_and_no_more() {
     let server = Binary::start(&[("VERITAIL_HTTP_TOKEN_CONCURRENCY", "1")]);
     let client = server.client();
     let (job, other) = (client.make_job().await, client.make_job().await);
+    // Known to the node, so that a request is let in as soon as it is seen.
+    client.append_all(&job, 0, b"").await;
     let mut slow = connect(client);
     let head = format!(
         "PATCH /api/v4/jobs/{}/trace HTTP/1.1\r\nHost: x\r\nJOB-TOKEN: {}\r\nContent-Range: 0-3\r\nContent-Length: 4\r\nConnection: close\r\n\r\nab",
         job.id, job.token
     );
     slow.write_all(head.as_bytes()).expect("sent");
-    // At the wrong place, so that nothing is stored where it comes through.
-    let refused = until(429, async || client.append(&job, 100, b"x").await).await;
+    for _ in 0..400 {
+        if client.metric("veritail_http_requests_in_flight", "append").await >= 1.0 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let refused = client.append(&job, 0, b"x").await;
     assert_told_to_come_again(&refused);
     assert_eq!(refused.text(), r#"{"message":"429 Too Many Requests"}"#);
     let put = client.put(&job, &json!({"state": "running"})).await;

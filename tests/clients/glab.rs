@@ -30,9 +30,10 @@ impl Ground {
         let job = http.make_job().await;
         http.append_all(&job, 0, log.as_bytes()).await;
         assert_eq!(http.put_until_decided(&job, &ended("success", log.as_bytes(), true)).await.status, 200);
-        let host = http.address();
+        // It takes a host for a project's without its port, so the port is said beside.
+        let (host, address) = (http.address().ip(), http.address());
         let config = format!(
-            "git_protocol: http\ncheck_update: false\nhost: {host}\nhosts:\n    {host}:\n        api_protocol: http\n        api_host: {host}\n        token: {TOKEN}\n"
+            "git_protocol: http\ncheck_update: false\nhost: {host}\nhosts:\n    {host}:\n        api_protocol: http\n        api_host: {address}\n        token: {TOKEN}\n"
         );
         let file = folder.path().join("config.yml");
         std::fs::write(&file, config).expect("written");
@@ -78,12 +79,14 @@ async fn glab_traces_a_job_and_asks_the_api() {
     let user: Value = serde_json::from_str(&api("user").await).expect("JSON");
     assert_eq!(user["username"], "admin");
 
+    let (content, said) = run(ground.glab(&["repo", "view"]), LIMIT).await;
+    assert!(content && said.contains("group / demo"), "{said}");
     let (content, said) = run(ground.glab(&["ci", "trace", "4711"]), LIMIT).await;
     assert!(!content, "{said}");
     let mut stranger = ground.glab(&["api", &format!("projects/1/jobs/{number}/trace")]);
     stranger.env("GITLAB_TOKEN", "wrong-token-of-nobody");
     let (content, said) = run(stranger, LIMIT).await;
-    assert!(!content && !said.contains("gr\u{fc}n"), "{said}");
+    assert!(said.contains("404 Not Found") && !said.contains("gr\u{fc}n"), "{content} {said}");
     ground.server.assert_untroubled().await;
 }
 

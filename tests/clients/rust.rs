@@ -5,7 +5,7 @@ use std::time::Duration;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::{client, installed, run};
+use super::{answered, client, installed, run};
 use crate::support::server::Send as _;
 use crate::support::server::{Binary, Job};
 
@@ -57,7 +57,7 @@ async fn the_crate_gitlab_runner_takes_jobs_streams_their_logs_and_ends_them() {
     assert!(lines[first + 20_001].ends_with("the end"), "{:?}", &lines[first + 20_001..]);
     let status = |job: &Job| format!("/api/v4/projects/{}/jobs/{}", job.project, job.id);
     assert_eq!(http.admin(Method::GET, &status(&job)).answer().await.json()["status"], "success");
-    let patches = http.metric("veritail_operations_total", "appended").await;
+    let patches = answered(http, "append", "202").await;
     assert!(patches >= 2.0, "it was not streamed: {patches} patches");
 
     let (_, job, log) = one_job(&server, token, &["say before", "fail", "say never"]).await;
