@@ -77,7 +77,9 @@ impl BareRedis {
         let mut connection = self.connection.clone();
         for runner in &runners {
             let mut remove = redis::cmd("UNLINK");
-            (0..=runner.said / KEY_SIZE).for_each(|part| drop(remove.arg(key(runner.job.id, part * KEY_SIZE))));
+            for part in 0..=runner.said / KEY_SIZE {
+                remove.arg(key(runner.job.id, part * KEY_SIZE));
+            }
             let _: u64 = remove.query_async(&mut connection).await.map_err(Failed::because)?;
         }
         Ok(shared.so_far())
