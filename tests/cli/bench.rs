@@ -228,6 +228,7 @@ async fn lie(State((upstream, client)): State<(String, reqwest::Client)>, reques
 #[tokio::test(flavor = "multi_thread")]
 async fn a_byte_that_comes_back_another_fails_the_run() {
     let server = Server::start(&[]);
+    veritail::api::server::tls::choose_cryptography();
     let client = reqwest::Client::builder().no_proxy().build().expect("a client");
     let routes = Router::new().fallback(lie).with_state((server.url(), client));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");

@@ -18,7 +18,7 @@ impl Latency {
     }
 
     pub(super) fn record(&mut self, took: Duration) {
-        self.0.saturating_record(u64::try_from(took.as_micros()).unwrap_or(LONGEST).max(1));
+        self.0.saturating_record(u64::try_from(took.as_micros()).unwrap_or(LONGEST).clamp(1, LONGEST));
     }
 
     pub(super) fn count(&self) -> u64 {
