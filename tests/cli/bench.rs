@@ -63,6 +63,7 @@ fn an_append_costs_one_call_to_the_live_store_and_no_statement() {
         assert_eq!(document["load"]["patches"], 4 * 63);
         assert_eq!(document["load"]["bytes"], 4 * 63 * 1024);
         assert_latency(&document["load"]["milliseconds"]["from_sending"], 4 * 63);
+        assert_latency(&document["load"]["milliseconds"]["last_tenth"], 4 * 7);
         assert!(document["load"]["milliseconds"]["from_intended_start"].is_null(), "no rate was asked for");
         assert_eq!(document["per_append"]["calls"][live]["append"], 4 * 63, "{document}");
         let each = &document["per_append"]["each"];

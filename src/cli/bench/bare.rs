@@ -159,7 +159,7 @@ impl Writer {
             let began = clock::now();
             self.append(content.piece(self.number, self.said, usize::try_from(size).unwrap_or_default())).await?;
             self.said += size;
-            shared.appended(size, began.elapsed(), began.elapsed());
+            shared.appended(size, began.elapsed(), began.elapsed(), None);
         }
     }
 

@@ -157,6 +157,10 @@ impl Round {
         if rated {
             rows.push(met.took.corrected.row("a patch, from its time"));
         }
+        if met.took.last_tenth.count() > 0 {
+            rows.push(met.took.first_tenth.row("in the first tenth of a job"));
+            rows.push(met.took.last_tenth.row("in the last tenth"));
+        }
         rows.push(met.took.proof.row("the proof of a job"));
         table::print(&Latency::HEAD, &rows);
         println!();

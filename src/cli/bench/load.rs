@@ -58,13 +58,17 @@ pub(super) struct Times {
     pub(super) service: Latency,
     /// From when it should have been sent: a server that stalls delays what comes behind too.
     pub(super) corrected: Latency,
+    /// Patches in the first tenth of a job whose length is known, and in its last.
+    pub(super) first_tenth: Latency,
+    pub(super) last_tenth: Latency,
     /// From the first final PUT to its 200.
     pub(super) proof: Latency,
 }
 
 impl Default for Times {
     fn default() -> Self {
-        Self { service: Latency::new(), corrected: Latency::new(), proof: Latency::new() }
+        let [service, corrected, first_tenth, last_tenth, proof] = std::array::from_fn(|_| Latency::new());
+        Self { service, corrected, first_tenth, last_tenth, proof }
     }
 }
 
@@ -80,8 +84,14 @@ impl Shared {
         *self.met().answers.entry(status).or_default() += 1;
     }
 
-    pub(super) fn appended(&self, size: u64, service: Duration, corrected: Duration) {
+    /// `tenth` is where in its job a patch lies, from 0, if that is known.
+    pub(super) fn appended(&self, size: u64, service: Duration, corrected: Duration, tenth: Option<u64>) {
         let mut met = self.met();
+        match tenth {
+            Some(0) => met.took.first_tenth.record(service),
+            Some(9) => met.took.last_tenth.record(service),
+            _ => {}
+        }
         met.patches += 1;
         met.bytes += size;
         met.took.service.record(service);
@@ -138,6 +148,7 @@ impl Met {
             "milliseconds": {
                 "from_sending": self.took.service.json(),
                 "from_intended_start": rated.then(|| self.took.corrected.json()),
+                "first_tenth": self.took.first_tenth.json(), "last_tenth": self.took.last_tenth.json(),
                 "proof": self.took.proof.json(),
             },
             "failures": { "count": self.failures.len(), "first": named },

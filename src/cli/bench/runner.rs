@@ -22,6 +22,8 @@ pub(super) struct Runner {
     pub(super) said: u64,
     /// What the server has acknowledged, or where it wants to go on.
     offset: u64,
+    /// How much it will say, if that is known.
+    whole: Option<u64>,
 }
 
 /// Tries of one patch, places that 416s send to, and rounds of the final PUT, before something is badly wrong.
@@ -37,7 +39,7 @@ impl Runner {
         job: Job,
         patch: u64,
     ) -> Self {
-        Self { wire, content, shared, number, job, patch, said: 0, offset: 0 }
+        Self { wire, content, shared, number, job, patch, said: 0, offset: 0, whole: None }
     }
 
     /// Says `size` bytes more and sends them. `intended` is when that should have begun; without it, nothing is timed.
@@ -60,7 +62,7 @@ impl Runner {
                     self.offset += size;
                     tries = 0;
                     if let Some(intended) = intended {
-                        self.shared.appended(size, took, intended.elapsed());
+                        self.shared.appended(size, took, intended.elapsed(), self.tenth());
                     }
                 }
                 Means::Moved(position) if position <= self.said => {
@@ -83,8 +85,14 @@ impl Runner {
         Ok(())
     }
 
+    /// In which tenth of its job the last patch was.
+    fn tenth(&self) -> Option<u64> {
+        self.whole.map(|whole| (10 * self.offset.saturating_sub(1) / whole).min(9))
+    }
+
     /// Says what the plan asks for, from `start` to its end, at its rate or as fast as it is taken.
     pub(super) async fn work(&mut self, plan: &Plan, start: Instant) -> Result<(), String> {
+        self.whole = plan.bytes;
         let interval = (plan.rate > 0.0).then(|| Duration::from_secs_f64(1.0 / plan.rate));
         // Not all at the same moment: they are strangers to each other.
         let phase =
