@@ -2,12 +2,13 @@
 #![allow(clippy::disallowed_methods, reason = "tokio's paused clock and tasks are what the simulation hands in")]
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use veritail::store::database::{Database, Erased, Job, NewJob};
 use veritail::store::live::Found;
 use veritail::store::live::LiveStore;
 use veritail::store::object::keys;
-use veritail::trace::{ByteSize, ChunkSize, ChunkState, JobId, JobStatus, TraceState};
+use veritail::trace::{ByteSize, ChunkSize, ChunkState, JobId, Location, JobStatus, TraceState};
 
 use super::oracle::Seen;
 use super::plan::{JobPlan, Kind};
@@ -52,7 +53,7 @@ async fn storm_and_calm(seed: u64) -> Result<Seen, String> {
         runners.push(tokio::spawn(runner.run()));
     }
     let all = futures::future::join_all(runners);
-    let _ = tokio::time::timeout(std::time::Duration::from_millis(STORM_MS), all).await;
+    let _ = tokio::time::timeout(Duration::from_millis(STORM_MS), all).await;
     tracing::info!("the storm is over");
     world.calm();
     wait_for_the_end(&world).await?;
@@ -167,6 +168,18 @@ async fn nothing_is_left_behind(world: &World) {
             let what = format!("job {job}: erased, and {key} is still there");
             world.oracle.lock().expect("not poisoned").violation(what);
         }
+    }
+    for job in world.database.jobs() {
+        let rows = world.database.all_rows(job.id);
+        if rows.iter().any(|row| matches!(&row.state, ChunkState::Persisted { at: Location::Database(_), .. })) {
+            let what = format!("job {}: a chunk lies in the database and does not move on", job.id);
+            world.oracle.lock().expect("not poisoned").violation(what);
+        }
+    }
+    world.database.remove_unnamed_bytes(Duration::ZERO).await.expect("the model answers");
+    for key in world.database.chunk_bytes().keys() {
+        let what = format!("{key}: its bytes are left behind in the database");
+        world.oracle.lock().expect("not poisoned").violation(what);
     }
     let page = world.live.scan(None, 10_000).await.map_err(|error| error.to_string()).expect("the model answers");
     for found in page.found {

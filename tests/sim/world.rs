@@ -11,15 +11,18 @@ use futures::stream;
 use veritail::pipeline::{BodyBroken, Pipeline, Settings, Stores};
 use veritail::seams::{Clock, Seams, Spawn};
 use veritail::store::database::Database;
+use veritail::store::database::leases::Leases;
 use veritail::store::hooked::Hooked;
 use veritail::store::live::LiveStore;
 use veritail::store::object::ObjectStore;
+use veritail::trace::ByteSize;
 
 use super::faults::FlakyNetwork;
 use super::machine::{DeadlyPoints, Dice, Life, SimClock};
 use super::oracle::Oracle;
 use super::plan::Trouble;
 use super::support::model::database::ModelDatabase;
+use super::support::model::leases::ModelLeases;
 use super::support::model::live::ModelLive;
 use super::support::model::objects::ModelObjects;
 
@@ -32,6 +35,7 @@ pub struct World {
     pub live: Arc<ModelLive>,
     pub database: Arc<ModelDatabase>,
     pub objects: Arc<ModelObjects>,
+    leases: Arc<ModelLeases>,
     pub oracle: Mutex<Oracle>,
     /// While false nothing fails any more.
     pub stormy: Arc<AtomicBool>,
@@ -60,6 +64,8 @@ pub fn settings() -> Settings {
         cancel_timeout: Duration::from_secs(200),
         runner_timeout: Duration::from_secs(400),
         migrate_workers: 2,
+        spill_after: Duration::from_secs(1),
+        spill_max: ByteSize(2000),
         ..Settings::default()
     }
 }
@@ -74,10 +80,11 @@ impl World {
         let world = Arc::new(Self {
             dice,
             trouble,
-            clock,
+            clock: clock.clone(),
             live,
             database: Arc::new(ModelDatabase::new()),
             objects: Arc::new(ModelObjects::new()),
+            leases: Arc::new(ModelLeases::new(clock.clone())),
             oracle: Mutex::new(Oracle::default()),
             stormy: Arc::new(AtomicBool::new(true)),
             deadly,
@@ -106,10 +113,14 @@ impl World {
         let live: Arc<dyn LiveStore> = self.live.clone();
         let database: Arc<dyn Database> = self.database.clone();
         let objects: Arc<dyn ObjectStore> = self.objects.clone();
+        let spill: Arc<dyn ObjectStore> = self.database.chunk_bytes();
+        let leases: Arc<dyn Leases> = self.leases.clone();
         let stores = Stores {
             live: Arc::new(Hooked::new(live, hook.clone(), clock.clone())),
             database: Arc::new(Hooked::new(database, hook.clone(), clock.clone())),
-            objects: Arc::new(Hooked::new(objects, hook, clock)),
+            objects: Arc::new(Hooked::new(objects, hook.clone(), clock.clone())),
+            spill: Arc::new(Hooked::new(spill, hook.clone(), clock.clone())),
+            leases: Arc::new(Hooked::new(leases, hook, clock)),
         };
         let pipeline = Pipeline::new(stores, seams, settings());
         pipeline.start();
