@@ -74,6 +74,24 @@ fn an_append_costs_one_call_to_the_live_store_and_no_statement() {
     }
 }
 
+/// Job 1 of the bench would be taken for the job 1 that is there.
+#[test]
+fn a_redis_with_traces_of_other_jobs_is_left_alone() {
+    let redis = RedisServer::start(Durability::Nothing);
+    let mut connection = redis::Client::open(redis.url()).expect("a URL").get_connection().expect("connected");
+    redis::cmd("SET").arg("veritail:{1}:chunk:0-0").arg("somebody's log").exec(&mut connection).expect("set");
+    let run = ["ingest", "--runners", "1", "--bytes-per-job", "8KiB"];
+    let (status, said) = code(&started(&run, &[("VERITAIL_REDIS_URL", &redis.url())]));
+    assert_eq!(status, Some(1), "{said}");
+    assert!(said.contains("has traces of other jobs already"), "{said}");
+    let keys: Vec<String> = redis::cmd("KEYS").arg("*").query(&mut connection).expect("answered");
+    assert_eq!(keys, ["veritail:{1}:chunk:0-0"]);
+
+    // Another database of the same server is as good as another server.
+    let other = format!("{}1", redis.url());
+    assert_eq!(json(&started(&run, &[("VERITAIL_REDIS_URL", &other)]))["proof"]["verified"], 1);
+}
+
 /// A server that stalls delays what comes behind; whoever counts from the sending does not see it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rate_is_kept_and_times_are_counted_from_the_intended_start_too() {

@@ -12,6 +12,7 @@ use crate::cli::Failed;
 use crate::cli::client::{Client, Connection};
 use crate::cli::signals::Signals;
 use crate::config::{Config, Flags};
+use crate::store::live::LiveStore;
 use crate::telemetry::logs;
 
 /// Which Veritail.
@@ -22,7 +23,7 @@ pub(super) struct Place {
     /// Start one in this process instead, on a free port of the loopback interface, over a folder that is gone afterwards.
     ///
     /// It takes its settings from `VERITAIL_*`, such as `VERITAIL_REDIS_URL`, so that other stores than the embedded ones
-    /// can be measured. Traces have no limit, and a token may make as many requests as it can, unless variables say
+    /// can be measured; a Redis must have no traces of other jobs. Traces have no limit, and a token may make as many requests as it can, unless variables say
     /// otherwise. The folder is made where temporary ones are: set TMPDIR to measure another disk.
     #[arg(long)]
     start: bool,
@@ -46,6 +47,9 @@ pub(super) struct Own {
 
 /// So many that a token's limit is counted but never met.
 const REQUESTS: u32 = 1_000_000;
+
+/// Pages of a live store that are looked at.
+const SCANS_MAX: usize = 1000;
 
 impl Place {
     /// Does `work` with the Veritail; whatever comes of it, one started here is stopped and its folder goes.
@@ -101,8 +105,33 @@ impl Own {
         // As `serve` does it: what is not logged costs nothing, and that would be no fair picture.
         logs::install(config.telemetry.log_format, &config.telemetry.log).map_err(Failed::because)?;
         let running = app::start(config.clone()).await.map_err(Failed::because)?;
+        if let Err(taken) = is_empty(running.pipeline().stores().live.as_ref()).await {
+            running.stop().await;
+            return Err(taken);
+        }
         Ok(Self { running, folder, config, settings })
     }
+}
+
+/// The database is new and numbers its jobs from 1: traces of other jobs in the live store would be taken for theirs, and
+/// harmed.
+async fn is_empty(live: &dyn LiveStore) -> Result<(), Failed> {
+    let mut from = None;
+    for _ in 0..SCANS_MAX {
+        let page = live.scan(from, 1000).await.map_err(Failed::because)?;
+        if !page.found.is_empty() {
+            return Err(Failed(
+                "the live store has traces of other jobs already; --start needs one of its own, such as another database \
+                 number in VERITAIL_REDIS_URL or an empty Redis"
+                    .to_owned(),
+            ));
+        }
+        from = page.next;
+        if from.is_none() {
+            return Ok(());
+        }
+    }
+    Err(Failed("the Redis of VERITAIL_REDIS_URL has too many keys to look at; --start needs one of its own".to_owned()))
 }
 
 impl Target {
