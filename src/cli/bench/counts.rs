@@ -71,6 +71,12 @@ impl Counts {
         self.migrating += more.migrating;
     }
 
+    /// Leaves out what only reads in the database: whoever looks whether something has happened asks there too.
+    pub(super) fn without_queries(mut self) -> Self {
+        self.calls.remove(&("database".to_owned(), "query".to_owned()));
+        self
+    }
+
     /// Calls of a dependency but for what goes on by itself. `live` is whichever live store there is.
     pub(super) fn of(&self, dependency: &str) -> u64 {
         let is_it = |name: &str| match dependency {
