@@ -66,7 +66,7 @@ mod tests {
         }
         latency.record(Duration::from_secs(100_000));
         for (quantile, ms) in [(0.5, 500.0), (0.99, 990.0), (1.0, 600_000.0)] {
-            assert!((latency.at(quantile) / ms - 1.0).abs() < 0.002, "{quantile}: {}", latency.at(quantile));
+            assert!((latency.at(quantile) / ms - 1.0).abs() < 0.005, "{quantile}: {}", latency.at(quantile));
         }
         assert_eq!(latency.json()["count"], 1001);
     }
