@@ -237,7 +237,10 @@ impl Truth {
         must(harmed || mismatches.is_empty(), "a mismatch without damage");
         let about = |store: DataStore| mismatches.iter().any(|mismatch| mismatch.what.store == store);
         must(self.live_harmed || !about(DataStore::Embedded), "a mismatch in the live store, which was not harmed");
-        must(self.object_harmed || !about(DataStore::ObjectStore), "a mismatch in the object store, which was not harmed");
+        must(
+            self.object_harmed || !about(DataStore::ObjectStore),
+            "a mismatch in the object store, which was not harmed",
+        );
         must(self.first_wrong_byte(&read.bytes).is_none(), "a wrong byte is served");
         match job.verdict {
             Verdict::Verified => {

@@ -47,9 +47,8 @@ async fn ask(world: &Arc<World>, dice: &Dice, runner: RunnerId, waiting: &[Waiti
     let over = world.oracle.lock().expect("not poisoned").known_to_be_over();
     let now = world.clock.now();
     let token = [dice.next() as u8; 32];
-    let taken = world.ask(dice, move |node| async move {
-        node.accounts.take_pending_job(runner, trace_reset, token, now).await
-    });
+    let taken = world
+        .ask(dice, move |node| async move { node.accounts.take_pending_job(runner, trace_reset, token, now).await });
     let Ok(Ok(Some(Taken { job, .. }))) = taken.await else { return None };
     world.weather.tally.count("job taken");
     world.oracle.lock().expect("not poisoned").taken(job.id, over.contains(&job.id));
