@@ -55,6 +55,8 @@ async fn sample(stores: &Stores, now: Timestamp) -> Result<()> {
     let backlog = database.backlog().await?;
     let oldest = backlog.oldest.map_or(0, |sealed| now.ms_since(sealed));
     metrics::backlog(backlog.chunks, backlog.bytes, oldest);
+    let spill = database.spill().await?;
+    metrics::spill(spill.chunks, spill.bytes, spill.oldest.map_or(0, |spilled| now.ms_since(spilled)));
     let unfinished = database.unfinished().await?;
     metrics::live(unfinished.live_chunks, unfinished.live_bytes);
     let ended: Vec<_> = unfinished.ended.iter().map(|(status, jobs, _)| (*status, *jobs)).collect();

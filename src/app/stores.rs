@@ -11,6 +11,7 @@ use crate::seams::Seams;
 use crate::store::StoreError;
 use crate::store::database::Database;
 use crate::store::database::accounts::Accounts;
+use crate::store::database::leases::Leases;
 use crate::store::database::listing::Listing;
 use crate::store::database::sqlite::SqliteDatabase;
 use crate::store::hooked::Hooked;
@@ -42,6 +43,8 @@ pub(super) async fn open(config: &Config, seams: &Seams) -> Result<Opened, Canno
     let database = SqliteDatabase::open(&database).await.map_err(cannot_open(&database_file, "database.path"))?;
     let listing: Arc<dyn Listing> = Arc::new(database.clone());
     let accounts: Arc<dyn Accounts> = Arc::new(database.clone());
+    let leases: Arc<dyn Leases> = Arc::new(database.clone());
+    let spill: Arc<dyn ObjectStore> = Arc::new(database.chunk_bytes());
     let database: Arc<dyn Database> = Arc::new(database);
     let objects_folder = objects.display().to_string();
     let objects = Bucket::folder(&objects).map_err(cannot_open(&objects_folder, "object.path"))?;
@@ -66,6 +69,8 @@ pub(super) async fn open(config: &Config, seams: &Seams) -> Result<Opened, Canno
         live: Arc::new(Hooked::new(live, measure(of_live), clock())),
         database: Arc::new(Hooked::new(database, measure(Dependency::Database), clock())),
         objects: Arc::new(Hooked::new(objects, measure(Dependency::ObjectStore), clock())),
+        spill: Arc::new(Hooked::new(spill, measure(Dependency::Database), clock())),
+        leases: Arc::new(Hooked::new(leases, measure(Dependency::Database), clock())),
     };
     Ok(Opened { stores, listing, accounts })
 }

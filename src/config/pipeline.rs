@@ -3,7 +3,7 @@
 use super::settings::settings;
 use super::value::Span;
 use crate::pipeline;
-use crate::trace::ChunkSize;
+use crate::trace::{ByteSize, ChunkSize};
 
 settings! {
     /// How traces are treated. All nodes over the same stores should have the same.
@@ -38,6 +38,14 @@ settings! {
         /// How long appends go on while the database does not answer.
         database_patience: Span = Span::secs(10), range Span::secs(0)..=Span::secs(300),
             env "VERITAIL_DATABASE_PATIENCE";
+        /// How long the object store may take to keep a chunk and give it back.
+        object_patience: Span = Span::secs(30), range Span::ms(100)..=Span::secs(600), env "VERITAIL_OBJECT_PATIENCE";
+        /// How long the object store may fail before sealed chunks go to the database.
+        spill_after: Span = Span::secs(60), range Span::ms(0)..=Span::hours(24), env "VERITAIL_SPILL_AFTER";
+        /// How many bytes of chunks the database takes while the object store does not; 0 = none.
+        spill_max: u64 = 1024 * 1024 * 1024, env "VERITAIL_SPILL_MAX";
+        /// How long a turn at the sweeps lasts unless it is renewed: a dead node's work is taken over after it.
+        lease_time: Span = Span::secs(10), range Span::ms(300)..=Span::secs(300), env "VERITAIL_LEASE_TIME";
     }
 }
 
@@ -56,6 +64,10 @@ impl From<&Pipeline> for pipeline::Settings {
             runner_timeout: config.runner_timeout.0,
             watch_time: config.watch_time.0,
             database_patience: config.database_patience.0,
+            object_patience: config.object_patience.0,
+            spill_after: config.spill_after.0,
+            spill_max: ByteSize(config.spill_max),
+            lease_time: config.lease_time.0,
         }
     }
 }

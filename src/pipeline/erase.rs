@@ -27,7 +27,7 @@ impl Pipeline {
     pub async fn erase(&self, job: JobId, by: &str) -> Result<Erased> {
         let rows = self.all_rows(job).await?;
         let now = self.now();
-        let again_at = now.plus_ms(i64::try_from(UPLOAD_DEADLINE.as_millis()).unwrap_or(i64::MAX));
+        let again_at = now.after(UPLOAD_DEADLINE);
         let erased = self.stores().database.erase(job, by, now, again_at).await?;
         if let Erased::Done(job) = &erased {
             self.point(points::ERASED).await;
@@ -51,10 +51,12 @@ impl Pipeline {
         self.delete_objects(job.id).await
     }
 
-    /// Deletes every object of a job, quarantine included, until a listing is empty.
+    /// Deletes every object of a job, quarantine and what lies in the database included, until a listing is empty.
     async fn delete_objects(&self, job: JobId) -> Result<()> {
-        let objects = &self.stores().objects;
-        for prefix in [keys::job_prefix(job), keys::quarantine_prefix(job)] {
+        let (objects, spill) = (&self.stores().objects, &self.stores().spill);
+        for (objects, prefix) in
+            [(objects, keys::job_prefix(job)), (objects, keys::quarantine_prefix(job)), (spill, keys::job_prefix(job))]
+        {
             loop {
                 let listed = objects.list(&prefix).await?;
                 if listed.is_empty() {

@@ -1,16 +1,13 @@
-//! Migrate: move a sealed chunk from the live store to the object store.
+//! Migrate: move a sealed chunk from the live store to a persistent one.
 //!
 //! Put under a new key, read back, compare, flip the row, then release the live copy (guarantee 4). A crash at any point
 //! leaves a good copy that the row names: before the flip the live one, after it the object. An object that no row came
 //! to name is an orphan and harms nobody. What is corrupt is decided by `trace::verdict`, as everywhere.
 
-use bytes::Bytes;
-
-use crate::store::copies::{look_live, look_object};
-use crate::store::object::{codec, keys};
-use crate::store::{Result, StoreError};
+use crate::store::Result;
+use crate::store::copies::look_live;
 use crate::telemetry::metrics;
-use crate::trace::{ByteSize, ChunkIndex, ChunkRow, ChunkState, JobId, Location, Look, Record, Sha256, StoredObject};
+use crate::trace::{ByteSize, ChunkIndex, ChunkRow, ChunkState, JobId, Location, Record};
 
 use super::{Pipeline, points};
 
@@ -45,20 +42,18 @@ impl Pipeline {
     async fn migrate_row(&self, job: JobId, row: &ChunkRow, record: &Record) -> Result<Migrated> {
         let looked = look_live(self.stores().live.as_ref(), job, row.id(), record).await.reached()?;
         let Some(bytes) = looked.sound() else { return Ok(Migrated::Lost) };
-        let object = self.put(job, row, &bytes).await?;
-        self.read_back(&object, record).await?;
+        let to = self.keep(job, row, &bytes, record).await?;
         self.point(points::READ_BACK).await;
 
-        let to = Location::Object(object.clone());
         if !self.stores().database.persist(job, row.index, row.version, &to, self.now()).await? {
             // Somebody else was first. Nobody names this object; if the row still wants these very bytes, it is given it.
             if !self.find_again(job, row.index, record, &to).await? {
-                self.stores().objects.delete(&object.key).await?;
+                self.stores().of(&to).delete(&to.object().key).await?;
                 return Ok(Migrated::Moved);
             }
         }
         self.point(points::FLIPPED).await;
-        metrics::chunk_size(crate::trace::DataStore::ObjectStore, record.size);
+        metrics::chunk_size(to.store(), record.size);
         // If this fails, the sweep of the live store releases the copy.
         self.stores().live.release(job, row.id(), self.settings().live_grace).await?;
         self.point(points::RELEASED).await;
@@ -81,33 +76,5 @@ impl Pipeline {
             "job {job}: chunk {index} was given up for lost, and is found again"
         );
         Ok(true)
-    }
-
-    pub(super) async fn put(&self, job: JobId, row: &ChunkRow, bytes: &[u8]) -> Result<StoredObject> {
-        let stored = Bytes::from(codec::encode(bytes));
-        let key = keys::chunk_key(job, row.index, row.epoch, &self.seams().chance.name());
-        let object = StoredObject { key, size: ByteSize::of(&stored), sha256: Sha256::of(&stored) };
-        self.stores().objects.put(&object.key, stored).await?;
-        self.point(points::PUT).await;
-        Ok(object)
-    }
-
-    /// Nothing is believed of a write before it was read. An object that is not as written was never promised to anybody:
-    /// it is not a mismatch but a failed migration, tried again under a new key.
-    pub(super) async fn read_back(&self, object: &StoredObject, record: &Record) -> Result<()> {
-        let looked = look_object(self.stores().objects.as_ref(), object, record).await.reached()?;
-        match looked.look {
-            Look::Sound => Ok(()),
-            look => {
-                tracing::error!(
-                    key = object.key,
-                    %look,
-                    "the object store did not keep what was written to {}",
-                    object.key
-                );
-                self.stores().objects.delete(&object.key).await?;
-                Err(StoreError::unavailable("object_store", format!("{} was not kept as written: {look}", object.key)))
-            }
-        }
     }
 }

@@ -33,8 +33,10 @@ mod report;
 mod run;
 mod settings;
 mod slices;
+mod spill;
 mod sweep;
 mod sweep_live;
+mod turns;
 mod work;
 
 use std::sync::Arc;
@@ -49,10 +51,12 @@ pub use sweep::SweepReport;
 
 use crate::seams::Seams;
 use crate::store::database::Database;
+use crate::store::database::leases::Leases;
 use crate::store::live::LiveStore;
 use crate::store::object::ObjectStore;
+use crate::trace::Location;
 
-/// The three stores that a node works over; any number of nodes share them.
+/// The stores that a node works over; any number of nodes share them.
 #[derive(Clone)]
 pub struct Stores {
     /// Decides how long the open ends are.
@@ -61,6 +65,20 @@ pub struct Stores {
     pub database: Arc<dyn Database>,
     /// Keeps the proven bytes.
     pub objects: Arc<dyn ObjectStore>,
+    /// Keeps them in the database while the object store does not take them.
+    pub spill: Arc<dyn ObjectStore>,
+    /// Says whose turn it is.
+    pub leases: Arc<dyn Leases>,
+}
+
+impl Stores {
+    /// The store that a persistent copy lies in.
+    pub fn of(&self, at: &Location) -> &dyn ObjectStore {
+        match at {
+            Location::Object(_) => self.objects.as_ref(),
+            Location::Database(_) => self.spill.as_ref(),
+        }
+    }
 }
 
 /// One node. What it remembers is a shortcut: any node can do any step at any time. Cheap to clone.
@@ -72,6 +90,9 @@ pub struct Node {
     stores: Stores,
     seams: Seams,
     settings: Settings,
+    /// Tells this node from the others, in leases.
+    name: String,
+    spill: spill::Spill,
     known: known::KnownTraces,
     contacts: contacts::Contacts,
     migrating: locks::KeyedLocks<(crate::trace::JobId, crate::trace::ChunkIndex)>,
@@ -92,6 +113,8 @@ impl Pipeline {
     pub fn new(stores: Stores, seams: Seams, settings: Settings) -> Self {
         let started = seams.clock.now();
         Self(Arc::new(Node {
+            name: seams.chance.name(),
+            spill: spill::Spill::default(),
             stores,
             seams,
             settings,

@@ -21,7 +21,6 @@ use crate::trace::{
 
 use super::Pipeline;
 use super::reconcile::{Reconciled, asks};
-use super::report::store_of;
 
 /// Whether bytes that are not as recorded are handed out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,8 +99,7 @@ impl Pipeline {
             // Nothing was ever sent; a reader makes no trace key.
             return Ok(ByteSize::ZERO);
         }
-        let watched = i64::try_from(self.settings().watch_time.as_millis()).unwrap_or(i64::MAX);
-        self.stores().live.watch(job.id, self.now().plus_ms(watched)).await?;
+        self.stores().live.watch(job.id, self.now().after(self.settings().watch_time)).await?;
         if let Some(trace) = self.stores().live.load(job.id).await?
             && let Entry::Live(end) = &trace.entry
             && end.epoch == job.epoch
@@ -119,12 +117,13 @@ impl Pipeline {
     async fn read_chunk(&self, job: &Job, index: ChunkIndex, to: ByteSize) -> std::result::Result<Bytes, ReadError> {
         for round in 0..ROUNDS {
             let row = self.stores().database.chunk(job.id, index).await?;
-            let found = match row.as_ref().map(|row| &row.state) {
-                Some(ChunkState::Sealed { record }) => self.read_sealed(job, row.as_ref(), record).await?,
-                Some(
+            let found = match row.as_ref().map(|row| (row, &row.state)) {
+                Some((row, ChunkState::Sealed { record })) => self.read_sealed(job, row, record).await?,
+                Some((
+                    row,
                     ChunkState::Persisted { record, at }
                     | ChunkState::Wanted { record: Some(record), kept: Some(at), .. },
-                ) => self.read_persisted(job, row.as_ref(), record, at).await?,
+                )) => self.read_persisted(job, row, record, at, Detector::Read).await?,
                 _ => self.read_open(job, index, round > 0).await?,
             };
             if let Some(bytes) = found.filter(|bytes| ByteSize::of(bytes) >= to) {
@@ -134,17 +133,19 @@ impl Pipeline {
         Err(ReadError::Lost { job: job.id, offset: job.chunk_size.start_of(index) })
     }
 
-    async fn read_persisted(
+    /// A persistent chunk's verified bytes. A copy that is not as recorded is written down and healed where that is
+    /// possible. `None`: the row changed meanwhile, look again.
+    pub(super) async fn read_persisted(
         &self,
         job: &Job,
-        row: Option<&ChunkRow>,
+        row: &ChunkRow,
         record: &Record,
         at: &Location,
+        detector: Detector,
     ) -> std::result::Result<Option<Bytes>, ReadError> {
-        let Some(row) = row else { return Ok(None) };
         let looked = self.look_persisted(at, record).await.reached()?;
         let Look::Differs(kind) = looked.look else { return Ok(looked.bytes) };
-        let label = (kind, store_of(at), Detector::Read);
+        let label = (kind, at.store(), detector);
         if self.note_difference(job, row, record, label, looked.bytes.as_deref().map(Record::of)).await? == Look::Moved
         {
             return Ok(None);
@@ -182,10 +183,9 @@ impl Pipeline {
     async fn read_sealed(
         &self,
         job: &Job,
-        row: Option<&ChunkRow>,
+        row: &ChunkRow,
         record: &Record,
     ) -> std::result::Result<Option<Bytes>, ReadError> {
-        let Some(row) = row else { return Ok(None) };
         let looked = look_live(self.stores().live.as_ref(), job.id, row.id(), record).await.reached()?;
         if looked.look == Look::Sound {
             return Ok(looked.bytes);

@@ -6,7 +6,6 @@
 use bytes::Bytes;
 
 use crate::store::Result;
-use crate::store::StoreError;
 use crate::store::copies::{Looked, look_live, look_object};
 use crate::store::database::{Job, Lost, Resolution};
 use crate::store::object::keys;
@@ -14,26 +13,18 @@ use crate::trace::proof::persistent_record;
 use crate::trace::{ChunkIndex, ChunkRow, ChunkState, JobId, Location, Look, Record};
 
 use super::Pipeline;
-use super::report::store_of;
 
 impl Pipeline {
     /// Looks at a persistent copy.
     pub(super) async fn look_persisted(&self, at: &Location, record: &Record) -> Looked {
-        match at {
-            Location::Object(object) => look_object(self.stores().objects.as_ref(), object, record).await,
-            Location::Database => {
-                Looked::unreachable(StoreError::unreadable("database", "it holds no chunk copies yet"))
-            }
-        }
+        look_object(self.stores().of(at), at.object(), record).await
     }
 
     /// Replaces the persistent copy of a chunk by `bytes`, which are as recorded. False if the row changed meanwhile.
     pub(super) async fn repair(&self, job: JobId, row: &ChunkRow, record: &Record, bytes: &Bytes) -> Result<bool> {
-        let object = self.put(job, row, bytes).await?;
-        self.read_back(&object, record).await?;
-        let to = Location::Object(object.clone());
+        let to = self.keep(job, row, bytes, record).await?;
         if !self.stores().database.persist(job, row.index, row.version, &to, self.now()).await? {
-            self.stores().objects.delete(&object.key).await?;
+            self.stores().of(&to).delete(&to.object().key).await?;
             return Ok(false);
         }
         let index = row.index;
@@ -41,11 +32,11 @@ impl Pipeline {
         tracing::info!(
             job_id = job.0,
             chunk = index.0,
-            key = object.key,
+            key = to.object().key,
             "job {job}: chunk {index} is repaired from a good copy"
         );
-        if let Some(Location::Object(bad)) = location(row) {
-            self.put_aside(job, row, &bad.key).await?;
+        if let Some(bad) = location(row) {
+            self.put_aside(job, row, bad).await?;
         }
         Ok(true)
     }
@@ -61,13 +52,13 @@ impl Pipeline {
     }
 
     /// Moves a bad object to quarantine: nothing bad is thrown away.
-    async fn put_aside(&self, job: JobId, row: &ChunkRow, bad: &str) -> Result<()> {
-        let objects = &self.stores().objects;
-        if let Some(bytes) = objects.get(bad).await? {
+    async fn put_aside(&self, job: JobId, row: &ChunkRow, bad: &Location) -> Result<()> {
+        let (store, bad) = (self.stores().of(bad), &bad.object().key);
+        if let Some(bytes) = store.get(bad).await? {
             let key = keys::quarantine_key(job, row.index, row.epoch, &self.seams().chance.name());
-            objects.put(&key, bytes).await?;
+            self.stores().objects.put(&key, bytes).await?;
         }
-        objects.delete(bad).await
+        store.delete(bad).await
     }
 
     /// Looks again at every persistent copy that an open mismatch speaks of, and repairs what has a good live copy.
@@ -80,7 +71,7 @@ impl Pipeline {
             else {
                 continue;
             };
-            if store_of(at) != mismatch.what.store || bad.iter().any(|lost: &Lost| lost.index == row.index) {
+            if at.store() != mismatch.what.store || bad.iter().any(|lost: &Lost| lost.index == row.index) {
                 continue;
             }
             if self.look_persisted(at, record).await.reached()?.look == Look::Sound {

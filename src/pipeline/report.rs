@@ -157,7 +157,7 @@ impl Pipeline {
             ChunkState::Persisted { record, at } => {
                 copies.push(persistent_copy(at, row));
                 copies.extend(self.live_copy(job, row.id(), record).await.filter(|copy| copy.state != "missing"));
-                (Some(*record), Some(store_of(at)))
+                (Some(*record), Some(at.store()))
             }
             ChunkState::Sealed { record } => {
                 copies.extend(self.live_copy(job, row.id(), record).await);
@@ -165,7 +165,7 @@ impl Pipeline {
             }
             ChunkState::Wanted { record, kept: Some(at), .. } => {
                 copies.push(persistent_copy(at, row));
-                (*record, Some(store_of(at)))
+                (*record, Some(at.store()))
             }
             ChunkState::Open | ChunkState::Wanted { .. } => match end.and_then(|end| end.promised(row.index)) {
                 Some((chunk, record)) if !record.size.is_zero() => {
@@ -224,19 +224,8 @@ fn apply(mismatches: &[Mismatch], index: ChunkIndex, copies: &mut [CopyReport]) 
 }
 
 fn persistent_copy(at: &Location, row: &ChunkRow) -> CopyReport {
-    let key = match at {
-        Location::Object(object) => Some(object.key.clone()),
-        Location::Database => None,
-    };
-    CopyReport { store: store_of(at), state: "verified", key, verified_at: row.persisted_at.map(Timestamp::to_rfc3339) }
-}
-
-/// The store that a persistent copy lies in.
-pub(super) fn store_of(at: &Location) -> DataStore {
-    match at {
-        Location::Object(_) => DataStore::ObjectStore,
-        Location::Database => DataStore::Database,
-    }
+    let (store, key) = (at.store(), Some(at.object().key.clone()));
+    CopyReport { store, state: "verified", key, verified_at: row.persisted_at.map(Timestamp::to_rfc3339) }
 }
 
 fn row_record(row: &ChunkRow) -> Option<Record> {

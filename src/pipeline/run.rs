@@ -19,8 +19,14 @@ impl Pipeline {
             self.spawn_loop("work", |node| async move { node.work_on().await });
         }
         self.spawn_loop("contacts", |node| async move { node.write_contacts_for_ever().await });
-        self.spawn_loop("sweep", |node| async move { node.sweep_for_ever().await });
-        self.spawn_loop("live_sweep", |node| async move { node.sweep_live_for_ever().await });
+        self.spawn_loop("sweep", |node| async move {
+            let every = node.settings().sweep_interval;
+            node.take_turns(Task::Sweep, every, |node| async move { node.sweep().await }).await;
+        });
+        self.spawn_loop("live_sweep", |node| async move {
+            let every = node.settings().live_sweep_interval;
+            node.take_turns(Task::LiveSweep, every, |node| async move { node.sweep_live().await }).await;
+        });
     }
 
     /// Comes to rest: finishes what is under way, and writes down what was acknowledged. True if all of it was done
@@ -74,32 +80,6 @@ impl Pipeline {
             if let Err(error) = written {
                 tracing::warn!(%error, "acknowledged lengths could not be written down yet");
             }
-        }
-    }
-
-    async fn sweep_for_ever(&self) {
-        while !self.work.is_draining() {
-            let started = self.now();
-            let swept = self.sweep().await;
-            let fine = matches!(&swept, Ok(report) if report.errors == 0);
-            metrics::task_ran(Task::Sweep, fine, self.now().ms_since(started), self.now());
-            if let Err(error) = swept {
-                tracing::warn!(%error, "the sweep could not ask the database");
-            }
-            self.seams().clock.sleep(self.settings().sweep_interval).await;
-        }
-    }
-
-    async fn sweep_live_for_ever(&self) {
-        while !self.work.is_draining() {
-            let started = self.now();
-            let swept = self.sweep_live().await;
-            let fine = matches!(&swept, Ok(report) if report.errors == 0);
-            metrics::task_ran(Task::LiveSweep, fine, self.now().ms_since(started), self.now());
-            if let Err(error) = swept {
-                tracing::warn!(%error, "the sweep of the live store could not list its keys");
-            }
-            self.seams().clock.sleep(self.settings().live_sweep_interval).await;
         }
     }
 }

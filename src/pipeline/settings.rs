@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::trace::ByteSize;
+
 /// How a node treats traces. All nodes over the same stores should have the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -29,6 +31,14 @@ pub struct Settings {
     pub watch_time: Duration,
     /// How long appends go on while the database does not answer.
     pub database_patience: Duration,
+    /// How long the object store may take to keep a chunk and give it back.
+    pub object_patience: Duration,
+    /// How long the object store may fail before chunks go to the database.
+    pub spill_after: Duration,
+    /// How much of chunks the database takes; 0 = nothing.
+    pub spill_max: ByteSize,
+    /// How long a turn lasts that is not renewed: a dead node's work is taken over after it.
+    pub lease_time: Duration,
 }
 
 impl Default for Settings {
@@ -46,6 +56,10 @@ impl Default for Settings {
             runner_timeout: Duration::from_secs(3600),
             watch_time: Duration::from_secs(60),
             database_patience: Duration::from_secs(10),
+            object_patience: Duration::from_secs(30),
+            spill_after: Duration::from_secs(60),
+            spill_max: ByteSize(1024 * 1024 * 1024),
+            lease_time: Duration::from_secs(10),
         }
     }
 }

@@ -22,6 +22,8 @@ pub struct SweepReport {
     pub jobs: u64,
     /// Chunks migrated, or found to be settled.
     pub chunks: u64,
+    /// Chunks moved from the database to the object store.
+    pub moved: u64,
     /// Live keys of finished jobs that were removed.
     pub removed: u64,
     /// Steps that failed and are left to the next sweep.
@@ -63,10 +65,11 @@ impl Pipeline {
         let now = self.now();
         let passes = [
             self.write_contacts().await,
-            self.sweep_changed(before(now, CHANGED_WITHIN), &mut report).await,
+            self.sweep_changed(now.before(CHANGED_WITHIN), &mut report).await,
             self.sweep_unfinished(&mut report).await,
             self.sweep_deletions(&mut report).await,
-            self.sweep_chunks(before(now, SEALED_FOR), &mut report).await,
+            self.sweep_chunks(now.before(SEALED_FOR), &mut report).await,
+            self.sweep_spilled(&mut report).await,
         ];
         passes.into_iter().collect::<Result<Vec<()>>>().map(|_| report)
     }
@@ -123,7 +126,7 @@ impl Pipeline {
     }
 
     /// One thing that hangs must not keep everything else waiting. Given up, it is as if the node had died there.
-    async fn in_time<T>(&self, work: impl Future<Output = Result<T>> + Send) -> Result<T> {
+    pub(super) async fn in_time<T>(&self, work: impl Future<Output = Result<T>> + Send) -> Result<T> {
         let done = within(self.seams().clock.as_ref(), ONE_THING_FOR, work).await;
         done.unwrap_or_else(|| Err(StoreError::unavailable("pipeline", format!("not done within {ONE_THING_FOR:?}"))))
     }
@@ -200,8 +203,4 @@ impl Pipeline {
             TraceState::Open | TraceState::Closing => Ok(()),
         }
     }
-}
-
-fn before(now: Timestamp, time: Duration) -> Timestamp {
-    now.plus_ms(-i64::try_from(time.as_millis()).unwrap_or(i64::MAX))
 }

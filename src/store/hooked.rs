@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::database::accounts::{Accounts, ApiToken, NewRunner, NewToken, Project, Runner, RunnerId, Taken, TokenId};
+use super::database::leases::{Generation, Leases, When};
 use super::database::listing::{
     JobFilter, Listed as ListedPage, ListedProject, Listing, Page, ProjectFilter, ProjectName,
 };
@@ -133,6 +134,9 @@ hooked! { "database", Database {}
     persist(job: JobId, index: ChunkIndex, version: Version, to: &Location, at: Timestamp) -> bool, Some(job);
     waiting(until: Timestamp, limit: u32) -> Vec<Waiting>, None;
     backlog() -> Backlog, None;
+    spilled(limit: u32) -> Vec<Waiting>, None;
+    spill() -> Backlog, None;
+    remove_unnamed_bytes(grace: Duration) -> u64, None;
     unfinished() -> Unfinished, None;
     open_mismatch(mismatch: &NewMismatch, basis: Basis) -> Opened, Some(mismatch.job);
     resolve_mismatches(
@@ -142,6 +146,12 @@ hooked! { "database", Database {}
     mismatches(filter: MismatchFilter) -> Vec<Mismatch>, filter.job;
     corrupt_traces() -> Vec<(Kind, DataStore, u64)>, None;
     ping(limit: Duration) -> (), None;
+}
+
+hooked! { "database", Leases {}
+    take(name: &str, holder: &str, time: Duration, when: When) -> Option<Generation>, None;
+    renew(name: &str, turn: Generation, time: Duration) -> bool, None;
+    finish(name: &str, turn: Generation, next_in: Duration) -> (), None;
 }
 
 hooked! { "database", Listing {}

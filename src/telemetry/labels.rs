@@ -345,6 +345,8 @@ impl StoreOperation {
             "chunks",
             "waiting",
             "backlog",
+            "spilled",
+            "spill",
             "unfinished",
             "mismatches",
             "corrupt_traces",
@@ -364,6 +366,16 @@ impl StoreOperation {
             (Dependency::Database, _) => Self::Change,
             (_, method) => method.parse().unwrap_or(Self::Other),
         }
+    }
+}
+
+names! {
+    /// Which way a chunk went that the object store did not take.
+    SpillDirection {
+        /// From the live store to the database.
+        ToDatabase = "to_database",
+        /// From the database to the object store.
+        ToObjectStore = "to_object_store",
     }
 }
 
@@ -421,6 +433,7 @@ label_values!(
     Route,
     Source,
     Status,
+    SpillDirection,
     StoreOperation,
     Success,
     Task,

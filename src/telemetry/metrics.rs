@@ -5,7 +5,7 @@ use crate::trace::{ByteSize, DataStore, Detector, JobStatus, Kind, Timestamp};
 
 pub use super::labels::{
     Answer, ClientChecksum, Dependency, LossReason, Method, Operation, Rejection, RewindCause, RewindResult, Route,
-    Status, StoreOperation, Task,
+    SpillDirection, Status, StoreOperation, Task,
 };
 use super::labels::{Comparison, Direction, Ended, LogLevel, Source, Success, TaskResult};
 
@@ -178,6 +178,23 @@ pub fn backlog(chunks: u64, size: ByteSize, oldest_ms: u64) {
     table::MIGRATE_BACKLOG_CHUNKS.set((), count(chunks));
     table::MIGRATE_BACKLOG_BYTES.set((), bytes(size));
     table::MIGRATE_OLDEST_PENDING_AGE.set((), seconds(oldest_ms));
+}
+
+/// This node puts chunks into the database, or does so no more.
+pub fn spilling(now: bool) {
+    table::SPILLING.set((), f64::from(u8::from(now)));
+}
+
+/// A chunk went to the database, or on from there.
+pub fn spill_moved(direction: SpillDirection) {
+    table::SPILL_MOVES.add((direction,), 1);
+}
+
+/// What lies in the database and waits for the object store; `oldest_ms` is the age of the oldest of it.
+pub fn spill(chunks: u64, size: ByteSize, oldest_ms: u64) {
+    table::SPILL_CHUNKS.set((), count(chunks));
+    table::SPILL_BYTES.set((), bytes(size));
+    table::SPILL_OLDEST_AGE.set((), seconds(oldest_ms));
 }
 
 /// What is in the live store only, by the database's count.

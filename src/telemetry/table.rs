@@ -6,7 +6,8 @@
 use super::family::{Counter, Gauge, Histogram, Row, Start};
 use super::labels::{
     Answer, ClientChecksum, Comparison, Dependency, Direction, Ended, LogLevel, LossReason, Method, Operation,
-    Rejection, RewindCause, RewindResult, Route, Source, Status, StoreOperation, Success, Task, TaskResult,
+    Rejection, RewindCause, RewindResult, Route, Source, SpillDirection, Status, StoreOperation, Success, Task,
+    TaskResult,
 };
 use crate::trace::{DataStore, Detector, Kind};
 
@@ -92,6 +93,16 @@ table! {
     MIGRATE_BACKLOG_BYTES: Gauge["veritail_migrate_backlog_bytes"], starts Start::WhenKnown;
     /// Age of the oldest sealed chunk that waits for migration; 0 if none does. What is at risk in the live store.
     MIGRATE_OLDEST_PENDING_AGE: Gauge["veritail_migrate_oldest_pending_age_seconds"], starts Start::WhenKnown;
+    /// 1 while this node puts chunks into the database because the object store takes nothing, else 0.
+    SPILLING: Gauge["veritail_spilling"], starts Start::Zero;
+    /// Chunks that went to the database instead of the object store, and on from there.
+    SPILL_MOVES: Counter["veritail_spill_moves_total"; direction: SpillDirection], starts Start::Zero;
+    /// Chunks that lie in the database and wait for the object store.
+    SPILL_CHUNKS: Gauge["veritail_spill_chunks"], starts Start::WhenKnown;
+    /// Their log bytes.
+    SPILL_BYTES: Gauge["veritail_spill_bytes"], starts Start::WhenKnown;
+    /// How long the oldest of them lies there; 0 if there is none.
+    SPILL_OLDEST_AGE: Gauge["veritail_spill_oldest_age_seconds"], starts Start::WhenKnown;
     /// Time from a job's ending to its trace being whole and proven in persistent stores, or given up.
     CLOSE_DURATION: Histogram["veritail_close_duration_seconds"] in CLOSE_SECONDS, starts Start::Zero;
     /// Differences confirmed between what was promised and what is stored. Any increase pages.
@@ -127,7 +138,8 @@ table! {
     /// Time of one run of a background task.
     TASK_DURATION: Histogram["veritail_task_duration_seconds"; task: Task, result: TaskResult] in SECONDS,
         starts Start::Zero;
-    /// When a background task last ended well; at first, when this process started.
+    /// When a background task last ended well on this node; at first, when its process started. The sweeps take turns:
+    /// of them the newest of all nodes counts.
     TASK_LAST_SUCCESS: Gauge["veritail_task_last_success_timestamp_seconds"; task: Task], starts Start::WhenKnown;
     /// The configured interval of a background task.
     TASK_INTERVAL: Gauge["veritail_task_interval_seconds"; task: Task], starts Start::WhenKnown;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::ops::{Add, Sub};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -137,6 +138,16 @@ impl Timestamp {
     /// This moment moved by a number of milliseconds, either way.
     pub fn plus_ms(self, ms: i64) -> Self {
         Self(self.0.saturating_add(ms))
+    }
+
+    /// The moment that is `time` later.
+    pub fn after(self, time: Duration) -> Self {
+        self.plus_ms(i64::try_from(time.as_millis()).unwrap_or(i64::MAX))
+    }
+
+    /// The moment that was `time` earlier.
+    pub fn before(self, time: Duration) -> Self {
+        self.plus_ms(i64::try_from(time.as_millis()).map_or(i64::MIN, i64::wrapping_neg))
     }
 
     /// As the API shows it: RFC 3339 in UTC.

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::DataStore;
 use super::checksum::{Record, Sha256};
 use super::ids::{ByteSize, ChunkId, ChunkIndex, Epoch, Timestamp, Version};
 
@@ -118,7 +119,24 @@ pub enum Location {
     /// In the object store.
     Object(StoredObject),
     /// In the database itself, which takes chunks while the object store cannot.
-    Database,
+    Database(StoredObject),
+}
+
+impl Location {
+    /// The copy as it was written.
+    pub fn object(&self) -> &StoredObject {
+        match self {
+            Self::Object(object) | Self::Database(object) => object,
+        }
+    }
+
+    /// The data store that it lies in.
+    pub fn store(&self) -> DataStore {
+        match self {
+            Self::Object(_) => DataStore::ObjectStore,
+            Self::Database(_) => DataStore::Database,
+        }
+    }
 }
 
 /// An object as it was written: its key, and size and checksum of the *stored* (compressed) bytes, so that damage in

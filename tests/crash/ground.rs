@@ -71,7 +71,13 @@ impl Ground {
         };
         let database = SqliteDatabase::open(&self.folder().join("veritail.db")).await.expect("the database opens");
         let objects = Bucket::folder(&self.folder().join("objects")).expect("the objects are there");
-        Stores { live, database: Arc::new(database), objects: Arc::new(objects) }
+        Stores {
+            live,
+            objects: Arc::new(objects),
+            spill: Arc::new(database.chunk_bytes()),
+            leases: Arc::new(database.clone()),
+            database: Arc::new(database),
+        }
     }
 }
 

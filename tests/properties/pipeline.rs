@@ -19,6 +19,7 @@ use veritail::trace::{
 use crate::patches::cut;
 use crate::support::clock::ManualClock;
 use crate::support::model::database::ModelDatabase;
+use crate::support::model::leases::ModelLeases;
 use crate::support::model::live::ModelLive;
 use crate::support::model::objects::ModelObjects;
 
@@ -32,7 +33,13 @@ impl Rig {
     async fn new(chunk_size: u32) -> Self {
         let clock = Arc::new(ManualClock::at(Timestamp(1_700_000_000_000)));
         let (live, database) = (Arc::new(ModelLive::new(clock.clone())), Arc::new(ModelDatabase::new()));
-        let stores = Stores { live, database: database.clone(), objects: Arc::new(ModelObjects::new()) };
+        let stores = Stores {
+            live,
+            database: database.clone(),
+            objects: Arc::new(ModelObjects::new()),
+            spill: database.chunk_bytes(),
+            leases: Arc::new(ModelLeases::new(clock.clone())),
+        };
         let seams = Seams {
             clock,
             chance: Arc::new(SystemChance),

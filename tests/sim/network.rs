@@ -138,6 +138,24 @@ impl Hook for FlakyNetwork {
     }
 }
 
+/// The chunk copies in the database are asked like objects, and lie where the database does.
+pub struct AsDatabase(pub Arc<FlakyNetwork>);
+
+#[async_trait]
+impl Hook for AsDatabase {
+    async fn before(&self, call: &Call) -> Result<()> {
+        self.0.before(&Call { store: "database", ..*call }).await
+    }
+
+    async fn after(&self, call: &Call, took: Duration, failed: Option<&StoreError>) -> Result<()> {
+        let call = Call { store: "database", ..*call };
+        if call.operation == "put" && failed.is_none() {
+            self.0.weather.tally.count("chunk copy put into the database");
+        }
+        self.0.after(&call, took, failed).await
+    }
+}
+
 /// The call had no effect.
 pub const BEFORE: &str = "before the effect";
 /// The call had its effect, and its caller does not know.

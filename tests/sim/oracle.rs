@@ -325,8 +325,11 @@ impl World {
         let mut bytes = Vec::new();
         for row in self.database.all_rows(job) {
             match row.state {
-                ChunkState::Persisted { record, at: Location::Object(object) } => {
-                    let stored = self.objects.bytes(&object.key)?;
+                ChunkState::Persisted { record, at } => {
+                    let stored = match &at {
+                        Location::Object(object) => self.objects.bytes(&object.key)?,
+                        Location::Database(object) => self.database.chunk_bytes().bytes(&object.key)?,
+                    };
                     bytes.extend_from_slice(&codec::decode(&stored, record.size).ok()?);
                 }
                 // A row without bytes behind the end of the log.

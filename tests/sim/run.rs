@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use veritail::store::database::{Database, Erased, Job, NewJob};
 use veritail::store::live::{Entry, Found, LiveStore};
@@ -66,7 +67,7 @@ async fn storm_and_calm(seed: u64) -> Result<Seen, String> {
         }
     }
     let all = futures::future::join_all(runners);
-    let _ = tokio::time::timeout(std::time::Duration::from_millis(STORM_MS), all).await;
+    let _ = tokio::time::timeout(Duration::from_millis(STORM_MS), all).await;
     tracing::info!("the storm is over");
     world.calm();
     give_up_waiting(&world, &ids).await?;
@@ -201,6 +202,18 @@ async fn nothing_is_left_behind(world: &World) {
         && let Some(key) = orphans(world).first()
     {
         let what = format!("no row names {key}, and nothing kept a node from its work");
+        world.oracle.lock().expect("not poisoned").violation(what);
+    }
+    for job in world.database.jobs() {
+        let rows = world.database.all_rows(job.id);
+        if rows.iter().any(|row| matches!(&row.state, ChunkState::Persisted { at: Location::Database(_), .. })) {
+            let what = format!("job {}: a chunk lies in the database and does not move on", job.id);
+            world.oracle.lock().expect("not poisoned").violation(what);
+        }
+    }
+    world.database.remove_unnamed_bytes(Duration::ZERO).await.expect("the model answers");
+    for key in world.database.chunk_bytes().keys() {
+        let what = format!("{key}: its bytes are left behind in the database");
         world.oracle.lock().expect("not poisoned").violation(what);
     }
     let page = world.live.scan(None, 10_000).await.map_err(|error| error.to_string()).expect("the model answers");

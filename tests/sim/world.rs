@@ -11,18 +11,20 @@ use futures::stream;
 use veritail::pipeline::{BodyBroken, Pipeline, Settings, Stores};
 use veritail::seams::{Clock, Seams, Spawn};
 use veritail::store::database::accounts::Accounts;
+use veritail::store::database::leases::Leases;
 use veritail::store::database::{Database, Job};
 use veritail::store::hooked::Hooked;
 use veritail::store::live::LiveStore;
 use veritail::store::object::ObjectStore;
-use veritail::trace::JobId;
+use veritail::trace::{ByteSize, JobId};
 
 use super::clocks::{NodeClock, Pause, SimClock};
 use super::machine::{DeadlyPoints, Dice, Life};
-use super::network::{FlakyNetwork, Weather};
+use super::network::{AsDatabase, FlakyNetwork, Weather};
 use super::oracle::Oracle;
 use super::plan::{NODES, Trouble};
 use super::support::model::database::ModelDatabase;
+use super::support::model::leases::ModelLeases;
 use super::support::model::live::ModelLive;
 use super::support::model::objects::ModelObjects;
 
@@ -33,6 +35,7 @@ pub struct World {
     pub live: Arc<ModelLive>,
     pub database: Arc<ModelDatabase>,
     pub objects: Arc<ModelObjects>,
+    leases: Arc<ModelLeases>,
     pub oracle: Mutex<Oracle>,
     /// One failover at a time.
     pub failing_over: AtomicBool,
@@ -69,6 +72,8 @@ pub fn settings() -> Settings {
         cancel_timeout: Duration::from_secs(200),
         runner_timeout: Duration::from_secs(400),
         migrate_workers: 2,
+        spill_after: Duration::from_secs(1),
+        spill_max: ByteSize(2000),
         ..Settings::default()
     }
 }
@@ -84,10 +89,11 @@ impl World {
         let world = Arc::new(Self {
             dice,
             weather: Arc::new(Weather::new(trouble, clock.clone())),
-            clock,
+            clock: clock.clone(),
             live,
             database: Arc::new(ModelDatabase::new()),
             objects,
+            leases: Arc::new(ModelLeases::new(clock)),
             oracle: Mutex::new(Oracle::default()),
             failing_over: AtomicBool::new(false),
             deadly,
@@ -119,10 +125,14 @@ impl World {
         let live: Arc<dyn LiveStore> = self.live.clone();
         let database: Arc<dyn Database> = self.database.clone();
         let objects: Arc<dyn ObjectStore> = self.objects.clone();
+        let spill: Arc<dyn ObjectStore> = self.database.chunk_bytes();
+        let leases: Arc<dyn Leases> = self.leases.clone();
         let stores = Stores {
             live: Arc::new(Hooked::new(live, hook.clone(), clock.clone())),
             database: Arc::new(Hooked::new(database, hook.clone(), clock.clone())),
-            objects: Arc::new(Hooked::new(objects, hook, clock)),
+            objects: Arc::new(Hooked::new(objects, hook.clone(), clock.clone())),
+            spill: Arc::new(Hooked::new(spill, Arc::new(AsDatabase(hook.clone())), clock.clone())),
+            leases: Arc::new(Hooked::new(leases, hook, clock)),
         };
         let pipeline = Pipeline::new(stores, seams, settings());
         pipeline.start();

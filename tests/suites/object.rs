@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use veritail::store::StoreError;
+use veritail::store::database::sqlite::{ChunkBytes, SqliteDatabase};
 use veritail::store::hooked::Hooked;
 use veritail::store::object::bucket::Bucket;
 use veritail::store::object::{ObjectStore, codec, keys};
@@ -47,6 +48,7 @@ macro_rules! object_suite {
 }
 
 object_suite!(on_a_folder, super::folder());
+object_suite!(in_sqlite, super::in_sqlite().await);
 object_suite!(on_the_model, ((), super::ModelObjects::new()));
 object_suite!(behind_hooks, super::behind_hooks());
 
@@ -62,6 +64,13 @@ fn folder() -> (tempfile::TempDir, Bucket) {
     let folder = tempfile::tempdir().unwrap();
     let bucket = Bucket::folder(&folder.path().join("objects")).unwrap();
     (folder, bucket)
+}
+
+/// The bytes of chunks in the database are an object store like any other.
+async fn in_sqlite() -> (tempfile::TempDir, ChunkBytes) {
+    let folder = tempfile::tempdir().unwrap();
+    let database = SqliteDatabase::open(&folder.path().join("veritail.db")).await.unwrap();
+    (folder, database.chunk_bytes())
 }
 
 fn key(job: i64, index: u32) -> String {

@@ -12,4 +12,5 @@ mod loss;
 mod proxy;
 mod quiet;
 mod runner;
+mod spill;
 mod stage;

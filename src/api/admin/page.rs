@@ -120,7 +120,7 @@ pub(super) fn expiry(at: Option<&str>, within: Option<&str>, now: Timestamp) -> 
         }
         (None, Some(within)) => {
             let span: Span = within.parse().map_err(|error| Refused::Bad(format!("expires_in: {error}")))?;
-            now.plus_ms(i64::try_from(span.0.as_millis()).unwrap_or(i64::MAX))
+            now.after(span.0)
         }
     };
     // A moment that cannot be written down is not one to wait for.

@@ -5,6 +5,7 @@
 
 pub mod accounts;
 pub mod decide;
+pub mod leases;
 pub mod listing;
 pub mod sqlite;
 
@@ -202,7 +203,7 @@ pub enum Recorded {
     Stale,
 }
 
-/// A sealed chunk that waits for migration.
+/// A chunk that waits to be moved on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Waiting {
     /// Its job.
@@ -211,14 +212,14 @@ pub struct Waiting {
     pub row: ChunkRow,
 }
 
-/// How much waits for migration.
+/// How much waits to be moved on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Backlog {
-    /// Sealed chunks not yet persistent.
+    /// Chunks that wait.
     pub chunks: u64,
     /// Their bytes.
     pub bytes: ByteSize,
-    /// When the oldest was sealed.
+    /// Since when the oldest waits.
     pub oldest: Option<Timestamp>,
 }
 
@@ -469,6 +470,17 @@ pub trait Database: Send + Sync {
 
     /// How much waits for migration.
     async fn backlog(&self) -> Result<Backlog>;
+
+    /// Chunks of any job whose copy lies in this database, those that lie there longest first: `Persisted` ones, and those
+    /// of closed traces that nobody sends again any more.
+    async fn spilled(&self, limit: u32) -> Result<Vec<Waiting>>;
+
+    /// How much lies in this database and waits for the object store.
+    async fn spill(&self) -> Result<Backlog>;
+
+    /// Removes bytes of chunks that were written at least `grace` ago, by this database's clock, and that no row names:
+    /// a crash came between two steps. Some of them at a time; answers how many.
+    async fn remove_unnamed_bytes(&self, grace: Duration) -> Result<u64>;
 
     /// How much is unfinished or live only.
     async fn unfinished(&self) -> Result<Unfinished>;

@@ -64,7 +64,7 @@ impl EmbeddedLive {
     }
 
     fn after(&self, time: Duration) -> Timestamp {
-        self.clock.now().plus_ms(i64::try_from(time.as_millis()).unwrap_or(i64::MAX))
+        self.clock.now().after(time)
     }
 
     async fn read<T: Send + 'static>(

@@ -66,7 +66,7 @@ fn any_ending() -> impl Strategy<Value = Ending> {
 }
 
 fn any_location() -> impl Strategy<Value = Location> {
-    prop_oneof![Just(object("one")), Just(object("two")), Just(Location::Database)]
+    prop_oneof![Just(object("one")), Just(object("two")), Just(in_database("three"))]
 }
 
 fn any_change() -> impl Strategy<Value = Change> {

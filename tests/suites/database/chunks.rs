@@ -181,8 +181,9 @@ pub async fn persisting_needs_a_sealed_row_of_this_version(db: &dyn Database) {
     assert!(!persist(0, Version(3), &object("late")).await);
 
     let second = seal(db, id, 1, &bytes, NOW).await;
-    assert!(persist(1, second.version, &Location::Database).await);
-    let state = ChunkState::Persisted { record: bytes, at: Location::Database };
+    let kept = in_database("kept");
+    assert!(persist(1, second.version, &kept).await);
+    let state = ChunkState::Persisted { record: bytes, at: kept };
     assert_eq!(row(db, id, 1).await.map(|row| row.state), Some(state));
 }
 

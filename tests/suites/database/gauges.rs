@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use veritail::store::database::{Backlog, Contact, Database, Unfinished};
+use veritail::store::object::ObjectStore;
 use veritail::trace::{ByteSize, ChunkIndex, JobStatus, Offset, Timestamp};
 
 use super::*;
@@ -40,6 +42,40 @@ pub async fn the_backlog_counts_sealed_chunks(db: &dyn Database) {
     assert!(db.persist(id, ChunkIndex(1), first.version, &object("k"), NOW).await.unwrap());
     let one = Backlog { chunks: 1, bytes: ByteSize(8), oldest: Some(Timestamp(30)) };
     assert_eq!(db.backlog().await.unwrap(), one);
+}
+
+pub async fn what_lies_in_the_database_waits_oldest_first_and_is_counted(db: &dyn Database) {
+    assert_eq!((db.spill().await.unwrap(), db.spilled(10).await.unwrap()), (Backlog::default(), Vec::new()));
+    let id = running(db).await;
+    for (index, text, at) in [(0, "12345678", 30), (1, "123", 20), (2, "12345678", 10)] {
+        let row = seal(db, id, index, &bytes(text), NOW).await;
+        let to = if index < 2 { in_database(&format!("{id}-{index}")) } else { object("k") };
+        assert!(db.persist(id, ChunkIndex(index), row.version, &to, Timestamp(at)).await.unwrap());
+    }
+    let spilled = async |limit| db.spilled(limit).await.unwrap().into_iter().map(|waiting| waiting.row.index.0);
+    assert_eq!(spilled(10).await.collect::<Vec<_>>(), [1, 0]);
+    assert_eq!(spilled(1).await.collect::<Vec<_>>(), [1]);
+    let both = Backlog { chunks: 2, bytes: ByteSize(11), oldest: Some(Timestamp(20)) };
+    assert_eq!(db.spill().await.unwrap(), both);
+
+    let first = row(db, id, 1).await.unwrap();
+    assert!(db.persist(id, ChunkIndex(1), first.version, &object("later"), Timestamp(40)).await.unwrap());
+    let one = Backlog { chunks: 1, bytes: ByteSize(8), oldest: Some(Timestamp(30)) };
+    assert_eq!(db.spill().await.unwrap(), one);
+}
+
+/// Bytes that no row names go after their grace; `bytes` is where this database keeps them.
+pub async fn unnamed_bytes_are_removed(db: &dyn Database, kept: &dyn ObjectStore) {
+    let id = running(db).await;
+    let row = seal(db, id, 0, &bytes("12345678"), NOW).await;
+    for key in ["named", "unnamed"] {
+        kept.put(key, Bytes::from_static(b"12345678")).await.unwrap();
+    }
+    assert!(db.persist(id, ChunkIndex(0), row.version, &in_database("named"), NOW).await.unwrap());
+    assert_eq!(db.remove_unnamed_bytes(Duration::from_secs(3600)).await.unwrap(), 0);
+    assert_eq!(db.remove_unnamed_bytes(Duration::ZERO).await.unwrap(), 1);
+    assert_eq!(kept.get("unnamed").await.unwrap(), None);
+    assert!(kept.get("named").await.unwrap().is_some());
 }
 
 pub async fn unfinished_counts_ended_jobs_and_live_bytes(db: &dyn Database) {

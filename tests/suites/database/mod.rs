@@ -12,6 +12,7 @@ mod chunks;
 mod endings;
 mod gauges;
 mod jobs;
+mod leases;
 mod listing;
 mod mismatches;
 mod sqlite;
@@ -71,6 +72,7 @@ macro_rules! database_suite {
             chunks::of_many_records_at_once_one_wins,
             gauges::waiting_chunks_come_oldest_first,
             gauges::the_backlog_counts_sealed_chunks,
+            gauges::what_lies_in_the_database_waits_oldest_first_and_is_counted,
             gauges::unfinished_counts_ended_jobs_and_live_bytes,
             gauges::ping_answers,
             endings::only_a_finished_trace_is_erased_and_all_of_it_at_once,
@@ -157,6 +159,10 @@ async fn persist(db: &dyn Database, job: JobId, index: u32, record: &Record) -> 
 
 fn object(key: &str) -> Location {
     Location::Object(StoredObject { key: key.to_owned(), size: ByteSize(21), sha256: Sha256::of(key.as_bytes()) })
+}
+
+fn in_database(key: &str) -> Location {
+    Location::Database(object(key).object().clone())
 }
 
 fn bytes(text: &str) -> Record {

@@ -1,9 +1,10 @@
 //! A database in memory, for simulations: everything happens at once under one lock, in an order that a seed repeats.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::objects::ModelObjects;
 use async_trait::async_trait;
 use veritail::store::Result;
 use veritail::store::database::{
@@ -19,6 +20,7 @@ use veritail::trace::{
 #[derive(Default)]
 pub struct ModelDatabase {
     pub(super) tables: Mutex<Tables>,
+    bytes: Arc<ModelObjects>,
 }
 
 #[derive(Default)]
@@ -42,6 +44,11 @@ impl ModelDatabase {
     /// An empty database.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// The bytes of chunks that the object store did not take.
+    pub fn chunk_bytes(&self) -> Arc<ModelObjects> {
+        self.bytes.clone()
     }
 
     /// All jobs, in order.
@@ -92,6 +99,35 @@ impl Tables {
             ChunkState::Sealed { record } => Some((*job, row, record.size)),
             _ => None,
         })
+    }
+
+    /// Chunks whose copies lie in the database, with their jobs and sizes.
+    fn in_database(&self) -> impl Iterator<Item = (JobId, &ChunkRow, ByteSize)> {
+        self.rows.iter().filter_map(|((job, _), row)| match &row.row.state {
+            ChunkState::Persisted { record, at: Location::Database(_) }
+            | ChunkState::Wanted { record: Some(record), kept: Some(Location::Database(_)), .. } => {
+                Some((*job, &row.row, record.size))
+            }
+            _ => None,
+        })
+    }
+}
+
+/// Counts what waits: since when, and its size.
+fn backlog(waiting: impl Iterator<Item = (Timestamp, ByteSize)>) -> Backlog {
+    waiting.fold(Backlog::default(), |backlog, (since, size)| Backlog {
+        chunks: backlog.chunks + 1,
+        bytes: backlog.bytes + size,
+        oldest: Some(backlog.oldest.map_or(since, |oldest| oldest.min(since))),
+    })
+}
+
+/// The key of a copy that lies in the database.
+fn key_in_database(row: &ChunkRow) -> Option<&str> {
+    match &row.state {
+        ChunkState::Persisted { at: Location::Database(object), .. }
+        | ChunkState::Wanted { kept: Some(Location::Database(object)), .. } => Some(&object.key),
+        _ => None,
     }
 }
 
@@ -396,12 +432,36 @@ impl Database for ModelDatabase {
     }
 
     async fn backlog(&self) -> Result<Backlog> {
+        Ok(backlog(self.tables().sealed().map(|(_, row, size)| (row.sealed_at, size))))
+    }
+
+    async fn spilled(&self, limit: u32) -> Result<Vec<Waiting>> {
         let tables = self.tables();
-        Ok(tables.sealed().fold(Backlog::default(), |backlog, (_, row, size)| Backlog {
-            chunks: backlog.chunks + 1,
-            bytes: backlog.bytes + size,
-            oldest: Some(backlog.oldest.map_or(row.sealed_at, |oldest| oldest.min(row.sealed_at))),
-        }))
+        let closed = |job: &JobId| tables.jobs.get(job).is_some_and(|job| job.state == TraceState::Closed);
+        let mut spilled: Vec<_> =
+            tables.in_database().filter(|(job, row, _)| !row.is_wanted() || closed(job)).collect();
+        spilled.sort_by_key(|(job, row, _)| (row.persisted_at, *job, row.index));
+        let waiting = spilled.into_iter().map(|(job, row, _)| Waiting { job, row: row.clone() });
+        Ok(waiting.take(limit as usize).collect())
+    }
+
+    async fn spill(&self) -> Result<Backlog> {
+        let tables = self.tables();
+        Ok(backlog(tables.in_database().filter_map(|(_, row, size)| Some((row.persisted_at?, size)))))
+    }
+
+    /// The model's bytes have no age: they are removed only where no grace is given.
+    async fn remove_unnamed_bytes(&self, grace: Duration) -> Result<u64> {
+        if !grace.is_zero() {
+            return Ok(0);
+        }
+        let tables = self.tables();
+        let named: BTreeSet<_> = tables.rows.values().filter_map(|row| key_in_database(&row.row)).collect();
+        let unnamed: Vec<_> = self.bytes.keys().into_iter().filter(|key| !named.contains(key.as_str())).collect();
+        for key in &unnamed {
+            self.bytes.lose(key);
+        }
+        Ok(unnamed.len() as u64)
     }
 
     async fn unfinished(&self) -> Result<Unfinished> {

@@ -75,7 +75,7 @@ pub(super) async fn persist(
     to: &Location,
     at: Timestamp,
 ) -> Result<bool> {
-    let copy = Copy::of(to)?;
+    let StoredObject { key, size, sha256 } = to.object();
     let persisted = sqlx::query(
         "UPDATE trace_chunks SET state = 'persisted', version = version + 1, persisted_at = ?4, asked_in = NULL,
                                  data_store = ?5, object_key = ?6, stored_size = ?7, stored_sha256 = ?8
@@ -86,10 +86,10 @@ pub(super) async fn persist(
     .bind(index.0)
     .bind(version.0)
     .bind(at.0)
-    .bind(copy.data_store.as_str())
-    .bind(copy.key)
-    .bind(copy.size)
-    .bind(copy.sha256)
+    .bind(to.store().as_str())
+    .bind(key)
+    .bind(stored(size.0)?)
+    .bind(&sha256.0[..])
     .execute(&database.writer)
     .await
     .map_err(failed)?;
@@ -103,29 +103,24 @@ pub(super) async fn waiting(database: &SqliteDatabase, until: Timestamp, limit: 
         " FROM trace_chunks WHERE state = 'sealed' AND sealed_at <= ?1 ORDER BY sealed_at, job_id, chunk_index LIMIT ?2"
     ));
     let rows = rows.bind(until.0).bind(limit).fetch_all(&database.readers).await.map_err(failed)?;
-    rows.iter().map(|row| Ok(Waiting { job: JobId(number(row, "job_id")?), row: read(row)? })).collect()
+    rows.iter().map(waiting_row).collect()
 }
 
-/// A location as it lies in its columns.
-struct Copy<'a> {
-    data_store: DataStore,
-    key: Option<&'a str>,
-    size: Option<i64>,
-    sha256: Option<&'a [u8]>,
+pub(super) async fn spilled(database: &SqliteDatabase, limit: u32) -> Result<Vec<Waiting>> {
+    let rows = sqlx::query(concat!(
+        "SELECT ",
+        chunk_columns!(),
+        " FROM trace_chunks
+          WHERE data_store = 'database'
+            AND (state = 'persisted' OR EXISTS (SELECT 1 FROM jobs WHERE id = job_id AND jobs.state = 'closed'))
+          ORDER BY persisted_at, job_id, chunk_index LIMIT ?1"
+    ));
+    let rows = rows.bind(limit).fetch_all(&database.readers).await.map_err(failed)?;
+    rows.iter().map(waiting_row).collect()
 }
 
-impl<'a> Copy<'a> {
-    fn of(location: &'a Location) -> Result<Self> {
-        Ok(match location {
-            Location::Database => Self { data_store: DataStore::Database, key: None, size: None, sha256: None },
-            Location::Object(StoredObject { key, size, sha256 }) => Self {
-                data_store: DataStore::ObjectStore,
-                key: Some(key),
-                size: Some(stored(size.0)?),
-                sha256: Some(&sha256.0),
-            },
-        })
-    }
+fn waiting_row(row: &SqliteRow) -> Result<Waiting> {
+    Ok(Waiting { job: JobId(number(row, "job_id")?), row: read(row)? })
 }
 
 /// A row out of its [`chunk_columns`].
@@ -152,13 +147,14 @@ pub(super) fn read(row: &SqliteRow) -> Result<ChunkRow> {
 
 fn read_location(row: &SqliteRow) -> Result<Option<Location>> {
     let Some(store) = optional_name::<DataStore>(row, "data_store")? else { return Ok(None) };
+    let object = StoredObject {
+        key: text(row, "object_key")?,
+        size: ByteSize(number(row, "stored_size")?),
+        sha256: Sha256(digest(row, "stored_sha256")?),
+    };
     match store {
-        DataStore::Database => Ok(Some(Location::Database)),
-        DataStore::ObjectStore => Ok(Some(Location::Object(StoredObject {
-            key: text(row, "object_key")?,
-            size: ByteSize(number(row, "stored_size")?),
-            sha256: Sha256(digest(row, "stored_sha256")?),
-        }))),
+        DataStore::Database => Ok(Some(Location::Database(object))),
+        DataStore::ObjectStore => Ok(Some(Location::Object(object))),
         other => Err(StoreError::unreadable(NAME, format!("no chunk's copy is kept in {other}"))),
     }
 }

@@ -1,5 +1,7 @@
 //! Counts for the gauges: what waits, what is unfinished.
 
+use sqlx::sqlite::SqliteRow;
+
 use super::SqliteDatabase;
 use super::columns::{name, number, optional_time, time};
 use super::errors::failed;
@@ -12,11 +14,22 @@ pub(super) async fn backlog(database: &SqliteDatabase) -> Result<Backlog> {
         "SELECT count(*) AS chunks, coalesce(sum(size), 0) AS bytes, min(sealed_at) AS oldest
          FROM trace_chunks WHERE state = 'sealed'",
     );
-    let row = row.fetch_one(&database.readers).await.map_err(failed)?;
+    read_backlog(&row.fetch_one(&database.readers).await.map_err(failed)?)
+}
+
+pub(super) async fn spill(database: &SqliteDatabase) -> Result<Backlog> {
+    let row = sqlx::query(
+        "SELECT count(*) AS chunks, coalesce(sum(size), 0) AS bytes, min(persisted_at) AS oldest
+         FROM trace_chunks WHERE data_store = 'database'",
+    );
+    read_backlog(&row.fetch_one(&database.readers).await.map_err(failed)?)
+}
+
+fn read_backlog(row: &SqliteRow) -> Result<Backlog> {
     Ok(Backlog {
-        chunks: number(&row, "chunks")?,
-        bytes: ByteSize(number(&row, "bytes")?),
-        oldest: optional_time(&row, "oldest")?,
+        chunks: number(row, "chunks")?,
+        bytes: ByteSize(number(row, "bytes")?),
+        oldest: optional_time(row, "oldest")?,
     })
 }
 

@@ -6,12 +6,14 @@
 //! its successor is committed.
 
 mod accounts;
+mod bytes;
 mod chunks;
 mod columns;
 mod erasure;
 mod errors;
 mod gauges;
 mod jobs;
+mod leases;
 mod listing;
 mod migrations;
 mod mismatches;
@@ -31,6 +33,7 @@ use super::{
 };
 use crate::store::{Result, StoreError};
 use crate::trace::{ChunkIndex, ChunkRow, DataStore, Ending, Epoch, JobId, Kind, Location, Record, Timestamp, Version};
+pub use bytes::ChunkBytes;
 use errors::failed;
 
 /// Its name in messages and labels.
@@ -69,6 +72,11 @@ impl SqliteDatabase {
         migrations::run(&writer).await?;
         let readers = pool().max_connections(READERS).connect_with(file.pragma("query_only", "on"));
         Ok(Self { writer, readers: readers.await.map_err(failed)? })
+    }
+
+    /// The bytes of chunks that the object store did not take.
+    pub fn chunk_bytes(&self) -> ChunkBytes {
+        ChunkBytes(self.clone())
     }
 
     /// Waits for what is under way and closes the file.
@@ -188,6 +196,18 @@ impl Database for SqliteDatabase {
 
     async fn backlog(&self) -> Result<Backlog> {
         gauges::backlog(self).await
+    }
+
+    async fn spilled(&self, limit: u32) -> Result<Vec<Waiting>> {
+        chunks::spilled(self, limit).await
+    }
+
+    async fn spill(&self) -> Result<Backlog> {
+        gauges::spill(self).await
+    }
+
+    async fn remove_unnamed_bytes(&self, grace: Duration) -> Result<u64> {
+        bytes::remove_unnamed(self, grace).await
     }
 
     async fn unfinished(&self) -> Result<Unfinished> {

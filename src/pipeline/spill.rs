@@ -1,0 +1,267 @@
+//! Where proven bytes go: the object store, or, while that takes nothing, the database.
+//!
+//! A live store that cannot be emptied fills up, and then runners are turned away. So a node whose object store has
+//! failed for a while puts sealed chunks into the database instead, as carefully as into any store: written, read back,
+//! compared, and only then named by the row. They move on when the object store is back. The database is small and dear:
+//! how much it takes is limited.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::seams::within;
+use crate::store::copies::look_object;
+use crate::store::object::{codec, keys};
+use crate::store::{Result, StoreError};
+use crate::telemetry::metrics::{self, SpillDirection};
+use crate::trace::{
+    ByteSize, ChunkIndex, ChunkRow, ChunkState, Detector, JobId, Location, Look, Record, Sha256, StoredObject,
+    Timestamp,
+};
+
+use super::read::ReadError;
+use super::sweep::SweepReport;
+use super::{Pipeline, points};
+
+/// While a node spills, one chunk in this time tries the object store.
+const TRY_EVERY: Duration = Duration::from_secs(5);
+/// How long the amount that lies in the database is believed.
+const COUNT_KEPT_FOR: Duration = Duration::from_secs(1);
+/// Bytes in the database that no row came to name are removed after this time: no move takes longer.
+const UNNAMED_GRACE: Duration = Duration::from_secs(3600);
+/// Chunks moved on between two looks at the list.
+const BATCH: u32 = 50;
+/// Time for moving on in one sweep.
+const MOVES_FOR: Duration = Duration::from_secs(60);
+
+/// What a node knows of its object store.
+#[derive(Default)]
+pub(super) struct Spill(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    /// Since when nothing succeeded.
+    failing_since: Option<Timestamp>,
+    /// Set while chunks go to the database: when the object store is tried next.
+    next_try: Option<Timestamp>,
+    /// What lies in the database, and when that was counted.
+    counted: Option<(Timestamp, ByteSize)>,
+}
+
+impl Spill {
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// True if the object store is to be asked: it works, or its next try has come, which is this one.
+    fn tries_object_store(&self, now: Timestamp) -> bool {
+        let mut state = self.state();
+        match state.next_try {
+            Some(next) if now < next => false,
+            Some(_) => {
+                state.next_try = Some(now.after(TRY_EVERY));
+                true
+            }
+            None => true,
+        }
+    }
+
+    fn succeeded(&self) {
+        let mut state = self.state();
+        state.failing_since = None;
+        if state.next_try.take().is_some() {
+            metrics::spilling(false);
+            tracing::info!("the object store takes chunks again: what is in the database moves on");
+        }
+    }
+
+    /// Notes a failure. True if it has failed for so long now that chunks go to the database.
+    fn failed(&self, now: Timestamp, spill_after: Duration) -> bool {
+        let mut state = self.state();
+        let since = *state.failing_since.get_or_insert(now);
+        let spills = u128::from(now.ms_since(since)) >= spill_after.as_millis();
+        if spills && state.next_try.is_none() {
+            state.next_try = Some(now.after(TRY_EVERY));
+            metrics::spilling(true);
+            tracing::warn!("the object store has taken nothing for {spill_after:?}: chunks go to the database");
+        }
+        spills
+    }
+}
+
+impl Pipeline {
+    /// Puts a chunk's bytes into a persistent store and reads them back. The caller makes the row name them.
+    pub(super) async fn keep(&self, job: JobId, row: &ChunkRow, bytes: &[u8], record: &Record) -> Result<Location> {
+        if !self.spill.tries_object_store(self.now()) {
+            return self.keep_in_database(job, row, bytes, record).await;
+        }
+        let error = match self.keep_in_object_store(job, row, bytes, record).await {
+            Ok(at) => return Ok(at),
+            Err(error) => error,
+        };
+        let spills = !self.settings().spill_max.is_zero() && self.spill.failed(self.now(), self.settings().spill_after);
+        if spills { self.keep_in_database(job, row, bytes, record).await } else { Err(error) }
+    }
+
+    async fn keep_in_object_store(
+        &self,
+        job: JobId,
+        row: &ChunkRow,
+        bytes: &[u8],
+        record: &Record,
+    ) -> Result<Location> {
+        let patience = self.settings().object_patience;
+        let kept = self.put_and_read_back(Location::Object, job, row, bytes, record);
+        let kept = within(self.seams().clock.as_ref(), patience, kept).await;
+        let kept = kept.unwrap_or_else(|| {
+            Err(StoreError::unavailable("object_store", format!("a chunk was not kept and read back in {patience:?}")))
+        });
+        if kept.is_ok() {
+            self.spill.succeeded();
+        }
+        kept
+    }
+
+    async fn keep_in_database(&self, job: JobId, row: &ChunkRow, bytes: &[u8], record: &Record) -> Result<Location> {
+        let limit = self.settings().spill_max;
+        if self.spilled_bytes().await? + record.size > limit {
+            let message =
+                format!("it holds {limit} bytes of chunks for the object store, as many as pipeline.spill_max");
+            return Err(StoreError::Full { store: "database", message });
+        }
+        let kept = self.put_and_read_back(Location::Database, job, row, bytes, record).await?;
+        if let Some((_, counted)) = &mut self.spill.state().counted {
+            *counted = *counted + record.size;
+        }
+        metrics::spill_moved(SpillDirection::ToDatabase);
+        Ok(kept)
+    }
+
+    async fn spilled_bytes(&self) -> Result<ByteSize> {
+        let now = self.now();
+        if let Some((at, counted)) = self.spill.state().counted
+            && u128::from(now.ms_since(at)) < COUNT_KEPT_FOR.as_millis()
+        {
+            return Ok(counted);
+        }
+        let bytes = self.stores().database.spill().await?.bytes;
+        self.spill.state().counted = Some((now, bytes));
+        Ok(bytes)
+    }
+
+    /// Nothing is believed of a write before it was read. A copy that is not as written was never promised to anybody: it
+    /// is not a mismatch but a failed migration, tried again under a new key.
+    async fn put_and_read_back(
+        &self,
+        place: fn(StoredObject) -> Location,
+        job: JobId,
+        row: &ChunkRow,
+        bytes: &[u8],
+        record: &Record,
+    ) -> Result<Location> {
+        let stored = Bytes::from(codec::encode(bytes));
+        let key = keys::chunk_key(job, row.index, row.epoch, &self.seams().chance.name());
+        let at = place(StoredObject { key, size: ByteSize::of(&stored), sha256: Sha256::of(&stored) });
+        let (store, key) = (self.stores().of(&at), &at.object().key);
+        store.put(key, stored).await?;
+        self.point(points::PUT).await;
+        let looked = look_object(store, at.object(), record).await.reached()?;
+        if looked.look != Look::Sound {
+            let look = looked.look;
+            tracing::error!(key, store = %at.store(), %look, "{} did not keep what was written to {key}", at.store());
+            store.delete(key).await?;
+            return Err(StoreError::unavailable(at.store().as_str(), format!("{key} was not kept as written: {look}")));
+        }
+        Ok(at)
+    }
+
+    /// Moves on what lies in the database, oldest first, while the object store takes it.
+    pub(super) async fn sweep_spilled(&self, report: &mut SweepReport) -> Result<()> {
+        let begun = self.now();
+        let mut tried = std::collections::BTreeSet::new();
+        while u128::from(self.now().ms_since(begun)) < MOVES_FOR.as_millis() {
+            // Chunks that stay are first in line; asking for that many more reaches those behind them.
+            let limit = BATCH + u32::try_from(tried.len()).unwrap_or(u32::MAX - BATCH);
+            let spilled = self.stores().database.spilled(limit).await?;
+            let untried: Vec<_> =
+                spilled.into_iter().filter(|chunk| tried.insert((chunk.job, chunk.row.index))).collect();
+            if untried.is_empty() {
+                break;
+            }
+            for chunk in untried {
+                if !self.spill.tries_object_store(self.now()) {
+                    return Ok(());
+                }
+                let moved = self.in_time(self.move_on(chunk.job, chunk.row.index)).await;
+                if report.count("moving a chunk from the database to the object store", chunk.job, moved).is_none() {
+                    // Most likely all others would fail too.
+                    self.spill.failed(self.now(), self.settings().spill_after);
+                    return Ok(());
+                }
+                report.moved += 1;
+            }
+        }
+        self.stores().database.remove_unnamed_bytes(UNNAMED_GRACE).await.map(drop)
+    }
+
+    async fn move_on(&self, job: JobId, index: ChunkIndex) -> Result<()> {
+        let _one = self.migrating.lock(&(job, index)).await;
+        let database = &self.stores().database;
+        let (Some(row), Some(known)) = (database.chunk(job, index).await?, database.job(job).await?) else {
+            return Ok(());
+        };
+        let (record, at) = match &row.state {
+            ChunkState::Persisted { record, at } => (record, at),
+            ChunkState::Wanted { record: Some(record), kept: Some(at), .. } if !known.is_unfinished() => (record, at),
+            _ => return Ok(()),
+        };
+        let Location::Database(kept) = at else { return Ok(()) };
+        let bytes = match self.read_persisted(&known, &row, record, at, Detector::Migrate).await {
+            Ok(Some(bytes)) => bytes,
+            // It moved meanwhile, or is written down as damaged: a read, a repair or a person goes on from there.
+            Ok(None) | Err(ReadError::Damaged { .. } | ReadError::Lost { .. }) => return Ok(()),
+            Err(ReadError::Store(error)) => return Err(error),
+        };
+        let to = self.keep_in_object_store(job, &row, &bytes, record).await?;
+        self.point(points::READ_BACK).await;
+        if !database.persist(job, index, row.version, &to, self.now()).await? {
+            return self.stores().of(&to).delete(&to.object().key).await;
+        }
+        self.point(points::FLIPPED).await;
+        metrics::spill_moved(SpillDirection::ToObjectStore);
+        self.stores().spill.delete(&kept.key).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const AFTER: Duration = Duration::from_secs(60);
+
+    fn at(seconds: u64) -> Timestamp {
+        Timestamp(0).after(Duration::from_secs(seconds))
+    }
+
+    #[test]
+    fn chunks_spill_only_after_a_while_without_a_success() {
+        let spill = Spill::default();
+        assert!(!spill.failed(at(0), AFTER) && !spill.failed(at(59), AFTER));
+        spill.succeeded();
+        assert!(!spill.failed(at(60), AFTER) && !spill.failed(at(119), AFTER));
+        assert!(spill.tries_object_store(at(119)));
+        assert!(spill.failed(at(120), AFTER));
+    }
+
+    #[test]
+    fn while_it_spills_a_node_tries_now_and_then_and_stops_with_the_first_success() {
+        let spill = Spill::default();
+        assert!(!spill.failed(at(0), AFTER) && spill.failed(at(60), AFTER));
+        assert!(!spill.tries_object_store(at(64)));
+        assert!(spill.tries_object_store(at(65)) && !spill.tries_object_store(at(65)));
+        assert!(spill.failed(at(66), AFTER) && !spill.tries_object_store(at(66)));
+        spill.succeeded();
+        assert!(spill.tries_object_store(at(66)) && !spill.failed(at(67), AFTER));
+    }
+}

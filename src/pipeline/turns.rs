@@ -1,0 +1,81 @@
+//! Turns: what one node at a time does for all, by leases in the database.
+//!
+//! Every node asks every few seconds whether a turn is due, so that a dead node's is taken over within [`lease_time`].
+//! Nothing is guarded by it: a node that was paused may still be at work when another has begun, and every step is one
+//! that two nodes may take at once. It saves every node from doing the same.
+//!
+//! [`lease_time`]: super::Settings::lease_time
+
+use std::time::Duration;
+
+use futures::future::{Either, select};
+
+use crate::store::Result;
+use crate::store::database::leases::{Generation, When};
+use crate::telemetry::metrics::{self, Task};
+
+use super::Pipeline;
+use super::sweep::SweepReport;
+
+impl Pipeline {
+    /// Does `work` whenever its turn is due and no other node is at it; `every` is the time from one begin to the next.
+    /// The first look of a node does not wait until the turn is due: its last life may have left something behind.
+    pub(super) async fn take_turns<F>(&self, task: Task, every: Duration, work: impl Fn(Self) -> F)
+    where
+        F: Future<Output = Result<SweepReport>> + Send,
+    {
+        let mut when = When::Early;
+        while !self.work.is_draining() {
+            match self.take_turn(task, when).await {
+                Ok(Some(turn)) => {
+                    when = When::Due;
+                    self.run(task, turn, every, work(self.clone())).await;
+                }
+                Ok(None) => when = When::Due,
+                Err(error) => tracing::warn!(%error, "{task}: could not ask whether its turn is due"),
+            }
+            self.seams().clock.sleep(every.min(self.settings().lease_time / 2)).await;
+        }
+    }
+
+    async fn take_turn(&self, task: Task, when: When) -> Result<Option<Generation>> {
+        self.stores().leases.take(task.as_str(), &self.name, self.settings().lease_time, when).await
+    }
+
+    async fn run(
+        &self,
+        task: Task,
+        turn: Generation,
+        every: Duration,
+        work: impl Future<Output = Result<SweepReport>> + Send,
+    ) {
+        let started = self.now();
+        let (work, renewals) = (std::pin::pin!(work), std::pin::pin!(self.renew_for_ever(task, turn)));
+        let done = match select(work, renewals).await {
+            Either::Left((done, _)) => done,
+            Either::Right((never, _)) => match never {},
+        };
+        let took = self.now().ms_since(started);
+        let fine = matches!(&done, Ok(report) if report.errors == 0);
+        metrics::task_ran(task, fine, took, self.now());
+        if let Err(error) = done {
+            tracing::warn!(%error, "{task}: it could not be done");
+        }
+        let next_in = every.saturating_sub(Duration::from_millis(took));
+        if let Err(error) = self.stores().leases.finish(task.as_str(), turn, next_in).await {
+            tracing::warn!(%error, "{task}: the end of its turn could not be written down; it ends by itself");
+        }
+    }
+
+    async fn renew_for_ever(&self, task: Task, turn: Generation) -> std::convert::Infallible {
+        let time = self.settings().lease_time;
+        loop {
+            self.seams().clock.sleep(time / 3).await;
+            match self.stores().leases.renew(task.as_str(), turn, time).await {
+                Ok(true) => {}
+                Ok(false) => tracing::debug!("{task}: its turn has ended while it was under way"),
+                Err(error) => tracing::warn!(%error, "{task}: its turn could not be made longer"),
+            }
+        }
+    }
+}

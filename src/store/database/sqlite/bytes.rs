@@ -1,0 +1,74 @@
+//! The bytes of chunks in the database, while the object store does not take them. An object store like any other.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use super::SqliteDatabase;
+use super::columns::{number, text};
+use super::errors::failed;
+use crate::store::Result;
+use crate::store::database::Database;
+use crate::store::object::{Listed, ObjectStore};
+use crate::trace::ByteSize;
+
+/// The table `chunk_bytes`.
+#[derive(Clone)]
+pub struct ChunkBytes(pub(super) SqliteDatabase);
+
+#[async_trait]
+impl ObjectStore for ChunkBytes {
+    async fn put(&self, key: &str, bytes: Bytes) -> Result<()> {
+        // The same key again is the same attempt again.
+        let put = sqlx::query(
+            "INSERT INTO chunk_bytes (key, bytes) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET bytes = excluded.bytes",
+        );
+        put.bind(key).bind(&bytes[..]).execute(&self.0.writer).await.map_err(failed)?;
+        Ok(())
+    }
+
+    async fn get(&self, key: &str) -> Result<Option<Bytes>> {
+        let bytes = sqlx::query_scalar::<_, Vec<u8>>("SELECT bytes FROM chunk_bytes WHERE key = ?1").bind(key);
+        Ok(bytes.fetch_optional(&self.0.readers).await.map_err(failed)?.map(Bytes::from))
+    }
+
+    async fn delete(&self, key: &str) -> Result<()> {
+        let delete = sqlx::query("DELETE FROM chunk_bytes WHERE key = ?1").bind(key);
+        delete.execute(&self.0.writer).await.map_err(failed)?;
+        Ok(())
+    }
+
+    async fn list(&self, prefix: &str) -> Result<Vec<Listed>> {
+        // A prefix ends in '/', and what follows '/' among the bytes is '0'.
+        let end = prefix.strip_suffix('/').map(|path| format!("{path}0"));
+        let rows = sqlx::query(
+            "SELECT key, length(bytes) AS size FROM chunk_bytes WHERE key >= ?1 AND (?2 IS NULL OR key < ?2) ORDER BY key",
+        );
+        let rows = rows.bind(prefix).bind(end).fetch_all(&self.0.readers).await.map_err(failed)?;
+        rows.iter().map(|row| Ok(Listed { key: text(row, "key")?, size: ByteSize(number(row, "size")?) })).collect()
+    }
+
+    async fn ping(&self) -> Result<()> {
+        Database::ping(&self.0, PING_PATIENCE).await
+    }
+}
+
+/// How long the database has to answer.
+const PING_PATIENCE: Duration = Duration::from_secs(5);
+/// Bytes that are removed in one statement, at most: a longer one would hold up every writer.
+const REMOVED_MAX: i64 = 200;
+
+/// See [`Database::remove_unnamed_bytes`].
+pub(super) async fn remove_unnamed(database: &SqliteDatabase, grace: Duration) -> Result<u64> {
+    let removed = sqlx::query(
+        "DELETE FROM chunk_bytes WHERE key IN (
+             SELECT key FROM chunk_bytes
+             WHERE written_at <= CAST(unixepoch('subsec') * 1000 AS INTEGER) - ?1
+               AND NOT EXISTS (SELECT 1 FROM trace_chunks WHERE object_key = chunk_bytes.key AND data_store = 'database')
+             LIMIT ?2)",
+    );
+    let grace = i64::try_from(grace.as_millis()).unwrap_or(i64::MAX);
+    let removed = removed.bind(grace).bind(REMOVED_MAX).execute(&database.writer).await.map_err(failed)?;
+    Ok(removed.rows_affected())
+}

@@ -1,0 +1,127 @@
+//! The object store is away: chunks go to the database, are proven there, and move on when it is back.
+
+use serde_json::Value;
+
+use crate::runner::Runner;
+use crate::support::server::{Binary, Client, Job, Send as _, log};
+
+/// Five chunks and a bit.
+const LOG: usize = 5 * 131_072 + 77;
+
+fn start(spill_max: &str) -> Binary {
+    Binary::start(&[
+        ("VERITAIL_SPILL_AFTER", "0ms"),
+        ("VERITAIL_SPILL_MAX", spill_max),
+        ("VERITAIL_SWEEP_INTERVAL", "200ms"),
+        ("VERITAIL_GAUGE_INTERVAL", "200ms"),
+        ("VERITAIL_LIVE_GRACE", "0s"),
+    ])
+}
+
+/// How many chunks have a good copy in `store`.
+fn copies_in(integrity: &Value, store: &str) -> usize {
+    let chunks = integrity["chunks"].as_array().expect("chunks").iter();
+    let copies = chunks.flat_map(|chunk| chunk["copies"].as_array().expect("copies"));
+    copies.filter(|copy| copy["store"] == store && copy["state"] == "verified").count()
+}
+
+async fn upload(client: &Client, log: &[u8]) -> Job {
+    let job = client.make_job().await;
+    let mut runner = Runner::new(client, &job);
+    runner.send(log).await;
+    assert_eq!(runner.finish(log).await.state(), (200, "success"));
+    job
+}
+
+async fn until_metric(client: &Client, name: &str, wanted: f64) {
+    for _ in 0..300 {
+        if (client.metric(name, "").await - wanted).abs() < 0.5 {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    panic!("{name} is {}, not {wanted}", client.metric(name, "").await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn chunks_go_to_the_database_and_on_to_the_object_store() {
+    let (server, log) = (start("1000000"), log(LOG));
+    let client = server.client();
+    server.take_objects_away();
+    let job = upload(client, &log).await;
+    let integrity = client.integrity(&job).await;
+    assert_eq!(integrity["verdict"], "verified");
+    assert_eq!((copies_in(&integrity, "database"), copies_in(&integrity, "object_store")), (6, 0), "{integrity}");
+    assert!(client.trace(&job).await == log);
+    until_metric(client, "veritail_spill_chunks", 6.0).await;
+    until_metric(client, "veritail_spilling", 1.0).await;
+
+    server.bring_objects_back();
+    let moved = |integrity: &Value| copies_in(integrity, "object_store") == 6;
+    let integrity = client.integrity_until(&job, "in the object store", moved).await;
+    assert_eq!((copies_in(&integrity, "database"), integrity["verdict"].as_str()), (0, Some("verified")));
+    assert!(client.trace(&job).await == log);
+    until_metric(client, "veritail_spill_chunks", 0.0).await;
+    until_metric(client, "veritail_spilling", 0.0).await;
+    assert!(client.metric("veritail_integrity_mismatches_total", "").await.abs() < 0.5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_forgets_nothing_of_what_lies_in_the_database() {
+    let (mut server, log) = (start("1000000"), log(LOG));
+    server.take_objects_away();
+    let job = upload(server.client(), &log).await;
+    server.bring_objects_back();
+    server.restart();
+    let client = server.client();
+    client.integrity_until(&job, "in the object store", |integrity| copies_in(integrity, "object_store") == 6).await;
+    assert!(client.trace(&job).await == log);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_database_takes_no_more_than_its_limit_and_the_rest_waits() {
+    // Two chunks fit.
+    let (server, log) = (start("300000"), log(LOG));
+    let client = server.client();
+    server.take_objects_away();
+    let job = client.make_job().await;
+    let mut runner = Runner::new(client, &job);
+    runner.send(&log).await;
+    client.integrity_until(&job, "in the database", |integrity| copies_in(integrity, "database") == 2).await;
+    until_metric(client, "veritail_spill_chunks", 2.0).await;
+    server.bring_objects_back();
+    assert_eq!(runner.finish(&log).await.state(), (200, "success"));
+    client.integrity_until(&job, "in the object store", |integrity| copies_in(integrity, "object_store") == 6).await;
+    assert!(client.trace(&job).await == log);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_erased_trace_leaves_nothing_in_the_database() {
+    let server = start("1000000");
+    let client = server.client();
+    server.take_objects_away();
+    let (job, kept) = (upload(client, &log(LOG)).await, upload(client, b"this one stays").await);
+    let erase = client.admin(reqwest::Method::POST, &format!("/api/v4/projects/{}/jobs/{}/erase", job.project, job.id));
+    assert_eq!(erase.answer().await.status, 201);
+    // Its objects cannot be listed now; what lies in the database goes with the deletion that is due.
+    server.bring_objects_back();
+    client.integrity_until(&kept, "in the object store", |integrity| copies_in(integrity, "object_store") == 1).await;
+    until_metric(client, "veritail_spill_chunks", 0.0).await;
+    let database = rows_with_bytes(&server).await;
+    assert_eq!(database, 0, "rows with bytes are left");
+}
+
+/// Waits until the table of bytes is empty, and says how many rows it has.
+async fn rows_with_bytes(server: &Binary) -> i64 {
+    let file = sqlx::sqlite::SqliteConnectOptions::new().filename(server.data_dir().join("veritail.db"));
+    let pool = sqlx::SqlitePool::connect_with(file).await.expect("the server's database");
+    let mut left = -1;
+    for _ in 0..300 {
+        left = sqlx::query_scalar("SELECT count(*) FROM chunk_bytes").fetch_one(&pool).await.expect("a table");
+        if left == 0 {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    left
+}
