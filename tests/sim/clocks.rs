@@ -69,6 +69,15 @@ impl View {
     }
 }
 
+/// How far apart clocks can be at most.
+pub fn apart_ms(views: &[View]) -> u64 {
+    let most = views.iter().map(|view| {
+        let jump = view.jump.map_or(0, |(_, by)| by.unsigned_abs());
+        view.ahead_ms.unsigned_abs() + view.drift.unsigned_abs() * 300 + jump
+    });
+    2 * most.max().unwrap_or(0)
+}
+
 /// Lets a node stand still: nothing of it goes on until then, and it does not know.
 #[derive(Default)]
 pub struct Pause(AtomicBool);

@@ -27,6 +27,7 @@ pub struct Truth {
     acknowledgements: Vec<(u64, usize)>,
     /// What was acknowledged long before the live store lost something: its loss must be known.
     must_be_known: usize,
+    clocks_apart_ms: u64,
     live_harmed: bool,
     object_harmed: bool,
     /// How often a runner was given it.
@@ -47,13 +48,14 @@ pub struct Oracle {
 }
 
 impl Oracle {
-    pub fn add_job(&mut self, job: JobId, plan: JobPlan, log: Vec<u8>) {
+    pub fn add_job(&mut self, job: JobId, plan: JobPlan, log: Vec<u8>, clocks_apart_ms: u64) {
         let truth = Truth {
             plan,
             log,
             acknowledged: Vec::new(),
             acknowledgements: Vec::new(),
             must_be_known: 0,
+            clocks_apart_ms,
             live_harmed: false,
             object_harmed: false,
             taken: 0,
@@ -201,6 +203,8 @@ impl Truth {
         self.live_harmed = true;
         let old = self.acknowledgements.iter().filter(|(at, _)| at + KNOWN_AFTER_MS < now_ms).map(|(_, end)| *end);
         self.must_be_known = self.must_be_known.max(old.max().unwrap_or(0));
+        // The younger ones may be lost unseen, now.
+        self.acknowledgements.clear();
     }
 
     fn is_forgetful(&self) -> bool {
@@ -254,7 +258,9 @@ impl Truth {
                 must(read.broken.is_none() || self.object_harmed, "verified, unharmed and not readable");
                 let known_before = open.iter().any(|mismatch| {
                     let closed_at = job.closed_at.unwrap_or(mismatch.what.at);
-                    mismatch.what.store == DataStore::ObjectStore && closed_at.ms_since(mismatch.what.at) > 60_000
+                    // Two nodes may have written these, each by its own clock.
+                    let known_for_ms = closed_at.ms_since(mismatch.what.at);
+                    mismatch.what.store == DataStore::ObjectStore && known_for_ms > 60_000 + self.clocks_apart_ms
                 });
                 must(!known_before, "verified although a bad copy was known");
             }

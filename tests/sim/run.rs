@@ -14,7 +14,7 @@ use super::oracle::Seen;
 use super::plan::JobPlan;
 use super::runner::Runner;
 use super::world::World;
-use super::{faults, queue, reader};
+use super::{clocks, faults, queue, reader};
 
 /// The storm lasts at most so long; runners that are still at work go on in the calm.
 const STORM_MS: u64 = 120_000;
@@ -95,7 +95,8 @@ async fn create_jobs(world: &Arc<World>, seed: u64) -> Vec<(JobId, JobPlan, Vec<
         let job =
             world.database.create_job(new).await.map_err(|error| error.to_string()).expect("the model takes jobs");
         tracing::info!("job {}: {plan:?}", job.id);
-        world.oracle.lock().expect("not poisoned").add_job(job.id, plan.clone(), log.clone());
+        let apart_ms = clocks::apart_ms(&world.weather.trouble.clocks);
+        world.oracle.lock().expect("not poisoned").add_job(job.id, plan.clone(), log.clone(), apart_ms);
         jobs.push((job.id, plan, log));
     }
     jobs
