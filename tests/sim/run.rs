@@ -14,7 +14,7 @@ use super::oracle::Seen;
 use super::plan::JobPlan;
 use super::runner::Runner;
 use super::world::World;
-use super::{clocks, faults, queue, reader};
+use super::{faults, queue, reader};
 
 /// The storm lasts at most so long; runners that are still at work go on in the calm.
 const STORM_MS: u64 = 120_000;
@@ -95,8 +95,7 @@ async fn create_jobs(world: &Arc<World>, seed: u64) -> Vec<(JobId, JobPlan, Vec<
         let job =
             world.database.create_job(new).await.map_err(|error| error.to_string()).expect("the model takes jobs");
         tracing::info!("job {}: {plan:?}", job.id);
-        let apart_ms = clocks::apart_ms(&world.weather.trouble.clocks);
-        world.oracle.lock().expect("not poisoned").add_job(job.id, plan.clone(), log.clone(), apart_ms);
+        world.oracle.lock().expect("not poisoned").add_job(job.id, plan.clone(), log.clone(), &world.weather.trouble);
         jobs.push((job.id, plan, log));
     }
     jobs
