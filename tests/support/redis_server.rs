@@ -123,6 +123,36 @@ impl RedisServer {
         assert!(sent.success(), "the server's own process");
     }
 
+    /// Stops it where it is; its connections stay open and nothing is answered.
+    pub fn pause(&self) {
+        self.signal("STOP");
+    }
+
+    /// Lets it go on.
+    pub fn go_on(&self) {
+        self.signal("CONT");
+    }
+
+    fn signal(&self, name: &str) {
+        let pid = self.child.as_ref().expect("it runs").id().to_string();
+        let sent = Command::new("kill").args([&format!("-{name}"), &pid]).status().expect("kill is installed");
+        assert!(sent.success(), "kill -{name} {pid}");
+    }
+
+    /// Says something to the server, which must answer without an error.
+    pub fn command(&self, words: &[&str]) {
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).expect("it listens");
+        stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a time");
+        let mut command = format!("*{}\r\n", words.len());
+        for word in words {
+            command += &format!("${}\r\n{word}\r\n", word.len());
+        }
+        stream.write_all(command.as_bytes()).expect("it reads");
+        let mut answer = [0; 1];
+        stream.read_exact(&mut answer).expect("it answers");
+        assert_ne!(answer[0], b'-', "{words:?} was refused");
+    }
+
     fn launch(&mut self) -> bool {
         let program = self.product.program();
         let mut command = Command::new(&program);
