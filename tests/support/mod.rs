@@ -6,4 +6,5 @@ pub mod clock;
 pub mod hooks;
 pub mod model;
 pub mod redis_server;
+pub mod runner;
 pub mod server;
