@@ -8,4 +8,5 @@ pub mod model;
 pub mod redis_cluster;
 pub mod redis_sentinel;
 pub mod redis_server;
+pub mod runner;
 pub mod server;

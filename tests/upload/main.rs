@@ -12,6 +12,5 @@ mod loss;
 mod proxy;
 mod quiet;
 mod redis;
-mod runner;
 mod spill;
 mod stage;

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use crate::loss::CHUNK;
-use crate::runner::{PATCH_MAX, Runner, pause};
 use crate::support::redis_sentinel::RedisSentinel;
 use crate::support::redis_server::{Durability, Product, RedisServer, order};
+use crate::support::runner::{PATCH_MAX, Runner, pause};
 use crate::support::server::{Binary, log};
 
 /// The real program; only a rollback that was noticed makes it sweep.
