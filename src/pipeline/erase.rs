@@ -54,11 +54,9 @@ impl Pipeline {
     /// Deletes every object of a job, quarantine and what lies in the database included, until a listing is empty.
     async fn delete_objects(&self, job: JobId) -> Result<()> {
         let (objects, spill) = (&self.stores().objects, &self.stores().spill);
-        for (objects, prefix) in [
-            (objects, keys::job_prefix(job)),
-            (objects, keys::quarantine_prefix(job)),
-            (spill, keys::job_prefix(job)),
-        ] {
+        for (objects, prefix) in
+            [(objects, keys::job_prefix(job)), (objects, keys::quarantine_prefix(job)), (spill, keys::job_prefix(job))]
+        {
             loop {
                 let listed = objects.list(&prefix).await?;
                 if listed.is_empty() {
