@@ -5,5 +5,6 @@
 pub mod clock;
 pub mod hooks;
 pub mod model;
+pub mod postgres_server;
 pub mod redis_server;
 pub mod server;

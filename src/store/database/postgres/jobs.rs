@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use sqlx::postgres::{PgArguments, PgConnection};
 
-use super::calls::{Repeat, Step, Work, arguments};
+use super::calls::{Repeat, Step, Work, arguments, plain};
 use super::{PostgresDatabase, failed};
 use crate::store::Result;
 use crate::store::database::rows::jobs::{job_columns, read};
@@ -12,10 +12,10 @@ use crate::store::database::{Contact, Job, NewJob};
 use crate::trace::{Epoch, JobId, Timestamp};
 
 pub(super) async fn create(database: &PostgresDatabase, new: NewJob) -> Result<Job> {
-    let project = arguments![&new.project_path];
+    let project = arguments![plain(&new.project_path)];
     let job = arguments![
-        &new.project_path,
-        &new.name,
+        plain(&new.project_path),
+        plain(&new.name),
         &new.token_sha256[..],
         new.payload.as_ref().map(to_json).transpose()?,
         new.status.as_str(),

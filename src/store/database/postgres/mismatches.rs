@@ -1,27 +1,37 @@
 //! The table `mismatches`: what was found to be wrong, counted once, and kept after it was resolved.
 
 use super::PostgresDatabase;
-use super::calls::{Repeat, arguments};
+use super::calls::{Repeat, arguments, plain};
 use crate::store::Result;
 use crate::store::database::rows::mismatches::{mismatch_columns, read, read_corrupt};
 use crate::store::database::rows::{number, to_json};
 use crate::store::database::{Basis, Mismatch, MismatchFilter, NewMismatch, Note, Opened, Resolution};
 use crate::trace::{ChunkIndex, DataStore, JobId, Kind, Timestamp};
 
-/// The insertion, once for every row of `basis`, which is one or none. It locks what the mismatch was measured against: who
-/// heals it at this moment either comes first, or resolves the mismatch afterwards.
+/// Seen again, or inserted, once for every row of `basis`, which is one or none. It locks what the mismatch was measured
+/// against: who heals it at this moment either comes first, or resolves the mismatch afterwards. The update comes first
+/// because an insertion that meets a conflict uses up a number; one that is only now inserted by another is met all the
+/// same.
 macro_rules! open_on {
     ($basis:literal) => {
         concat!(
-            "WITH basis AS (",
+            "WITH basis AS MATERIALIZED (",
             $basis,
-            ")
-             INSERT INTO mismatches (job_id, chunk_index, epoch, kind, store, detector, expected, found, first_seen, last_seen)
-             SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $9 FROM basis
-             ON CONFLICT (job_id, coalesce(chunk_index, -1), epoch, store, kind) WHERE resolution IS NULL
-             DO UPDATE SET last_seen = greatest(mismatches.last_seen, excluded.last_seen),
-                           times_seen = mismatches.times_seen + 1
-             RETURNING times_seen"
+            "),
+             seen AS (
+                 UPDATE mismatches SET last_seen = greatest(last_seen, $9), times_seen = times_seen + 1 FROM basis
+                 WHERE job_id = $1 AND coalesce(chunk_index, -1) = coalesce($2, -1) AND epoch = $3 AND kind = $4
+                   AND store = $5 AND resolution IS NULL
+                 RETURNING times_seen),
+             made AS (
+                 INSERT INTO mismatches
+                     (job_id, chunk_index, epoch, kind, store, detector, expected, found, first_seen, last_seen)
+                 SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $9 FROM basis WHERE NOT EXISTS (SELECT 1 FROM seen)
+                 ON CONFLICT (job_id, coalesce(chunk_index, -1), epoch, store, kind) WHERE resolution IS NULL
+                 DO UPDATE SET last_seen = greatest(mismatches.last_seen, excluded.last_seen),
+                               times_seen = mismatches.times_seen + 1
+                 RETURNING times_seen)
+             SELECT times_seen FROM seen UNION ALL SELECT times_seen FROM made"
         )
     };
 }
@@ -86,7 +96,7 @@ pub(super) async fn acknowledge(
     let sql = "UPDATE mismatches SET resolution = $2, resolved_at = $3, resolved_by = $4, comment = $5
                WHERE id = $1 AND resolution IS NULL";
     let resolution = Resolution::Acknowledged.as_str();
-    database.change(Repeat::Safe, sql, arguments![id, resolution, at.0, &note.by, &note.comment]).await?;
+    database.change(Repeat::Safe, sql, arguments![id, resolution, at.0, plain(&note.by), plain(&note.comment)]).await?;
     let sql = concat!("SELECT ", mismatch_columns!(), " FROM mismatches WHERE id = $1");
     database.row(Repeat::Safe, sql, arguments![id]).await?.as_ref().map(read).transpose()
 }
