@@ -9,7 +9,7 @@ use veritail::store::StoreError;
 use veritail::store::database::accounts::{Accounts, RunnerId, TokenId};
 use veritail::store::database::listing::{JobFilter, Listing, Page, PageStart};
 use veritail::store::database::postgres::{PostgresDatabase, Settings};
-use veritail::store::database::{Basis, Contact, Database};
+use veritail::store::database::{Basis, Contact, Database, Opened, RowOpened};
 use veritail::trace::{ChunkIndex, ChunkState, Offset, ProjectId};
 
 use super::*;
@@ -245,6 +245,44 @@ async fn a_lock_that_is_held_too_long_is_unavailable_and_nothing_is_changed() {
     transaction.rollback().await.unwrap();
     assert_eq!(job(&db, id).await.epoch, FIRST);
     assert!(other.rewind(id, &jobs::rewind(&[])).await.unwrap());
+}
+
+/// Whoever writes a chunk's row waits for a rewind of its trace that has begun, and is told by its outcome.
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_are_not_written_beside_a_change_of_their_job() {
+    let (guard, db) = open().await;
+    let id = running(&db).await;
+    let sealed = seal(&db, id, 0, &bytes("12345678"), NOW).await;
+    let mut holder = guard.server().connection(guard.name()).await;
+    let mut rewind = holder.begin().await.unwrap();
+    sqlx::query("UPDATE jobs SET epoch = 2").execute(&mut *rewind).await.unwrap();
+    let mut seen = guard.server().connection(guard.name()).await;
+    let nobody_writes = async {
+        const WAITING: &str = "SELECT count(*) FROM pg_stat_activity
+                               WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        let mut waiting = 0;
+        for _ in 0..2000 {
+            waiting = sqlx::query_scalar::<_, i64>(WAITING).fetch_one(&mut seen).await.unwrap();
+            if waiting == 4 {
+                break;
+            }
+        }
+        rewind.commit().await.unwrap();
+        waiting
+    };
+    let (one, to, mismatch) = (bytes("12345678"), object("k"), mismatches::mismatch(id, None));
+    let (waiting, recorded, opened, persisted, mismatch) = tokio::join!(
+        nobody_writes,
+        db.record(id, FIRST, ChunkIndex(1), FIRST, &one, Some(ChunkIndex(2)), NOW),
+        db.open_chunk(id, FIRST, ChunkIndex(5), NOW),
+        db.persist(id, ChunkIndex(0), sealed.version, &to, NOW),
+        db.open_mismatch(&mismatch, Basis::Trace(FIRST)),
+    );
+    assert_eq!(waiting, 4, "all of them waited");
+    assert_eq!((recorded.unwrap(), opened.unwrap()), (Recorded::Stale, RowOpened::Stale));
+    assert!(persisted.unwrap(), "its row was left alone");
+    assert_eq!(mismatch.unwrap(), Opened::Moved);
+    assert_eq!(db.chunks(id, ChunkIndex(0), 10).await.unwrap().len(), 1);
 }
 
 /// The frequent statements find their rows by an index, in the plans for given values and the plans for any: on a table of
