@@ -11,5 +11,6 @@ mod cli;
 mod cost;
 mod described;
 mod reader;
+mod restored;
 mod runner;
 mod whole;
