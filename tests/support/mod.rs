@@ -7,4 +7,5 @@ pub mod hooks;
 pub mod model;
 pub mod postgres_server;
 pub mod redis_server;
+pub mod runner;
 pub mod server;

@@ -44,8 +44,9 @@ impl Work for Creating {
         sqlx::query_with(project, self.project.clone()).execute(&mut *connection).await?;
         let job = concat!(
             "INSERT INTO jobs (project_id, name, token_sha256, payload, status, state, epoch, chunk_size, trace_limit,
-                               trace_reset, created_at, last_contact_at, changed_at)
-             SELECT id, $2, $3, $4, $5, 'open', 1, $6, $7, $8, $9, $9, $9 FROM projects WHERE path = $1
+                               trace_reset, created_at, started_at, last_contact_at, changed_at)
+             SELECT id, $2, $3, $4, $5, 'open', 1, $6, $7, $8, $9, CASE $5 WHEN 'pending' THEN NULL ELSE $9 END, $9, $9
+             FROM projects WHERE path = $1
              RETURNING ",
             job_columns!()
         );

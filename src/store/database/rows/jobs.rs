@@ -14,7 +14,7 @@ macro_rules! job_columns {
         "id, project_id, (SELECT path FROM projects WHERE projects.id = project_id) AS project_path, name, token_sha256,
          status, state, epoch, installed_epoch, chunk_size, trace_limit, acked_length, ending_status, ending_origin,
          failure_reason, exit_code, claim_crc32, claim_size, ended_at, resend_attempts, asked_everything, trace_reset,
-         created_at, last_contact_at, changed_at, closed_at, size, crc32, verdict, erased_at, erased_by"
+         created_at, started_at, last_contact_at, changed_at, closed_at, size, crc32, verdict, erased_at, erased_by"
     };
 }
 pub(in crate::store::database) use job_columns;
@@ -41,6 +41,7 @@ pub(in crate::store::database) fn read(row: &impl Cells) -> Result<Job> {
         asked_everything: flag(row, "asked_everything")?,
         trace_reset: optional_flag(row, "trace_reset")?,
         created_at: time(row, "created_at")?,
+        started_at: optional_time(row, "started_at")?,
         last_contact_at: time(row, "last_contact_at")?,
         changed_at: time(row, "changed_at")?,
         closed_at: optional_time(row, "closed_at")?,

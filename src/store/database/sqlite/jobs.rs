@@ -20,8 +20,8 @@ pub(super) async fn create(database: &SqliteDatabase, new: NewJob) -> Result<Job
         .map_err(failed)?;
     let row = sqlx::query(concat!(
         "INSERT INTO jobs (project_id, name, token_sha256, payload, status, state, epoch, chunk_size, trace_limit,
-                           trace_reset, created_at, last_contact_at, changed_at)
-         SELECT id, ?2, ?3, ?4, ?5, 'open', 1, ?6, ?7, ?8, ?9, ?9, ?9 FROM projects WHERE path = ?1
+                           trace_reset, created_at, started_at, last_contact_at, changed_at)
+         SELECT id, ?2, ?3, ?4, ?5, 'open', 1, ?6, ?7, ?8, ?9, iif(?5 = 'pending', NULL, ?9), ?9, ?9 FROM projects WHERE path = ?1
          RETURNING ",
         job_columns!()
     ))

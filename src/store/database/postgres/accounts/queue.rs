@@ -34,7 +34,7 @@ pub(super) async fn take(
                AND (reach.all_projects OR waiting.project_id = ANY (reach.these))
              ORDER BY waiting.id LIMIT 1 FOR NO KEY UPDATE OF waiting SKIP LOCKED)
          UPDATE jobs SET status = 'running', runner_id = $1, trace_reset = coalesce($2, trace_reset), token_sha256 = $3,
-                         last_contact_at = greatest(last_contact_at, $4), changed_at = $4
+                         started_at = $4, last_contact_at = greatest(last_contact_at, $4), changed_at = $4
          FROM oldest WHERE id = oldest.number
          RETURNING payload, ",
         job_columns!()
