@@ -1,5 +1,7 @@
 //! What only a server can show: nodes that start at once, a server that crashes, hangs or is newer, rights, plans.
 
+#![allow(clippy::disallowed_methods, reason = "measures how long a real server is waited for")]
+
 use std::sync::Arc;
 use std::time::Duration;
 

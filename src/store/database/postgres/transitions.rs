@@ -95,7 +95,7 @@ pub(super) async fn end(
         ending.status.as_str(),
         ending.origin.as_str(),
         ending.failure_reason.as_deref().map(plain),
-        ending.exit_code.map(i64::from),
+        ending.exit_code,
         claim.map(|claim| i64::from(claim.crc32.0)),
         claim.and_then(|claim| claim.size).map(|size| stored(size.0)).transpose()?,
         trace_reset,
