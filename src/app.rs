@@ -52,6 +52,12 @@ pub enum CannotStart {
         /// The setting that says where it is.
         setting: &'static str,
     },
+    /// Both databases were configured.
+    #[error("database.path ({}) and database.url (VERITAIL_DATABASE_URL) are both set; choose one", path.display())]
+    TwoDatabases {
+        /// The file.
+        path: PathBuf,
+    },
     /// There is no admin token.
     #[error(transparent)]
     AdminToken(#[from] NoAdminToken),

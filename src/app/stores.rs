@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::measure::Measure;
 use super::{CannotStart, private, redis};
 use crate::config::Config;
+use crate::config::value::Secret;
 use crate::pipeline::Stores;
 use crate::seams::Seams;
 use crate::store::StoreError;
@@ -13,6 +14,7 @@ use crate::store::database::Database;
 use crate::store::database::accounts::Accounts;
 use crate::store::database::leases::Leases;
 use crate::store::database::listing::Listing;
+use crate::store::database::postgres::{self, PostgresDatabase};
 use crate::store::database::sqlite::SqliteDatabase;
 use crate::store::hooked::Hooked;
 use crate::store::live::LiveStore;
@@ -39,15 +41,10 @@ pub(super) async fn open(config: &Config, seams: &Seams) -> Result<Opened, Canno
     let clock = || seams.clock.clone();
     // What has a place of its own is made private there; what is there already is as its owner wants it.
     let objects = place(config, config.object.path.as_deref(), "objects", private::folder, private::make_folder)?;
-    let database = place(config, config.database.path.as_deref(), "veritail.db", private::file, |_| Ok(()))?;
-
-    let database_file = database.display().to_string();
-    let database = SqliteDatabase::open(&database).await.map_err(cannot_open(&database_file, "database.path"))?;
-    let listing: Arc<dyn Listing> = Arc::new(database.clone());
-    let accounts: Arc<dyn Accounts> = Arc::new(database.clone());
-    let leases: Arc<dyn Leases> = Arc::new(database.clone());
-    let spill: Arc<dyn ObjectStore> = Arc::new(database.chunk_bytes());
-    let database: Arc<dyn Database> = Arc::new(database);
+    let OpenedDatabase { database, listing, accounts, leases, spill } = match &config.database.url {
+        Some(url) => open_postgres(config, url).await?,
+        None => open_sqlite(config).await?,
+    };
     let objects_folder = objects.display().to_string();
     let objects = Bucket::folder(&objects).map_err(cannot_open(&objects_folder, "object.path"))?;
     let objects: Arc<dyn ObjectStore> = Arc::new(objects);
@@ -72,6 +69,49 @@ pub(super) async fn open(config: &Config, seams: &Seams) -> Result<Opened, Canno
         leases: Arc::new(Hooked::new(leases, measure(Dependency::Database), clock())),
     };
     Ok(Opened { stores, listing, accounts, redis })
+}
+
+/// The database, by each of its contracts.
+struct OpenedDatabase {
+    database: Arc<dyn Database>,
+    listing: Arc<dyn Listing>,
+    accounts: Arc<dyn Accounts>,
+    leases: Arc<dyn Leases>,
+    spill: Arc<dyn ObjectStore>,
+}
+
+async fn open_sqlite(config: &Config) -> Result<OpenedDatabase, CannotStart> {
+    let file = place(config, config.database.path.as_deref(), "veritail.db", private::file, |_| Ok(()))?;
+    let name = file.display().to_string();
+    let database = SqliteDatabase::open(&file).await.map_err(cannot_open(&name, "database.path"))?;
+    Ok(OpenedDatabase {
+        listing: Arc::new(database.clone()),
+        accounts: Arc::new(database.clone()),
+        leases: Arc::new(database.clone()),
+        spill: Arc::new(database.chunk_bytes()),
+        database: Arc::new(database),
+    })
+}
+
+async fn open_postgres(config: &Config, url: &Secret) -> Result<OpenedDatabase, CannotStart> {
+    if let Some(path) = &config.database.path {
+        return Err(CannotStart::TwoDatabases { path: path.clone() });
+    }
+    let settings = postgres::Settings {
+        pool_size: config.database.pool_size,
+        acquire_timeout: config.database.acquire_timeout.0,
+        statement_timeout: config.database.statement_timeout.0,
+    };
+    // Not the URL itself: it may hold a password.
+    let cannot_open = cannot_open("the PostgreSQL database", "database.url (VERITAIL_DATABASE_URL)");
+    let database = PostgresDatabase::connect(url.reveal(), settings).await.map_err(cannot_open)?;
+    Ok(OpenedDatabase {
+        listing: Arc::new(database.clone()),
+        accounts: Arc::new(database.clone()),
+        leases: Arc::new(database.clone()),
+        spill: Arc::new(database.chunk_bytes()),
+        database: Arc::new(database),
+    })
 }
 
 type Make = fn(&Path) -> std::io::Result<()>;

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use veritail::store::StoreError;
+use veritail::store::database::postgres;
 use veritail::store::database::sqlite::{ChunkBytes, SqliteDatabase};
 use veritail::store::hooked::Hooked;
 use veritail::store::object::bucket::Bucket;
@@ -19,6 +20,7 @@ use veritail::trace::{ByteSize, ChunkIndex, Epoch, JobId, Timestamp};
 use crate::support::clock::ManualClock;
 use crate::support::hooks::{Faults, Recorder};
 use crate::support::model::objects::ModelObjects;
+use crate::support::postgres_server::{PostgresServer, TestDatabase};
 
 /// Runs every rule against a store that `$open` makes: a guard and the store.
 macro_rules! object_suite {
@@ -49,6 +51,7 @@ macro_rules! object_suite {
 
 object_suite!(on_a_folder, super::folder());
 object_suite!(in_sqlite, super::in_sqlite().await);
+object_suite!(in_postgres, super::in_postgres().await);
 object_suite!(on_the_model, ((), super::ModelObjects::new()));
 object_suite!(behind_hooks, super::behind_hooks());
 
@@ -71,6 +74,12 @@ async fn in_sqlite() -> (tempfile::TempDir, ChunkBytes) {
     let folder = tempfile::tempdir().unwrap();
     let database = SqliteDatabase::open(&folder.path().join("veritail.db")).await.unwrap();
     (folder, database.chunk_bytes())
+}
+
+async fn in_postgres() -> (TestDatabase, postgres::ChunkBytes) {
+    let guard = TestDatabase::new(&PostgresServer::shared()).await;
+    let bytes = guard.open().await.chunk_bytes();
+    (guard, bytes)
 }
 
 fn key(job: i64, index: u32) -> String {

@@ -5,6 +5,7 @@
 pub mod clock;
 pub mod hooks;
 pub mod model;
+pub mod postgres_server;
 pub mod redis_cluster;
 pub mod redis_sentinel;
 pub mod redis_server;

@@ -6,10 +6,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::SqliteDatabase;
-use super::columns::{number, text};
 use super::errors::failed;
 use crate::store::Result;
 use crate::store::database::Database;
+use crate::store::database::rows::{number, text};
 use crate::store::object::{Listed, ObjectStore};
 use crate::trace::ByteSize;
 
