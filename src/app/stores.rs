@@ -11,6 +11,7 @@ use crate::seams::Seams;
 use crate::store::StoreError;
 use crate::store::database::Database;
 use crate::store::database::accounts::Accounts;
+use crate::store::database::facts::Facts;
 use crate::store::database::leases::Leases;
 use crate::store::database::listing::Listing;
 use crate::store::database::sqlite::SqliteDatabase;
@@ -19,8 +20,9 @@ use crate::store::live::LiveStore;
 use crate::store::live::embedded::EmbeddedLive;
 use crate::store::live::redis::RedisLive;
 use crate::store::object::ObjectStore;
-use crate::store::object::bucket::Bucket;
+use crate::store::object::bucket::{Bucket, Options};
 use crate::telemetry::metrics::Dependency;
+use crate::trace::ByteSize;
 
 /// What was opened.
 pub(super) struct Opened {
@@ -36,7 +38,6 @@ pub(super) struct Opened {
 pub(super) async fn open(config: &Config, seams: &Seams) -> Result<Opened, CannotStart> {
     let clock = || seams.clock.clone();
     // What has a place of its own is made private there; what is there already is as its owner wants it.
-    let objects = place(config, config.object.path.as_deref(), "objects", private::folder, private::make_folder)?;
     let database = place(config, config.database.path.as_deref(), "veritail.db", private::file, |_| Ok(()))?;
 
     let database_file = database.display().to_string();
@@ -45,10 +46,8 @@ pub(super) async fn open(config: &Config, seams: &Seams) -> Result<Opened, Canno
     let accounts: Arc<dyn Accounts> = Arc::new(database.clone());
     let leases: Arc<dyn Leases> = Arc::new(database.clone());
     let spill: Arc<dyn ObjectStore> = Arc::new(database.chunk_bytes());
+    let objects = open_objects(config, &database, seams).await?;
     let database: Arc<dyn Database> = Arc::new(database);
-    let objects_folder = objects.display().to_string();
-    let objects = Bucket::folder(&objects).map_err(cannot_open(&objects_folder, "object.path"))?;
-    let objects: Arc<dyn ObjectStore> = Arc::new(objects);
     let live: Arc<dyn LiveStore> = match &config.live.redis_url {
         Some(url) => {
             // Not the URL itself: it may hold a password.
@@ -73,6 +72,43 @@ pub(super) async fn open(config: &Config, seams: &Seams) -> Result<Opened, Canno
         leases: Arc::new(Hooked::new(leases, measure(Dependency::Database), clock())),
     };
     Ok(Opened { stores, listing, accounts })
+}
+
+/// The bucket or folder, if it is the one that the database knows.
+async fn open_objects(config: &Config, facts: &dyn Facts, seams: &Seams) -> Result<Arc<dyn ObjectStore>, CannotStart> {
+    let given = &config.object;
+    let options = Options {
+        timeout: given.timeout.0,
+        connect_timeout: given.connect_timeout.0,
+        retry_for: given.retry_for.0,
+        upload_checksum: given.upload_checksum,
+        multipart_min: ByteSize(given.multipart_min),
+        ..Options::default()
+    };
+    let clock = seams.clock.clone();
+    let (opened, shown, setting) = match (&given.url, &given.path) {
+        (Some(_), Some(_)) => return Err(CannotStart::TwoObjectStores),
+        (Some(url), None) => {
+            let variables = std::env::vars_os()
+                .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+            let variables: Vec<_> = variables.collect();
+            let opened = Bucket::open(url, &variables, options, clock);
+            // A URL that cannot be read is not repeated: somebody may have written a password into it.
+            let shown = if opened.is_ok() { url.clone() } else { "the object store".to_owned() };
+            (opened, shown, "object.url (VERITAIL_OBJECT_STORE_URL)")
+        }
+        (None, path) => {
+            let folder = place(config, path.as_deref(), "objects", private::folder, private::make_folder)?;
+            (Bucket::open_folder(&folder, options, clock), folder.display().to_string(), "object.path")
+        }
+    };
+    let bucket = match opened {
+        Ok(bucket) => bucket.identify(facts, &seams.chance.name(), given.adopt).await,
+        Err(error) => Err(error),
+    };
+    let bucket = bucket.map_err(cannot_open(&shown, setting))?;
+    tracing::info!("objects are kept in {shown}");
+    Ok(Arc::new(bucket))
 }
 
 type Make = fn(&Path) -> std::io::Result<()>;

@@ -137,6 +137,7 @@ values! {
     PathBuf: true, |path| format!("{path:?}");
     Networks: true, |networks| format!("{:?}", networks.to_string());
     Option<PathBuf>: true, |path| path.as_ref().map_or_else(|| "unset".to_owned(), Value::show);
+    Option<String>: true, |text| text.as_ref().map_or_else(|| "unset".to_owned(), Value::show);
     Option<Secret>: true, |secret| if secret.is_some() { "(secret)" } else { "unset" }.to_owned();
     String: true, |text| format!("{text:?}");
     logs::Format: true, |format| format!("{:?}", format!("{format:?}").to_lowercase());

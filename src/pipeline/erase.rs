@@ -54,20 +54,10 @@ impl Pipeline {
     /// Deletes every object of a job, quarantine and what lies in the database included, until a listing is empty.
     async fn delete_objects(&self, job: JobId) -> Result<()> {
         let (objects, spill) = (&self.stores().objects, &self.stores().spill);
-        for (objects, prefix) in [
-            (objects, keys::job_prefix(job)),
-            (objects, keys::quarantine_prefix(job)),
-            (spill, keys::job_prefix(job)),
-        ] {
-            loop {
-                let listed = objects.list(&prefix).await?;
-                if listed.is_empty() {
-                    break;
-                }
-                for object in listed {
-                    objects.delete(&object.key).await?;
-                }
-            }
+        for (objects, prefix) in
+            [(objects, keys::job_prefix(job)), (objects, keys::quarantine_prefix(job)), (spill, keys::job_prefix(job))]
+        {
+            while objects.delete_below(&prefix).await? > 0 {}
         }
         Ok(())
     }

@@ -5,6 +5,7 @@
 
 pub mod accounts;
 pub mod decide;
+pub mod facts;
 pub mod leases;
 pub mod listing;
 pub mod sqlite;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::objects::ModelObjects;
 use async_trait::async_trait;
 use veritail::store::Result;
 use veritail::store::database::{
@@ -14,7 +15,6 @@ use veritail::trace::{
     ByteSize, ChunkIndex, ChunkRow, ChunkState, Crc32, DataStore, Ending, Epoch, JobId, JobStatus, Kind, Location,
     Offset, Origin, ProjectId, Record, Timestamp, TraceState, Verdict, Version,
 };
-use super::objects::ModelObjects;
 
 /// See the module.
 #[derive(Default)]

@@ -6,8 +6,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures::stream::{self, StreamExt as _};
 use veritail::store::Result;
-use veritail::store::object::{Listed, ObjectStore};
+use veritail::store::object::{Listed, ObjectStore, Objects};
 use veritail::trace::ByteSize;
 
 /// See the module.
@@ -85,10 +86,11 @@ impl ObjectStore for ModelObjects {
         Ok(())
     }
 
-    async fn list(&self, prefix: &str) -> Result<Vec<Listed>> {
+    fn list(&self, prefix: &str) -> Objects {
         let objects = self.objects();
         let listed = objects.iter().filter(|(key, _)| key.starts_with(prefix));
-        Ok(listed.map(|(key, bytes)| Listed { key: key.clone(), size: ByteSize::of(bytes) }).collect())
+        let listed: Vec<_> = listed.map(|(key, bytes)| (key.clone(), ByteSize::of(bytes))).collect();
+        stream::iter(listed.into_iter().map(|(key, size)| Ok(Listed { key, size }))).boxed()
     }
 
     async fn ping(&self) -> Result<()> {

@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 
 use super::SqliteDatabase;
 use super::columns::{number, text};
 use super::errors::failed;
-use crate::store::Result;
 use crate::store::database::Database;
-use crate::store::object::{Listed, ObjectStore};
+use crate::store::object::{Listed, ObjectStore, Objects};
+use crate::store::{Result, StoreError};
 use crate::trace::ByteSize;
 
 /// The table `chunk_bytes`.
@@ -39,19 +40,40 @@ impl ObjectStore for ChunkBytes {
         Ok(())
     }
 
-    async fn list(&self, prefix: &str) -> Result<Vec<Listed>> {
-        // A prefix ends in '/', and what follows '/' among the bytes is '0'.
-        let end = prefix.strip_suffix('/').map(|path| format!("{path}0"));
-        let rows = sqlx::query(
-            "SELECT key, length(bytes) AS size FROM chunk_bytes WHERE key >= ?1 AND (?2 IS NULL OR key < ?2) ORDER BY key",
-        );
-        let rows = rows.bind(prefix).bind(end).fetch_all(&self.0.readers).await.map_err(failed)?;
-        rows.iter().map(|row| Ok(Listed { key: text(row, "key")?, size: ByteSize(number(row, "size")?) })).collect()
+    fn list(&self, prefix: &str) -> Objects {
+        let first = Some((prefix.to_owned(), true));
+        let (prefix, database) = (prefix.to_owned(), self.0.clone());
+        let pages = stream::try_unfold(first, move |from| {
+            let (prefix, database) = (prefix.clone(), database.clone());
+            async move {
+                let Some((from, inclusive)) = from else { return Ok(None) };
+                let page = list_page(&database, &prefix, &from, inclusive).await?;
+                let is_last = page.len() < PAGE as usize;
+                let next = page.last().filter(|_| !is_last).map(|last| (last.key.clone(), false));
+                Ok::<_, StoreError>(Some((stream::iter(page.into_iter().map(Ok)), next)))
+            }
+        });
+        pages.try_flatten().boxed()
     }
 
     async fn ping(&self) -> Result<()> {
         Database::ping(&self.0, PING_PATIENCE).await
     }
+}
+
+/// Rows fetched at a time.
+const PAGE: u32 = 1000;
+
+async fn list_page(database: &SqliteDatabase, prefix: &str, from: &str, inclusive: bool) -> Result<Vec<Listed>> {
+    // A prefix ends in '/', and what follows '/' among the bytes is '0'.
+    let end = prefix.strip_suffix('/').map(|path| format!("{path}0"));
+    let rows = sqlx::query(
+        "SELECT key, length(bytes) AS size FROM chunk_bytes
+         WHERE (key > ?1 OR (?3 AND key = ?1)) AND (?2 IS NULL OR key < ?2) ORDER BY key LIMIT ?4",
+    );
+    let rows =
+        rows.bind(from).bind(end).bind(inclusive).bind(PAGE).fetch_all(&database.readers).await.map_err(failed)?;
+    rows.iter().map(|row| Ok(Listed { key: text(row, "key")?, size: ByteSize(number(row, "size")?) })).collect()
 }
 
 /// How long the database has to answer.

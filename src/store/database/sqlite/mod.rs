@@ -11,6 +11,7 @@ mod chunks;
 mod columns;
 mod erasure;
 mod errors;
+mod facts;
 mod gauges;
 mod jobs;
 mod leases;
