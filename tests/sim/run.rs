@@ -8,7 +8,7 @@ use veritail::store::database::{Database, Erased, Job, NewJob};
 use veritail::store::live::Found;
 use veritail::store::live::LiveStore;
 use veritail::store::object::keys;
-use veritail::trace::{ByteSize, ChunkSize, ChunkState, JobId, JobStatus, Location, TraceState};
+use veritail::trace::{ByteSize, ChunkSize, ChunkState, JobId, Location, JobStatus, TraceState};
 
 use super::oracle::Seen;
 use super::plan::{JobPlan, Kind};

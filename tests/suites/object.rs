@@ -24,6 +24,7 @@ use crate::support::model::objects::ModelObjects;
 mod clouds;
 mod faults;
 mod identity;
+mod whole;
 
 /// Runs every rule against a store that `$open` makes: a guard and the store.
 macro_rules! object_suite {

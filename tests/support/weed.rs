@@ -107,7 +107,7 @@ impl Weed {
         let mut command = Command::new(installed("python/bin/weed"));
         command.args(["server", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-filer", "-s3", "-s3.iam=false"]);
         command.args(["-master.telemetry=false", "-master.electionTimeout=1s", "-master.volumeSizeLimitMB=64"]);
-        command.args(["-volume.max=100", "-s3.port.iceberg=0", "-s3.port.lance=0"]);
+        command.args(["-volume.max=2000", "-s3.port.iceberg=0", "-s3.port.lance=0"]);
         command.arg(format!("-dir={}", data.display())).arg(format!("-s3.config={}", config.display()));
         command.arg(format!("-master.port={}", port(0))).arg(format!("-volume.port={}", port(1)));
         command.arg(format!("-filer.port={}", port(2))).arg(format!("-s3.port={}", port(3)));
