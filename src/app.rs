@@ -121,6 +121,7 @@ pub async fn start(config: Config) -> Result<Running, CannotStart> {
         config.http.body_timeout.0,
         ChunkSize::new(config.pipeline.chunk_size)?,
         ByteSize(config.pipeline.trace_limit),
+        config.http.external_url.clone(),
     );
     let cannot_listen = |error| CannotStart::Listen { address: config.http.listen, error };
     let listener = TcpListener::bind(config.http.listen).await.map_err(cannot_listen)?;

@@ -73,3 +73,23 @@ pub async fn within<T>(clock: &dyn Clock, limit: Duration, work: impl Future<Out
         futures::future::Either::Right(_) => None,
     }
 }
+
+/// What `work` comes to; what `is_held` says is to be held back, no sooner than `least` after the beginning.
+pub async fn no_sooner<T>(
+    clock: &dyn Clock,
+    least: Duration,
+    work: impl Future<Output = T> + Send,
+    is_held: impl FnOnce(&T) -> bool,
+) -> T {
+    let work = std::pin::pin!(work);
+    // The clock is asked first, so that the moment depends on the beginning alone.
+    match futures::future::select(clock.sleep(least), work).await {
+        futures::future::Either::Left((_, work)) => work.await,
+        futures::future::Either::Right((done, least)) => {
+            if is_held(&done) {
+                least.await;
+            }
+            done
+        }
+    }
+}

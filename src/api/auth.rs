@@ -4,6 +4,8 @@
 //! A stranger learns nothing: an unknown job, a wrong token, a foreign project's job and an erased job are told apart
 //! neither by the answer nor by the time it takes. What is remembered only ever lets in: whatever it would refuse is looked
 //! up, so every refusal costs the same statement, and a token made on one node is good on another a millisecond later.
+//! What that statement finds still takes its time (a row to be read, or none), so a refusal goes out no sooner than
+//! [`REFUSAL_MIN`] after the statement began, and both arrive together.
 
 use std::fs;
 use std::io::Write as _;
@@ -20,7 +22,7 @@ use super::last_seen::LastSeen;
 use super::limits::{Held, Limits};
 use super::token::{self, READER_PREFIX, RUNNER_PREFIX, TokenHash};
 use crate::config::value::Secret;
-use crate::seams::{Chance, Clock};
+use crate::seams::{Chance, Clock, no_sooner};
 use crate::store::Result as StoreResult;
 use crate::store::database::accounts::{Accounts, ApiToken, Runner, RunnerId, Scope, TokenId};
 use crate::store::database::{Database, Job};
@@ -53,8 +55,8 @@ pub struct Known {
     /// The longest trace accepted; 0 = no limit.
     pub trace_limit: ByteSize,
     erased: bool,
-    /// A pending job gets another token when a runner takes it.
-    pending: bool,
+    /// No runner has taken it yet; whoever takes it gets another token.
+    pub pending: bool,
     token_sha256: [u8; 32],
 }
 
@@ -69,14 +71,24 @@ pub struct Admitted {
 /// What a reader may see.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// Everything.
-    Everything,
+    /// Everything; with this token, or with the admin's own.
+    Everything(Option<ApiToken>),
     /// The projects of this token.
     Projects(ApiToken),
     /// The job whose token this may be, and nothing else. Also what a token that nobody made gets.
     OneJob,
 }
 
+/// Somebody who may do everything.
+pub struct Admin {
+    /// Who it is, as it is kept with what was done: `admin`, or `token 3 (oncall)`.
+    pub by: String,
+    /// Counts as under way for as long as this is there.
+    pub held: Held,
+}
+
+/// The least time that a refusal takes: far more than it takes a database to find a row, and to find none.
+pub const REFUSAL_MIN: Duration = Duration::from_millis(5);
 /// Jobs, tokens and runners that are remembered; about 300 bytes each.
 const REMEMBERED: u64 = 100_000;
 
@@ -142,7 +154,7 @@ impl Auth {
         let hash = TokenHash::of(token);
         let access = self.access_of(token, &hash).await?;
         let may = |known: &Known| match &access {
-            Access::Everything => true,
+            Access::Everything(_) => true,
             Access::Projects(token) => token.scopes.contains(&Scope::Read) && token.projects.includes(known.project),
             Access::OneJob => hash.is(&known.token_sha256),
         };
@@ -162,9 +174,12 @@ impl Auth {
     }
 
     /// Fails unless these headers carry the admin's token, or one with the scope `admin`.
-    pub async fn admin(&self, headers: &HeaderMap) -> Result<Held, Refused> {
+    pub async fn admin(&self, headers: &HeaderMap) -> Result<Admin, Refused> {
         match self.access(headers).await? {
-            (Access::Everything, held) => Ok(held),
+            (Access::Everything(None), held) => Ok(Admin { by: "admin".to_owned(), held }),
+            (Access::Everything(Some(token)), held) => {
+                Ok(Admin { by: format!("token {} ({})", token.id.0, token.name), held })
+            }
             _ => Err(Refused::NotAllowed),
         }
     }
@@ -224,7 +239,7 @@ impl Auth {
 
     async fn access_of(&self, token: &str, hash: &TokenHash) -> StoreResult<Access> {
         if self.is_admin(hash) {
-            return Ok(Access::Everything);
+            return Ok(Access::Everything(None));
         }
         // The prefix is the stranger's own choice: that only these are looked up tells nothing.
         if !token.starts_with(READER_PREFIX) {
@@ -233,7 +248,7 @@ impl Auth {
         let Some(token) = self.api_token(hash).await? else { return Ok(Access::OneJob) };
         self.tokens_seen.note(token.id, self.clock.now());
         let is_admin = token.scopes.contains(&Scope::Admin);
-        Ok(if is_admin { Access::Everything } else { Access::Projects(token) })
+        Ok(if is_admin { Access::Everything(Some(token)) } else { Access::Projects(token) })
     }
 
     async fn api_token(&self, hash: &TokenHash) -> StoreResult<Option<ApiToken>> {
@@ -258,16 +273,27 @@ impl Auth {
         &self,
         database: &dyn Database,
         job: JobId,
-        may: impl Fn(&Known) -> bool,
+        may: impl Fn(&Known) -> bool + Send,
     ) -> StoreResult<Option<Known>> {
         if let Some(known) = self.jobs.get(&job).filter(&may) {
             return Ok(Some(known));
         }
-        let known = database.job(job).await?.as_ref().map(Known::from);
-        if let Some(known) = known.as_ref().filter(|known| !known.erased && !known.pending) {
-            self.jobs.insert(job, known.clone());
-        }
-        Ok(known.filter(may))
+        let look = async {
+            let known = database.job(job).await?.as_ref().map(Known::from);
+            if let Some(known) = known.as_ref().filter(|known| !known.erased && !known.pending) {
+                self.jobs.insert(job, known.clone());
+            }
+            Ok(known.filter(may))
+        };
+        self.evenly(look).await
+    }
+
+    /// Looks something up; that it is not there, or not for whoever asks, is told no sooner than [`REFUSAL_MIN`] after.
+    pub async fn evenly<T: Send>(
+        &self,
+        look: impl Future<Output = StoreResult<Option<T>>> + Send,
+    ) -> StoreResult<Option<T>> {
+        no_sooner(self.clock.as_ref(), REFUSAL_MIN, look, |found| matches!(found, Ok(None))).await
     }
 }
 

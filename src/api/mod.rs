@@ -21,6 +21,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use crate::config::value::ExternalUrl;
 use crate::pipeline::Pipeline;
 use crate::store::database::listing::Listing;
 use crate::telemetry::exporter::Exporter;
@@ -48,6 +49,8 @@ pub struct Inner {
     pub trace_limit: ByteSize,
     /// Since when stores are away, as requests see it.
     pub outage: outage::Outage,
+    /// The address under which clients reach this server, if it was configured.
+    pub external_url: Option<ExternalUrl>,
     /// True from the moment the server begins to stop.
     pub draining: AtomicBool,
 }
@@ -62,7 +65,8 @@ impl std::ops::Deref for Api {
 
 impl Api {
     /// An API over a pipeline. `body_timeout` bounds how long a body may bring nothing; `chunk_size` and `trace_limit` are
-    /// those of traces that are made here.
+    /// those of traces that are made here; `external_url` goes into links.
+    #[allow(clippy::too_many_arguments, reason = "each is a part of its own, given once")]
     pub fn new(
         pipeline: Pipeline,
         listing: Arc<dyn Listing>,
@@ -71,6 +75,7 @@ impl Api {
         body_timeout: Duration,
         chunk_size: ChunkSize,
         trace_limit: ByteSize,
+        external_url: Option<ExternalUrl>,
     ) -> Self {
         Self(Arc::new(Inner {
             pipeline,
@@ -81,6 +86,7 @@ impl Api {
             chunk_size,
             trace_limit,
             outage: outage::Outage::default(),
+            external_url,
             draining: AtomicBool::new(false),
         }))
     }

@@ -109,7 +109,10 @@ const PAGED: &[(&str, &str)] = &[
 
 impl Modify for Common {
     fn modify(&self, document: &mut Document) {
-        add_schemes(document.components.get_or_insert_with(Components::new));
+        let components = document.components.get_or_insert_with(Components::new);
+        add_schemes(components);
+        let schemas = std::mem::take(&mut components.schemas);
+        components.schemas = schemas.into_iter().map(|(name, schema)| (renamed(&name), schema)).collect();
         for (path, item) in &mut document.paths.paths {
             for operation in operations_of(item) {
                 complete(path, operation);
@@ -151,6 +154,7 @@ fn complete(path: &str, operation: &mut Operation) {
     }
     for (status, response) in responses.iter_mut() {
         let RefOr::T(response) = response else { continue };
+        rename_in(response);
         let Ok(code) = status.parse::<u16>() else { continue };
         if code >= 400 && path.starts_with("/api/") {
             to_error(path, code, response);
@@ -161,6 +165,22 @@ fn complete(path: &str, operation: &mut Operation) {
                 let header = HeaderBuilder::new().schema(text).description(Some(*description)).build();
                 response.headers.insert((*name).to_owned(), header);
             }
+        }
+    }
+}
+
+/// `Page_Token`, as a schema with a parameter is called, becomes `TokenPage`.
+fn renamed(name: &str) -> String {
+    name.split_once('_').map_or_else(|| name.to_owned(), |(outer, inner)| format!("{inner}{outer}"))
+}
+
+/// The same for what an answer refers to.
+fn rename_in(response: &mut Response) {
+    for content in response.content.values_mut() {
+        if let Some(RefOr::Ref(to)) = &mut content.schema
+            && let Some((place, name)) = to.ref_location.rsplit_once('/')
+        {
+            to.ref_location = format!("{place}/{}", renamed(name));
         }
     }
 }

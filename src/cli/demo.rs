@@ -3,7 +3,7 @@
 //! Whatever it claims is checked while it is claimed: a claim that does not hold says so, and the command fails.
 
 mod damage;
-mod logs;
+pub(in crate::cli) mod logs;
 mod loss;
 mod progress;
 mod proof;

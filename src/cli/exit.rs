@@ -34,6 +34,13 @@ Exit codes:
   1  something went wrong; the message says what to do next
   2  the command line is wrong";
 
+/// For the end of `--help`.
+pub(super) const OF_BENCH: &str = "\
+Exit codes:
+  0  measured, and everything that was written came out as it went in
+  1  something was not proven or not as it was written, or the run could not be made; the message says what
+  2  the command line is wrong";
+
 /// A code for the shell.
 pub(super) fn code(number: u8) -> ExitCode {
     ExitCode::from(number)

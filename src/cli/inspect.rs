@@ -63,6 +63,12 @@ impl Inspect {
     }
 }
 
+/// The document of the API as a page for people.
+pub(super) fn page_of(document: Value) -> Result<String, Failed> {
+    let report: Report = serde_json::from_value(document).map_err(Failed::because)?;
+    Ok(render(&report, false))
+}
+
 /// The document of the API, as far as it is shown.
 #[derive(Debug, Deserialize)]
 struct Report {

@@ -8,9 +8,9 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::client::Connection;
-use super::{Failed, exit, table};
+use super::{Failed, exit, inspect, table};
 
-/// Make, show and cancel jobs.
+/// Make, list, show and cancel jobs.
 #[derive(Debug, Args)]
 pub(super) struct Job {
     #[command(subcommand)]
@@ -22,7 +22,10 @@ enum Command {
     /// Make a job. Its token is shown this once.
     #[command(after_help = exit::OF_OTHERS)]
     Create(Create),
-    /// Show how far a job's log is and what is known of it. `inspect` shows every chunk.
+    /// List a project's jobs, newest first.
+    #[command(after_help = exit::OF_OTHERS)]
+    List(List),
+    /// Show a job, and what was promised of its log: the verdict, checksums, every chunk and where its copies are.
     #[command(after_help = exit::OF_OTHERS)]
     Show(Named),
     /// Cancel a job. Its runner learns it with its next request; its last lines still count.
@@ -49,6 +52,25 @@ struct Create {
     json: bool,
 }
 
+/// List a project's jobs, newest first.
+#[derive(Debug, Args)]
+struct List {
+    /// The project, by number or path.
+    #[arg(long, value_name = "PROJECT")]
+    project: String,
+    /// Only jobs with this status; may be repeated.
+    #[arg(long = "status", value_name = "STATUS", value_parser = ["pending", "running", "canceling", "success", "failed", "canceled"])]
+    statuses: Vec<String>,
+    /// How many at most.
+    #[arg(long, value_name = "COUNT", default_value_t = 100)]
+    limit: usize,
+    #[command(flatten)]
+    connection: Connection,
+    /// Print the documents as they are.
+    #[arg(long)]
+    json: bool,
+}
+
 /// A job by its number.
 #[derive(Debug, Args)]
 struct Named {
@@ -65,6 +87,7 @@ impl Job {
     pub(super) async fn run(self) -> Result<ExitCode, Failed> {
         match self.command {
             Command::Create(create) => create.run().await?,
+            Command::List(list) => list.run().await?,
             Command::Show(named) => named.show().await?,
             Command::Cancel(named) => named.cancel().await?,
         }
@@ -88,18 +111,65 @@ impl Create {
     }
 }
 
+/// Jobs that one request asks for.
+const PER_PAGE: usize = 100;
+
+impl List {
+    async fn run(self) -> Result<(), Failed> {
+        let client = self.connection.client()?;
+        let mut jobs: Vec<Value> = Vec::new();
+        while jobs.len() < self.limit {
+            let wanted = PER_PAGE.min(self.limit - jobs.len());
+            let request = client.request(Method::GET, &self.page(jobs.last(), wanted));
+            let page: Vec<Value> = client.document(request, &format!("project {}", self.project)).await?;
+            let is_last = page.len() < wanted;
+            jobs.extend(page);
+            if is_last {
+                break;
+            }
+        }
+        if self.json {
+            println!("{:#}", Value::Array(jobs));
+        } else if jobs.is_empty() {
+            eprintln!("none");
+        } else {
+            let columns = ["id", "name", "status", "created_at", "started_at", "finished_at"];
+            let rows: Vec<Vec<String>> =
+                jobs.iter().map(|job| columns.iter().map(|column| cell(&job[*column])).collect()).collect();
+            table::print(&columns, &rows);
+        }
+        Ok(())
+    }
+
+    /// The page behind a job: found by its number, so that it costs the same however far in it is.
+    fn page(&self, behind: Option<&Value>, size: usize) -> String {
+        let project = self.project.replace('%', "%25").replace('/', "%2F").replace(['?', '#'], "%3F");
+        let mut path = format!("/api/v4/projects/{project}/jobs?pagination=keyset&per_page={size}");
+        for status in &self.statuses {
+            path.push_str(&format!("&scope[]={status}"));
+        }
+        if let Some(id) = behind.and_then(|job| job["id"].as_i64()) {
+            path.push_str(&format!("&id_before={id}"));
+        }
+        path
+    }
+}
+
 impl Named {
     async fn show(self) -> Result<(), Failed> {
         let client = self.connection.client()?;
-        let path = format!("/api/v1/jobs/{}/integrity", self.job);
-        let report: Value = client.get(&path, &format!("job {}", self.job)).await?;
-        let count = |list: &str| report[list].as_array().map_or(0, Vec::len);
-        let shown = json!({
-            "id": self.job, "project_id": report["project_id"], "size": report["size"], "crc32": report["crc32"],
-            "verdict": report["verdict"], "chunks": count("chunks"), "mismatches": count("mismatches"),
-        });
-        let columns = ["id", "project_id", "size", "crc32", "verdict", "chunks", "mismatches"];
-        print(&shown, &columns, self.json);
+        let what = format!("job {}", self.job);
+        let job: Value = client.get(&format!("/api/v1/jobs/{}", self.job), &what).await?;
+        let integrity: Value = client.get(&format!("/api/v1/jobs/{}/integrity", self.job), &what).await?;
+        if self.json {
+            println!("{:#}", json!({ "job": job, "integrity": integrity }));
+            return Ok(());
+        }
+        let page = inspect::page_of(integrity)?;
+        for field in SHOWN {
+            println!("{field:<16} {}", cell(&job[*field]));
+        }
+        print!("\n{page}");
         Ok(())
     }
 
@@ -112,15 +182,36 @@ impl Named {
     }
 }
 
+/// What is shown of a job, in this order.
+const SHOWN: &[&str] = &[
+    "id",
+    "project",
+    "name",
+    "status",
+    "state",
+    "failure_reason",
+    "exit_code",
+    "created_at",
+    "started_at",
+    "finished_at",
+    "closed_at",
+    "erased_at",
+    "last_contact_at",
+];
+
+/// A value for people: printable, whatever its maker called it.
+fn cell(value: &Value) -> String {
+    match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) => text.chars().map(|c| if c.is_control() { '?' } else { c }).collect(),
+        other => other.to_string(),
+    }
+}
+
 fn print(document: &Value, columns: &[&str], json: bool) {
     if json {
         println!("{document:#}");
         return;
     }
-    let cell = |column: &&str| match &document[*column] {
-        Value::Null => "-".to_owned(),
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    };
-    table::print(columns, &[columns.iter().map(cell).collect()]);
+    table::print(columns, &[columns.iter().map(|column| cell(&document[*column])).collect()]);
 }

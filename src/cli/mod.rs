@@ -1,6 +1,7 @@
 //! The command line: one file a subcommand.
 
 mod accounts;
+mod bench;
 mod cat;
 mod client;
 mod completions;
@@ -47,6 +48,8 @@ enum Command {
     Token(accounts::Token),
     /// List projects.
     Project(accounts::Project),
+    /// Measure a Veritail: how fast it takes logs, gives them back and moves them on, and whether they stay what they were.
+    Bench(bench::Bench),
     #[command(after_help = exit::OF_OTHERS)]
     Config(config::Show),
     #[command(after_help = exit::OF_OTHERS)]
@@ -80,6 +83,7 @@ impl Cli {
             Command::Cat(cat) => return cat.run().await,
             Command::Job(job) => return job.run().await,
             Command::Inspect(inspect) => return Ok(inspect.run().await),
+            Command::Bench(bench) => return bench.run().await,
             Command::Config(config) => return config.run(),
             Command::Completions(completions) => return completions.run(),
             Command::Serve(serve) => serve.run().await?,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::networks::Networks;
 use super::settings::settings;
-use super::value::{Secret, Span};
+use super::value::{ExternalUrl, Secret, Span};
 
 settings! {
     /// How requests are taken.
@@ -20,6 +20,9 @@ settings! {
         tls_key: Option<PathBuf> = None, env "VERITAIL_TLS_KEY";
         /// Proxies that are believed when they say in `Forwarded` or `X-Forwarded-For` whom they speak for: addresses and networks, separated by commas.
         trusted_proxies: Networks = Networks::default(), env "VERITAIL_TRUSTED_PROXIES";
+        /// The address under which clients reach this server, for links in answers, such as `https://ci.example`. Unset: the one that a
+        /// request names, or that a trusted proxy names in `Forwarded`, `X-Forwarded-Proto` and `X-Forwarded-Host`.
+        external_url: Option<ExternalUrl> = None, env "VERITAIL_EXTERNAL_URL";
         /// Connections at a time; further ones wait until one ends.
         max_connections: usize = 10_000, range 1..=1_000_000, env "VERITAIL_HTTP_MAX_CONNECTIONS";
         /// How long a request's head or a TLS handshake may take, and how long a connection may bring no request.

@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
+use figment::error::Kind;
 use figment::providers::{Format, Toml};
 use figment::value::{Dict, Map, Value};
 use figment::{Figment, Metadata, Profile, Provider};
@@ -93,6 +94,7 @@ const NOT_SETTINGS: &[&str] = &[
     "VERITAIL_CA_CERTIFICATE",
     "VERITAIL_CONFIG",
     "VERITAIL_JOB_TOKEN",
+    "VERITAIL_REVISION",
     "VERITAIL_SPOOL_DIR",
     "VERITAIL_TOKEN",
     "VERITAIL_URL",
@@ -151,7 +153,7 @@ impl Config {
         }
         let environment = Given::environment(&rows, variables)?;
         figment = figment.merge(environment).merge(Given::flags(flags));
-        let config: Self = figment.extract().map_err(|error| explain(error, &rows))?;
+        let config: Self = figment.extract().map_err(|error| explain(error, &figment, &rows))?;
         config.check().map_err(|wrong| {
             let place = figment.find_metadata(wrong.key).map(|from| place(from, wrong.key, &rows)).unwrap_or_default();
             BadConfig::Setting(format!("{place}{} is {}, allowed is {}", wrong.key, wrong.value, wrong.range))
@@ -189,7 +191,7 @@ impl Config {
 }
 
 /// Says where a setting went wrong, what was found and what is allowed.
-fn explain(errors: figment::Error, rows: &[Row]) -> BadConfig {
+fn explain(errors: figment::Error, figment: &Figment, rows: &[Row]) -> BadConfig {
     let lines: Vec<String> = errors
         .into_iter()
         .map(|error| {
@@ -198,15 +200,28 @@ fn explain(errors: figment::Error, rows: &[Row]) -> BadConfig {
             let row = rows.iter().find(|row| row.key == key);
             let range = row.and_then(|row| row.range.as_ref()).map(|range| format!("; allowed is {range}"));
             // What was found may be a secret that was written with the wrong type.
-            let kind = match row {
-                Some(row) if row.default == "unset" => "not a text".to_owned(),
-                _ => error.kind.to_string(),
+            let kind = match (&error.kind, row) {
+                // Ours: it says what was found where that is not secret.
+                (Kind::Message(said), Some(row)) => match found(figment, row) {
+                    Some(text) if !said.contains(&format!("{text:?}")) => {
+                        format!("{text:?}: {said}; the default is {}", row.default)
+                    }
+                    _ => said.clone(),
+                },
+                (_, Some(row)) if row.default == "unset" => "not a text".to_owned(),
+                (kind, _) => kind.to_string(),
             };
             let key = if key.is_empty() { key } else { format!("{key}: ") };
             format!("{from}{key}{kind}{}", range.unwrap_or_default())
         })
         .collect();
     BadConfig::Setting(lines.join("\n"))
+}
+
+/// The text that was given for a setting that cannot be a secret.
+fn found(figment: &Figment, row: &Row) -> Option<String> {
+    let value = figment.find_value(row.key).ok().filter(|_| row.default != "unset")?;
+    value.as_str().map(|text| text.chars().take(64).collect())
 }
 
 /// Where a value came from, ready to stand before a message.

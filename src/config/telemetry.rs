@@ -10,7 +10,7 @@ settings! {
         /// `text` or `json`.
         log_format: Format = Format::Text, env "VERITAIL_LOG_FORMAT";
         /// Which messages are written: a list of `level` or `target=level`.
-        log: String = "info,fjall=warn,lsm_tree=warn".to_owned(), env "VERITAIL_LOG";
+        log: String = "info".to_owned(), env "VERITAIL_LOG";
         /// Time between two samplings of gauges.
         gauge_interval: Span = Span::secs(10), range Span::ms(100)..=Span::secs(300), env "VERITAIL_GAUGE_INTERVAL";
     }

@@ -37,6 +37,10 @@ fn mistakes_name_the_place_the_value_and_what_is_allowed() {
         ("", &[("VERITAIL_MIGRATE_WORKERS", "1000")], &["VERITAIL_MIGRATE_WORKERS", "is 1000", "1 to 256"]),
         ("", &[("VERITAIL_REDISURL", "x")], &["VERITAIL_REDISURL", "VERITAIL_REDIS_URL"]),
         ("[telemetry]\nlog_format = 'xml'", &[], &["telemetry.log_format", "xml", "json"]),
+        ("", &[("VERITAIL_LISTEN", "x")], &["VERITAIL_LISTEN", "\"x\"", "127.0.0.1:8080"]),
+        ("[http]\nlisten = 'localhost:1'", &[], &["FILE", "http.listen", "localhost:1", "127.0.0.1:8080"]),
+        ("[http]\nexternal_url = 'ci.example'", &[], &["FILE", "http.external_url", "ci.example", "https://"]),
+        ("", &[("VERITAIL_EXTERNAL_URL", "ftp://x")], &["VERITAIL_EXTERNAL_URL", "ftp://x", "https://"]),
         ("x = [", &[], &["FILE"]),
     ];
     for (toml, variables, wanted) in cases {
@@ -45,6 +49,12 @@ fn mistakes_name_the_place_the_value_and_what_is_allowed() {
             assert!(error.contains(word), "{error:?} does not say {word:?}");
         }
     }
+}
+
+/// It is there while the program is built, and may be there still when it runs.
+#[test]
+fn what_was_built_is_no_setting() {
+    load("", &[("VERITAIL_REVISION", "0123abc")], &Flags::default()).expect("passed over");
 }
 
 #[test]

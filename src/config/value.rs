@@ -109,6 +109,42 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// The address under which clients reach a server, such as `https://ci.example/logs`; without a slash at its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExternalUrl(String);
+
+/// A text that is no such address.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("{0:?} is not an address such as \"https://ci.example\"")]
+pub struct BadUrl(String);
+
+impl ExternalUrl {
+    /// As text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for ExternalUrl {
+    type Err = BadUrl;
+
+    fn from_str(text: &str) -> Result<Self, BadUrl> {
+        let url = reqwest::Url::parse(text).ok();
+        let good = url.filter(|url| {
+            let plain = url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
+            plain && url.password().is_none() && matches!(url.scheme(), "http" | "https") && url.has_host()
+        });
+        let good = good.ok_or_else(|| BadUrl(text.chars().take(64).collect()))?;
+        Ok(Self(good.as_str().trim_end_matches('/').to_owned()))
+    }
+}
+
+impl<'de> Deserialize<'de> for ExternalUrl {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
+
 /// What the type of a setting must be able to do.
 pub trait Value {
     /// True if the value is a text even where it looks like a number.
@@ -139,6 +175,7 @@ values! {
     Option<PathBuf>: true, |path| path.as_ref().map_or_else(|| "unset".to_owned(), Value::show);
     Option<String>: true, |text| text.as_ref().map_or_else(|| "unset".to_owned(), Value::show);
     Option<Secret>: true, |secret| if secret.is_some() { "(secret)" } else { "unset" }.to_owned();
+    Option<ExternalUrl>: true, |url| url.as_ref().map_or_else(|| "unset".to_owned(), |url| format!("{:?}", url.as_str()));
     String: true, |text| format!("{text:?}");
     logs::Format: true, |format| format!("{:?}", format!("{format:?}").to_lowercase());
     bool: false, ToString::to_string;
@@ -172,6 +209,16 @@ mod tests {
             assert!(bad.parse::<Span>().is_err(), "{bad}");
         }
         assert_eq!("1h30m".parse(), Ok(Span::secs(5400)));
+    }
+
+    #[test]
+    fn an_external_url_is_a_whole_address_of_the_web() {
+        let read = |text: &str| text.parse::<ExternalUrl>().map(|url| url.as_str().to_owned());
+        assert_eq!(read("https://ci.example/"), Ok("https://ci.example".to_owned()));
+        assert_eq!(read("http://[::1]:8080/logs/"), Ok("http://[::1]:8080/logs".to_owned()));
+        for bad in ["", "ci.example", "ftp://ci.example", "https://", "https://a/?b", "https://a/#b", "https://u:p@a"] {
+            assert!(read(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -126,7 +126,8 @@ impl Pipeline {
     async fn keep_in_database(&self, job: JobId, row: &ChunkRow, bytes: &[u8], record: &Record) -> Result<Location> {
         let limit = self.settings().spill_max;
         if self.spilled_bytes().await? + record.size > limit {
-            let message = format!("it holds {limit} bytes of chunks for the object store, as many as pipeline.spill_max");
+            let message =
+                format!("it holds {limit} bytes of chunks for the object store, as many as pipeline.spill_max");
             return Err(StoreError::Full { store: "database", message });
         }
         let kept = self.put_and_read_back(Location::Database, job, row, bytes, record).await?;

@@ -6,7 +6,8 @@
 use super::family::{Counter, Gauge, Histogram, Row, Start};
 use super::labels::{
     Answer, ClientChecksum, Comparison, Dependency, Direction, Ended, LogLevel, LossReason, Method, Operation,
-    Rejection, RewindCause, RewindResult, Route, Source, SpillDirection, Status, StoreOperation, Success, Task, TaskResult,
+    Rejection, RewindCause, RewindResult, Route, Source, SpillDirection, Status, StoreOperation, Success, Task,
+    TaskResult,
 };
 use crate::trace::{DataStore, Detector, Kind};
 

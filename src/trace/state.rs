@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::checksum::{Record, Sha256};
 use super::DataStore;
+use super::checksum::{Record, Sha256};
 use super::ids::{ByteSize, ChunkId, ChunkIndex, Epoch, Timestamp, Version};
 
 /// Declares an enum whose variants have names in the database, the API and metric labels, and lists them all.

@@ -78,3 +78,22 @@ async fn every_described_operation_is_answered() {
     }
     server.assert_untroubled().await;
 }
+
+/// Names that somebody would give: no generated client has to live with `Page_Token`.
+#[tokio::test]
+async fn schemas_have_plain_names_and_every_reference_leads_to_one() {
+    let server = Binary::start(&[]);
+    let answer = server.client().request(Method::GET, "/openapi.json").answer().await;
+    let document = answer.json();
+    let schemas = document["components"]["schemas"].as_object().expect("schemas");
+    for name in schemas.keys() {
+        assert!(name.chars().all(char::is_alphanumeric) && name.starts_with(char::is_uppercase), "{name}");
+    }
+    for name in ["TokenPage", "RunnerPage"] {
+        assert!(schemas.contains_key(name), "{:?}", schemas.keys());
+    }
+    for part in answer.text().split("#/components/schemas/").skip(1) {
+        let name = part.split('"').next().unwrap_or_default();
+        assert!(schemas.contains_key(name), "{name} is referred to and not there");
+    }
+}

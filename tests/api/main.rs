@@ -10,6 +10,8 @@ mod bad_input;
 mod cli;
 mod cost;
 mod described;
+mod limits;
+mod nodes;
 mod reader;
 mod runner;
 mod whole;

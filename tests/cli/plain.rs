@@ -63,8 +63,29 @@ fn completions_are_there_for_every_shell() {
     assert_eq!(run(&["completions", "sh"]).status.code(), Some(2));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_goes_on_behind_its_first_page() {
+    let server = Server::start(&[]);
+    let client = server.client();
+    for _ in 0..105 {
+        client.make_job().await;
+    }
+    let list = |limit: &str| {
+        let output =
+            server.command(&["job", "list", "--project", "group/demo", "--limit", limit]).output().expect("it runs");
+        assert_eq!(code(&output), (Some(0), String::new()));
+        text(&output.stdout)
+            .lines()
+            .skip(1)
+            .map(|line| line.split(' ').next().unwrap_or_default().parse().expect("a number"))
+            .collect::<Vec<u32>>()
+    };
+    assert_eq!(list("1000"), (1..=105).rev().collect::<Vec<_>>());
+    assert_eq!(list("103"), (3..=105).rev().collect::<Vec<_>>());
+}
+
 #[test]
-fn a_job_is_made_shown_and_canceled() {
+fn a_job_is_made_shown_listed_and_canceled() {
     let server = Server::start(&[]);
     let run = |arguments: &[&str]| {
         let output = server.command(arguments).output().expect("it runs");
@@ -81,7 +102,39 @@ fn a_job_is_made_shown_and_canceled() {
     let page = run(&["job", "create", "--project", "g/d", "--name", "n", "--payload", &payload]);
     assert!(page.contains("pending"), "{page}");
     let page = run(&["job", "show", "1"]);
-    assert!(page.contains("pending") && page.starts_with("id "), "{page}");
+    for part in [
+        "id               1\n",
+        "project          g/d\n",
+        "status           running\n",
+        "job 1: pending\n",
+        "no mismatches",
+    ] {
+        assert!(page.contains(part), "{part:?} is not in {page}");
+    }
+    let both: Value = serde_json::from_str(&run(&["job", "show", "1", "--json"])).expect("JSON");
+    assert_eq!((&both["job"]["id"], &both["integrity"]["verdict"]), (&json!(1), &json!("pending")));
+
+    let page = run(&["job", "list", "--project", "g/d"]);
+    let lines: Vec<&str> = page.lines().collect();
+    assert!(
+        lines.len() == 3 && lines[0].starts_with("id ") && lines[1].starts_with("2 ") && lines[2].starts_with("1 "),
+        "{page}"
+    );
+    let ids = |arguments: &[&str]| {
+        let list: Value = serde_json::from_str(&run(&[&["job", "list", "--json"], arguments].concat())).expect("JSON");
+        list.as_array().expect("a list").iter().map(|job| job["id"].as_i64().expect("a number")).collect::<Vec<_>>()
+    };
+    assert_eq!(ids(&["--project", "1", "--status", "pending"]), [2]);
+    assert_eq!(ids(&["--project", "g/d", "--status", "pending", "--status", "running"]), [2, 1]);
+    assert_eq!(ids(&["--project", "g/d", "--limit", "1"]), [2]);
+    assert_eq!(ids(&["--project", "g/d", "--status", "failed"]), Vec::<i64>::new());
+    let (status, said) = code(&server.command(&["job", "list", "--project", "no/such"]).output().expect("it runs"));
+    assert!(status == Some(1) && said.contains("there is no project no/such"), "{said}");
+    assert_eq!(
+        server.command(&["job", "list", "--project", "g/d", "--status", "gone"]).output().expect("runs").status.code(),
+        Some(2)
+    );
+
     assert!(run(&["job", "cancel", "1"]).contains("cancel"));
     let (status, said) = code(&server.command(&["job", "show", "9"]).output().expect("it runs"));
     assert_eq!(status, Some(1));

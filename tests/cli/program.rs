@@ -1,18 +1,15 @@
 //! The program as a person runs it: commands with their output and exit code, and a server on a port that stays the same.
 
-use std::io::{BufRead as _, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::mpsc;
 use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::support::server::{Client, Job};
+use crate::support::server::{ADMIN_TOKEN, Client, Job, kill, launch, log_of};
 
-/// The admin's token of every server here.
-pub const ADMIN_TOKEN: &str = "admin-token-of-the-tests";
 /// How long anything may take.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -72,7 +69,7 @@ impl Server {
     }
 
     pub fn log(&self) -> String {
-        std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+        log_of(self.folder.path())
     }
 
     /// A command that speaks to this server as the admin.
@@ -109,10 +106,7 @@ impl Server {
 
     /// As `kill -9` does.
     pub fn kill(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            child.kill().expect("the server's own handle");
-            child.wait().expect("the server's own handle");
-        }
+        kill(&mut self.child);
     }
 
     /// Waits for the server to end by itself.
@@ -122,27 +116,8 @@ impl Server {
 
     /// Starts it on its port, over its folder.
     pub fn launch(&mut self) {
-        let log = std::fs::OpenOptions::new().create(true).append(true).open(self.folder.path().join("log"));
-        let mut child = veritail(&["serve", "--listen", &format!("127.0.0.1:{}", self.port), "--data-dir"])
-            .arg(self.data_dir())
-            .env("VERITAIL_ADMIN_TOKEN", ADMIN_TOKEN)
-            .envs(self.variables.iter().map(|(name, value)| (name, value)))
-            .stderr(Stdio::from(log.expect("a file for the log")))
-            .spawn()
-            .expect("the program was built for this test");
-        let stdout = child.stdout.take().expect("piped");
+        let (child, address) = launch(self.folder.path(), self.port, &self.variables);
         self.child = Some(child);
-        let (said, hears) = mpsc::channel();
-        std::thread::spawn(move || {
-            let mut lines = BufReader::new(stdout).lines();
-            let _ = said.send(lines.next().and_then(Result::ok).unwrap_or_default());
-            lines.for_each(drop);
-        });
-        let line = hears.recv_timeout(PATIENCE).unwrap_or_default();
-        let address = line.split_once("://").and_then(|(_, rest)| rest.split_once(';')).map(|(address, _)| address);
-        let Some(address) = address.and_then(|address| address.parse::<SocketAddr>().ok()) else {
-            panic!("the server did not start; it said {line:?} and logged\n{}", self.log());
-        };
         self.port = address.port();
     }
 

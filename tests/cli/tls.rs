@@ -34,6 +34,11 @@ fn a_log_goes_over_tls_and_a_stranger_is_not_trusted() {
     assert_eq!(status, Some(0), "{said}");
     let output = over_tls(&server, &["cat", "1"], Some(&certificate)).output().expect("it runs");
     assert_eq!((code(&output), text(&output.stdout)), ((Some(0), String::new()), "over TLS\n".to_owned()));
+    // Links lead back over TLS.
+    let list = ["job", "list", "--project", "group/demo", "--json"];
+    let output = over_tls(&server, &list, Some(&certificate)).output().expect("it runs");
+    let list: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert!(list[0]["web_url"].as_str().is_some_and(|url| url.starts_with("https://")), "{list}");
     let (status, said) = code(&over_tls(&server, &["cat", "1"], None).output().expect("it runs"));
     assert_eq!(status, Some(1), "{said}");
     // Without TLS there is no answer.

@@ -5,15 +5,20 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod glab;
 mod python;
 mod readers;
+mod rust;
 mod schema;
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use reqwest::Method;
 use tokio::process::Command;
+
+use crate::support::server::{Client, Send as _};
 
 /// Where the clients are installed.
 fn installed(part: &str) -> PathBuf {
@@ -41,4 +46,13 @@ async fn run(mut command: Command, limit: Duration) -> (bool, String) {
     let output = output.expect("the client can be started");
     let said = [output.stdout, output.stderr].map(|said| String::from_utf8_lossy(&said).into_owned());
     (output.status.success(), said.concat())
+}
+
+/// How many requests were answered with a status.
+async fn answered(client: &Client, route: &str, status: &str) -> f64 {
+    let page = client.request(Method::GET, "/metrics").answer().await;
+    let (route, status) = (format!("route=\"{route}\""), format!("status=\"{status}\""));
+    let lines = page.text().lines().filter(|line| line.starts_with("veritail_http_request_duration_seconds_count{"));
+    let lines = lines.filter(|line| line.contains(&route) && line.contains(&status));
+    lines.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok()).sum()
 }

@@ -41,6 +41,8 @@ impl Server {
             .env("VERITAIL_SWEEP_INTERVAL", sweep)
             .env("VERITAIL_LIVE_SWEEP_INTERVAL", sweep)
             .env("VERITAIL_CONTACT_INTERVAL", "100ms")
+            // The turn of a process that died is over soon.
+            .env("VERITAIL_LEASE_TIME", "300ms")
             // Long enough that nothing expires while it is counted.
             .env("VERITAIL_LIVE_GRACE", "10m");
         if let Some(url) = ground.redis_url() {

@@ -1,15 +1,12 @@
-//! Virtual time, seeded chance, and nodes that can die at any await.
+//! Seeded chance, and nodes that can die at any await.
 #![allow(clippy::disallowed_methods, reason = "tokio's paused clock and tasks are what the simulation hands in")]
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::task::AbortHandle;
-use tokio::time::Instant;
-use veritail::seams::{Chance, Clock, FailPoints, Spawn, Task};
-use veritail::trace::Timestamp;
+use veritail::seams::{Chance, FailPoints, Spawn, Task};
 
 /// Seeded random numbers (splitmix64).
 pub struct Dice(AtomicU64);
@@ -54,41 +51,6 @@ impl Dice {
 impl Chance for Dice {
     fn bits(&self) -> u64 {
         self.next()
-    }
-}
-
-/// The paused clock of the runtime, with an offset of its own.
-pub struct SimClock {
-    start: Instant,
-    skew_ms: i64,
-}
-
-/// 2026-01-01T00:00:00Z.
-const BEGIN_MS: i64 = 1_767_225_600_000;
-
-impl SimClock {
-    pub fn new(skew_ms: i64) -> Self {
-        Self { start: Instant::now(), skew_ms }
-    }
-
-    /// A clock of the same time with another offset.
-    pub fn with_skew(&self, skew_ms: i64) -> Self {
-        Self { start: self.start, skew_ms }
-    }
-
-    pub fn elapsed_ms(&self) -> u64 {
-        self.start.elapsed().as_millis() as u64
-    }
-}
-
-#[async_trait]
-impl Clock for SimClock {
-    fn now(&self) -> Timestamp {
-        Timestamp(BEGIN_MS + self.elapsed_ms() as i64 + self.skew_ms)
-    }
-
-    async fn sleep(&self, time: Duration) {
-        tokio::time::sleep(time).await;
     }
 }
 

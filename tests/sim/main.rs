@@ -1,4 +1,4 @@
-//! The seeded simulation: the real pipeline on two nodes over model stores that delay, fail, lose and rot, while runners
+//! The seeded simulation: the real pipeline on three nodes over model stores that delay, fail, lose and rot, while runners
 //! send logs the way real ones do and nodes die and come back. Single-threaded, in virtual time: a seed replays exactly.
 //!
 //! `cargo test --test sim -- --seeds 10000 --from 1` runs many; one failing seed again, with its story on standard error:
@@ -8,13 +8,17 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod clocks;
 mod faults;
 mod machine;
+mod network;
 mod oracle;
 mod plan;
+mod queue;
 mod reader;
 mod run;
 mod runner;
+mod tally;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -1,15 +1,20 @@
 //! What must be true, whatever goes wrong: the guarantees as checks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use veritail::pipeline::ReadError;
 use veritail::store::database::{Job, Mismatch};
 use veritail::store::live::{Entry, LiveStore};
-use veritail::trace::{DataStore, Detector, JobId, JobStatus, Offset, Phase, TraceState, Verdict};
+use veritail::store::object::codec;
+use veritail::trace::{
+    ChunkState, DataStore, Detector, JobId, JobStatus, Location, Offset, Phase, TraceState, Verdict,
+};
 
-use super::plan::{JobPlan, Kind};
+use super::clocks;
+use super::plan::{JobPlan, Kind, Trouble};
 use super::reader::Read;
+use super::tally::Counts;
 use super::world::{World, settings};
 
 /// What is known of one job from outside.
@@ -19,10 +24,24 @@ pub struct Truth {
     log: Vec<u8>,
     /// What was acknowledged, by offset.
     acknowledged: Vec<u8>,
+    /// Up to where bytes were acknowledged, and when.
+    acknowledgements: Vec<(u64, usize)>,
+    /// What was acknowledged long before the live store lost something: its loss must be known.
+    must_be_known: usize,
+    clocks_apart_ms: u64,
+    nodes_pause: bool,
     live_harmed: bool,
     object_harmed: bool,
+    /// How often a runner was given it.
+    taken: u64,
+    /// Somebody was told that it is over, or erased.
+    over: bool,
+    erased: bool,
     outcome: &'static str,
 }
+
+/// What was acknowledged so long ago is known to the database, whatever went wrong: its patience, and delays.
+const KNOWN_AFTER_MS: u64 = 60_000;
 
 #[derive(Default)]
 pub struct Oracle {
@@ -31,13 +50,20 @@ pub struct Oracle {
 }
 
 impl Oracle {
-    pub fn add_job(&mut self, job: JobId, plan: JobPlan, log: Vec<u8>) {
+    pub fn add_job(&mut self, job: JobId, plan: JobPlan, log: Vec<u8>, trouble: &Trouble) {
         let truth = Truth {
             plan,
             log,
             acknowledged: Vec::new(),
+            acknowledgements: Vec::new(),
+            must_be_known: 0,
+            clocks_apart_ms: clocks::apart_ms(&trouble.clocks),
+            nodes_pause: trouble.node_pauses,
             live_harmed: false,
             object_harmed: false,
+            taken: 0,
+            over: false,
+            erased: false,
             outcome: "still at work",
         };
         self.jobs.insert(job, truth);
@@ -56,12 +82,40 @@ impl Oracle {
         self.violations.first().cloned()
     }
 
-    pub fn live_harmed_all(&mut self) {
-        self.jobs.values_mut().for_each(|truth| truth.live_harmed = true);
+    pub fn live_harmed_all(&mut self, now_ms: u64) {
+        self.jobs.values_mut().for_each(|truth| truth.live_harmed(now_ms));
     }
 
-    pub fn live_harmed(&mut self, job: JobId) {
-        self.truth(job).live_harmed = true;
+    pub fn live_harmed(&mut self, job: JobId, now_ms: u64) {
+        self.truth(job).live_harmed(now_ms);
+    }
+
+    pub fn is_erased(&self, job: JobId) -> bool {
+        self.jobs[&job].erased
+    }
+
+    pub fn is_erased_now(&mut self, job: JobId) {
+        self.truth(job).erased = true;
+        self.truth(job).over = true;
+    }
+
+    pub fn is_over_now(&mut self, job: JobId) {
+        self.truth(job).over = true;
+    }
+
+    pub fn known_to_be_over(&self) -> BTreeSet<JobId> {
+        self.jobs.iter().filter(|(_, truth)| truth.over).map(|(job, _)| *job).collect()
+    }
+
+    /// A job is given to one runner, and not after it is over.
+    pub fn taken(&mut self, job: JobId, over_before: bool) {
+        self.truth(job).taken += 1;
+        if self.truth(job).taken > 1 {
+            self.violation(format!("job {job}: given to two runners"));
+        }
+        if over_before {
+            self.violation(format!("job {job}: given to a runner although it is over"));
+        }
     }
 
     pub fn object_harmed(&mut self, job: JobId) {
@@ -77,9 +131,10 @@ impl Oracle {
         self.truth(job).log.truncate(size);
     }
 
-    pub fn acknowledged(&mut self, job: JobId, start: usize, bytes: &[u8]) {
+    pub fn acknowledged(&mut self, job: JobId, start: usize, bytes: &[u8], now_ms: u64) {
         let truth = self.truth(job);
         let end = start + bytes.len();
+        truth.acknowledgements.push((now_ms, end));
         if truth.acknowledged.len() < end {
             truth.acknowledged.resize(end, 0);
         }
@@ -91,7 +146,10 @@ impl Oracle {
     }
 
     /// No bad byte is served as good, and a sound trace does not break off.
-    pub fn was_read(&mut self, job: JobId, read: &Read) {
+    pub fn was_read(&mut self, job: JobId, read: &Read, erased_before: bool) {
+        if erased_before && !read.bytes.is_empty() {
+            self.violation(format!("job {job}: erased, and {} bytes are served", read.bytes.len()));
+        }
         let truth = self.truth(job);
         let wrong = truth.first_wrong_byte(&read.bytes);
         let harmed = truth.live_harmed || truth.object_harmed || truth.plan.erase_after_ms.is_some();
@@ -144,6 +202,14 @@ fn truth_kind(truth: &Truth) -> Kind {
 }
 
 impl Truth {
+    fn live_harmed(&mut self, now_ms: u64) {
+        self.live_harmed = true;
+        let old = self.acknowledgements.iter().filter(|(at, _)| at + KNOWN_AFTER_MS < now_ms).map(|(_, end)| *end);
+        self.must_be_known = self.must_be_known.max(old.max().unwrap_or(0));
+        // The younger ones may be lost unseen, now.
+        self.acknowledgements.clear();
+    }
+
     fn is_forgetful(&self) -> bool {
         matches!(self.plan.kind, Kind::Forgetful { .. })
     }
@@ -176,6 +242,12 @@ impl Truth {
         }
         must(job.state == TraceState::Closed && job.status.is_final(), "it is not closed");
         must(harmed || mismatches.is_empty(), "a mismatch without damage");
+        let about = |store: DataStore| mismatches.iter().any(|mismatch| mismatch.what.store == store);
+        must(self.live_harmed || !about(DataStore::Embedded), "a mismatch in the live store, which was not harmed");
+        must(
+            self.object_harmed || !about(DataStore::ObjectStore),
+            "a mismatch in the object store, which was not harmed",
+        );
         must(self.first_wrong_byte(&read.bytes).is_none(), "a wrong byte is served");
         match job.verdict {
             Verdict::Verified => {
@@ -189,7 +261,9 @@ impl Truth {
                 must(read.broken.is_none() || self.object_harmed, "verified, unharmed and not readable");
                 let known_before = open.iter().any(|mismatch| {
                     let closed_at = job.closed_at.unwrap_or(mismatch.what.at);
-                    mismatch.what.store == DataStore::ObjectStore && closed_at.ms_since(mismatch.what.at) > 60_000
+                    // Two nodes may have written these, each by its own clock.
+                    let known_for_ms = closed_at.ms_since(mismatch.what.at);
+                    mismatch.what.store == DataStore::ObjectStore && known_for_ms > 60_000 + self.clocks_apart_ms
                 });
                 must(!known_before, "verified although a bad copy was known");
             }
@@ -200,8 +274,11 @@ impl Truth {
             }
             Verdict::Unclaimed => {
                 let size = job.size.map_or(0, |size| size.0);
-                must(Offset(size) >= job.acked_length, "shorter than acknowledged, without a mismatch");
+                // A node that stood still may write down what it acknowledged after the loss, and after the end.
+                let noted_late = self.live_harmed && self.nodes_pause;
+                must(Offset(size) >= job.acked_length || noted_late, "shorter than acknowledged, without a mismatch");
                 must(harmed || size >= self.acknowledged.len() as u64, "acknowledged bytes are gone");
+                must(noted_late || size >= self.must_be_known as u64, "acknowledged long ago, gone, and nobody knows");
                 must(open_live == 0, "unclaimed with an open mismatch in the live store");
                 must(read.broken.is_none() || self.object_harmed, "unclaimed, unharmed and not readable");
             }
@@ -239,16 +316,39 @@ impl Truth {
 }
 
 impl World {
-    /// A 200 with a claim is only answered once the trace is closed.
-    pub fn check_done(&self, id: JobId, status: JobStatus, claimed: bool) {
-        let jobs = self.database.jobs();
-        let job = jobs.iter().find(|job| job.id == id).expect("a job of this simulation");
+    /// A 200 with a claim is only answered once the trace is closed, and every byte of it is proven.
+    pub fn check_done(&self, id: JobId, status: JobStatus, claimed: bool, log: &[u8]) {
+        let job = self.job(id);
         let over = matches!(job.state, TraceState::Closed | TraceState::Erased);
         let closed = over && job.status == status;
+        let mut oracle = self.oracle.lock().expect("not poisoned");
         if claimed && !closed {
-            let what = format!("job {id}: answered 200 ({status}) while it is {} and {}", job.state, job.status);
-            self.oracle.lock().expect("not poisoned").violation(what);
+            oracle.violation(format!("job {id}: answered 200 ({status}) while it is {} and {}", job.state, job.status));
         }
+        let proven = job.verdict == Verdict::Verified && job.state == TraceState::Closed;
+        if proven && !oracle.jobs[&id].object_harmed && self.persistent(id).as_deref() != Some(log) {
+            oracle.violation(format!("job {id}: answered 200, and the persistent stores do not hold its log"));
+        }
+    }
+
+    /// A trace as the persistent stores have it, read past the nodes.
+    fn persistent(&self, job: JobId) -> Option<Vec<u8>> {
+        let mut bytes = Vec::new();
+        for row in self.database.all_rows(job) {
+            match row.state {
+                ChunkState::Persisted { record, at } => {
+                    let stored = match &at {
+                        Location::Object(object) => self.objects.bytes(&object.key)?,
+                        Location::Database(object) => self.database.chunk_bytes().bytes(&object.key)?,
+                    };
+                    bytes.extend_from_slice(&codec::decode(&stored, record.size).ok()?);
+                }
+                // A row without bytes behind the end of the log.
+                ChunkState::Open => {}
+                _ => return None,
+            }
+        }
+        Some(bytes)
     }
 }
 
@@ -274,6 +374,9 @@ pub struct Seen {
     pub resent: u64,
     pub epochs: u64,
     pub verdicts: BTreeMap<Verdict, u64>,
+    /// Objects that no row names: what nodes could not finish.
+    pub orphans: u64,
+    pub faults: Counts,
 }
 
 impl Seen {
@@ -281,6 +384,8 @@ impl Seen {
         self.jobs += other.jobs;
         self.resent += other.resent;
         self.epochs += other.epochs;
+        self.orphans += other.orphans;
+        self.faults.add(&other.faults);
         for (what, count) in &other.mismatches {
             *self.mismatches.entry(*what).or_default() += count;
         }
@@ -301,6 +406,6 @@ impl fmt::Display for Seen {
         for ((kind, detector), count) in &self.mismatches {
             write!(f, " {count} {kind} by {detector}")?;
         }
-        Ok(())
+        write!(f, "; {} orphans\n{}", self.orphans, self.faults)
     }
 }

@@ -1,6 +1,9 @@
 //! What a seed decides before anything runs: the kind of trouble, and the jobs.
 
+use super::clocks::View;
 use super::machine::Dice;
+
+pub const NODES: usize = 3;
 
 /// How much trouble there is, per thousand.
 #[derive(Clone, Debug)]
@@ -21,7 +24,78 @@ pub struct Trouble {
     /// Objects: not kept as written.
     pub puts_damaged: bool,
     pub live_full: bool,
-    pub clock_skew_ms: i64,
+    /// One call that goes wrong far more often than the others.
+    pub target: Option<Target>,
+    /// Requests that reach two nodes at once.
+    pub delivered_twice: u64,
+    pub node_pauses: bool,
+    /// Live: a replica takes over that lags behind, for all jobs or for those of a shard; the keys of some jobs move.
+    pub failovers: bool,
+    pub shards_move: bool,
+    /// A whole store is away, for seconds or for minutes.
+    pub outages: bool,
+    /// Objects: a listing is so old.
+    pub listing_lag_ms: u64,
+    pub clocks: [View; NODES],
+}
+
+/// How a call goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// It fails without an effect.
+    Before,
+    /// It has its effect, and its answer is lost.
+    After,
+    Slow,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Target {
+    /// Store and operation.
+    pub call: (&'static str, &'static str),
+    pub mode: Mode,
+    pub per_mille: u64,
+}
+
+/// Every write of the three stores, and the reads that proofs rest on.
+const TARGETS: &[(&str, &str)] = &[
+    ("live", "append"),
+    ("live", "replace"),
+    ("live", "set_status"),
+    ("live", "release"),
+    ("live", "load"),
+    ("live", "read_chunk"),
+    ("database", "note_contacts"),
+    ("database", "set_trace_reset"),
+    ("database", "mark_installed"),
+    ("database", "rewind"),
+    ("database", "end"),
+    ("database", "reopen"),
+    ("database", "cancel"),
+    ("database", "close"),
+    ("database", "erase"),
+    ("database", "deletion_done"),
+    ("database", "open_chunk"),
+    ("database", "record"),
+    ("database", "persist"),
+    ("database", "open_mismatch"),
+    ("database", "resolve_mismatches"),
+    ("database", "take_pending_job"),
+    ("database", "take"),
+    ("database", "finish"),
+    ("database", "put"),
+    ("database", "get"),
+    ("object_store", "put"),
+    ("object_store", "get"),
+    ("object_store", "delete"),
+    ("object_store", "list"),
+];
+
+impl Target {
+    fn roll(dice: &Dice) -> Self {
+        let mode = *dice.pick(&[Mode::Before, Mode::After, Mode::After, Mode::Slow]);
+        Self { call: *dice.pick(TARGETS), mode, per_mille: dice.between(100, 600) }
+    }
 }
 
 /// How a job's runner behaves.
@@ -49,9 +123,20 @@ pub struct JobPlan {
     pub cancel_after_ms: Option<u64>,
     /// Erased as soon as it is finished, but not before.
     pub erase_after_ms: Option<u64>,
+    /// Waits until one of several runners requests it.
+    pub pending: bool,
 }
 
 impl Trouble {
+    /// True if nothing can keep a node from finishing what it began: then it leaves nothing behind.
+    pub fn is_orderly(&self) -> bool {
+        let calls = self.fail_before + self.fail_after + self.clients_hang_up;
+        let slow = self.slow > 0 && self.slow_ms_max > 200;
+        let nodes = self.node_dies || self.die_at_point > 0 || self.node_pauses;
+        let stores = self.live_harm || self.object_rot || self.failovers || self.shards_move || self.outages;
+        calls == 0 && !slow && !nodes && !stores && !self.live_full && !self.puts_damaged && self.target.is_none()
+    }
+
     pub fn roll(dice: &Dice) -> Self {
         let some = |dice: &Dice, max: u64| if dice.chance(500) { dice.below(max) } else { 0 };
         Self {
@@ -64,11 +149,21 @@ impl Trouble {
             answers_lost: some(dice, 80),
             bodies_broken: some(dice, 80),
             clients_hang_up: some(dice, 80),
-            live_harm: dice.chance(500),
+            live_harm: dice.chance(400),
             object_rot: dice.chance(200),
             puts_damaged: dice.chance(300),
             live_full: dice.chance(150),
-            clock_skew_ms: if dice.chance(300) { dice.below(4000) as i64 - 2000 } else { 0 },
+            target: dice.chance(400).then(|| Target::roll(dice)),
+            delivered_twice: if dice.chance(300) { dice.below(300) } else { 0 },
+            node_pauses: dice.chance(200),
+            failovers: dice.chance(250),
+            shards_move: dice.chance(250),
+            outages: dice.chance(200),
+            listing_lag_ms: if dice.chance(200) { dice.between(200, 5000) } else { 0 },
+            clocks: {
+                let apart = dice.chance(400);
+                std::array::from_fn(|_| if apart { View::roll(dice) } else { View::default() })
+            },
         }
     }
 }
@@ -91,14 +186,26 @@ impl JobPlan {
             1 => u64::from(chunk_size) * dice.between(1, 6),
             _ => dice.between(1, 2500),
         };
+        let pending = dice.chance(200);
         Self {
             kind,
             log_size,
             chunk_size,
             patch_max: *dice.pick(&[50, 128, 400, 1000]),
             trace_limit: if dice.chance(40) { log_size / 2 + 1 } else { 0 },
-            cancel_after_ms: dice.chance(80).then(|| dice.below(40_000)),
+            cancel_after_ms: dice.chance(if pending { 300 } else { 80 }).then(|| dice.below(40_000)),
             erase_after_ms: dice.chance(150).then(|| dice.below(90_000)),
+            pending,
+        }
+    }
+
+    /// What a job request says of it, or the one who made the job.
+    pub fn trace_reset_at_first(&self) -> Option<bool> {
+        match self.kind {
+            Kind::Resends { known_at_once, .. } => known_at_once.then_some(true),
+            Kind::Forgetful { known_at_once } => known_at_once.then_some(false),
+            Kind::ClaimsOnly => Some(false),
+            Kind::Liar | Kind::Vanishes => Some(true),
         }
     }
 

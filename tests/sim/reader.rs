@@ -41,9 +41,10 @@ pub async fn read_now_and_then(world: std::sync::Arc<World>, dice: Dice, jobs: V
     while world.is_stormy() {
         world.sleep_ms(dice.between(500, 15_000)).await;
         let job = *dice.pick(&jobs);
+        let erased_before = world.oracle.lock().expect("not poisoned").is_erased(job);
         let read = world.request(&dice, move |node| async move { read(&node, job).await }).await;
         if let Ok(Ok(read)) = read {
-            world.oracle.lock().expect("not poisoned").was_read(job, &read);
+            world.oracle.lock().expect("not poisoned").was_read(job, &read, erased_before);
         }
     }
 }

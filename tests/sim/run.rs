@@ -1,28 +1,29 @@
 //! One seed from beginning to end: a storm with jobs in it, then calm, then the reckoning.
 #![allow(clippy::disallowed_methods, reason = "tokio's paused clock and tasks are what the simulation hands in")]
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use veritail::store::database::{Database, Erased, Job, NewJob};
-use veritail::store::live::Found;
-use veritail::store::live::LiveStore;
+use veritail::store::live::{Entry, Found, LiveStore};
 use veritail::store::object::keys;
-use veritail::trace::{ByteSize, ChunkSize, ChunkState, JobId, Location, JobStatus, TraceState};
+use veritail::trace::{ByteSize, ChunkSize, ChunkState, JobId, JobStatus, Location, TraceState};
 
 use super::oracle::Seen;
-use super::plan::{JobPlan, Kind};
+use super::plan::JobPlan;
 use super::runner::Runner;
 use super::world::World;
-use super::{faults, reader};
+use super::{faults, queue, reader};
 
 /// The storm lasts at most so long; runners that are still at work go on in the calm.
 const STORM_MS: u64 = 120_000;
 /// Virtual time in which every job must have closed after the storm: far above every timeout of the settings.
 const CALM_MS_MAX: u64 = 6 * 3_600_000;
-/// After the last job closed: two sweeps of the live store, the grace of live copies, and the second deletion of an
-/// erased trace's objects.
-const AFTERMATH_MS: u64 = 1_000_000;
+/// After the last job closed: some sweeps of the live store, and the grace of live copies.
+const AFTERMATH_MS: u64 = 150_000;
+/// The second deletion of an erased trace's objects comes late, by clocks that are apart.
+const AFTERMATH_OF_ERASE_MS: u64 = 1_150_000;
 
 /// Runs a seed. The error is the first guarantee that did not hold.
 pub fn simulate(seed: u64) -> Result<Seen, String> {
@@ -36,28 +37,42 @@ pub fn simulate(seed: u64) -> Result<Seen, String> {
 
 async fn storm_and_calm(seed: u64) -> Result<Seen, String> {
     let world = World::new(seed);
-    tracing::info!(?world.trouble, "seed {seed}");
+    tracing::info!(?world.weather.trouble, "seed {seed}");
     let jobs = create_jobs(&world, seed).await;
     let ids: Vec<JobId> = jobs.iter().map(|(id, _, _)| *id).collect();
     tokio::spawn(faults::harm(world.clone(), world.dice.fork()));
     tokio::spawn(reader::read_now_and_then(world.clone(), world.dice.fork(), ids.clone()));
     let mut runners = Vec::new();
+    let mut waiting = Vec::new();
+    let mut aftermath_ms = AFTERMATH_MS;
     for (id, plan, log) in jobs {
         if let Some(after) = plan.cancel_after_ms {
             tokio::spawn(cancel(world.clone(), id, after));
         }
         if let Some(after) = plan.erase_after_ms {
+            aftermath_ms = AFTERMATH_OF_ERASE_MS;
             tokio::spawn(erase(world.clone(), id, after));
+        }
+        if plan.pending {
+            waiting.push((id, plan, log));
+            continue;
         }
         let runner = Runner::new(world.clone(), world.dice.fork(), id, plan, log);
         runners.push(tokio::spawn(runner.run()));
+    }
+    if !waiting.is_empty() {
+        let waiting = Arc::new(waiting);
+        for runner in queue::register(&world, world.dice.between(2, 4)).await {
+            runners.push(tokio::spawn(queue::ask_for_jobs(world.clone(), world.dice.fork(), runner, waiting.clone())));
+        }
     }
     let all = futures::future::join_all(runners);
     let _ = tokio::time::timeout(Duration::from_millis(STORM_MS), all).await;
     tracing::info!("the storm is over");
     world.calm();
+    give_up_waiting(&world, &ids).await?;
     wait_for_the_end(&world).await?;
-    world.sleep_ms(AFTERMATH_MS).await;
+    world.sleep_ms(aftermath_ms).await;
     reckon(&world, &ids).await
 }
 
@@ -66,27 +81,21 @@ async fn create_jobs(world: &Arc<World>, seed: u64) -> Vec<(JobId, JobPlan, Vec<
     for number in 0..world.dice.between(1, 4) {
         let plan = JobPlan::roll(&world.dice);
         let log = plan.log(seed.wrapping_add(number * 1_000_003));
-        let trace_reset = match plan.kind {
-            Kind::Resends { known_at_once, .. } => known_at_once.then_some(true),
-            Kind::Forgetful { known_at_once } => known_at_once.then_some(false),
-            Kind::ClaimsOnly => Some(false),
-            Kind::Liar | Kind::Vanishes => Some(true),
-        };
         let new = NewJob {
             project_path: "group/demo".to_owned(),
             name: format!("job-{number}"),
             token_sha256: [0; 32],
-            status: JobStatus::Running,
+            status: if plan.pending { JobStatus::Pending } else { JobStatus::Running },
             payload: None,
             chunk_size: ChunkSize::new(plan.chunk_size).expect("a chunk size"),
             trace_limit: ByteSize(plan.trace_limit),
-            trace_reset,
+            trace_reset: plan.trace_reset_at_first().filter(|_| !plan.pending),
             at: veritail::seams::Clock::now(world.clock.as_ref()),
         };
         let job =
             world.database.create_job(new).await.map_err(|error| error.to_string()).expect("the model takes jobs");
         tracing::info!("job {}: {plan:?}", job.id);
-        world.oracle.lock().expect("not poisoned").add_job(job.id, plan.clone(), log.clone());
+        world.oracle.lock().expect("not poisoned").add_job(job.id, plan.clone(), log.clone(), &world.weather.trouble);
         jobs.push((job.id, plan, log));
     }
     jobs
@@ -95,7 +104,22 @@ async fn create_jobs(world: &Arc<World>, seed: u64) -> Vec<(JobId, JobPlan, Vec<
 async fn cancel(world: Arc<World>, job: JobId, after_ms: u64) {
     world.sleep_ms(after_ms).await;
     let dice = world.dice.fork();
-    let _ = world.request(&dice, move |node| async move { node.cancel(job).await }).await;
+    let canceled = world.request(&dice, move |node| async move { node.cancel(job).await }).await;
+    if let Ok(Ok(Some(canceled))) = canceled
+        && canceled.state == TraceState::Closed
+    {
+        world.oracle.lock().expect("not poisoned").is_over_now(job);
+    }
+}
+
+/// Jobs that no runner took are canceled, so that they end.
+async fn give_up_waiting(world: &World, ids: &[JobId]) -> Result<(), String> {
+    for id in ids.iter().copied().filter(|id| world.job(*id).status == JobStatus::Pending) {
+        let canceled = world.request(&world.dice, move |node| async move { node.cancel(id).await }).await;
+        let canceled = canceled.map_err(|_| format!("job {id}: not canceled in the calm"))?;
+        canceled.map_err(|error| format!("job {id}: not canceled in the calm: {error}"))?;
+    }
+    Ok(())
 }
 
 /// Asks to erase until it is done: it is refused as long as the job has not ended.
@@ -105,6 +129,7 @@ async fn erase(world: Arc<World>, job: JobId, after_ms: u64) {
     loop {
         let erased = world.request(&dice, move |node| async move { node.erase(job, "somebody").await }).await;
         if matches!(erased, Ok(Ok(Erased::Done(_)))) {
+            world.oracle.lock().expect("not poisoned").is_erased_now(job);
             return;
         }
         world.sleep_ms(dice.between(200, 9000)).await;
@@ -156,7 +181,11 @@ async fn reckon(world: &Arc<World>, ids: &[JobId]) -> Result<Seen, String> {
     let oracle = world.oracle.lock().expect("not poisoned");
     match oracle.first_violation() {
         Some(violation) => Err(violation),
-        None => Ok(oracle.seen(&world.database.jobs(), &world.database.all_mismatches())),
+        None => Ok(Seen {
+            orphans: orphans(world).len() as u64,
+            faults: world.weather.tally.counts(),
+            ..oracle.seen(&world.database.jobs(), &world.database.all_mismatches())
+        }),
     }
 }
 
@@ -168,6 +197,12 @@ async fn nothing_is_left_behind(world: &World) {
             let what = format!("job {job}: erased, and {key} is still there");
             world.oracle.lock().expect("not poisoned").violation(what);
         }
+    }
+    if world.weather.trouble.is_orderly()
+        && let Some(key) = orphans(world).first()
+    {
+        let what = format!("no row names {key}, and nothing kept a node from its work");
+        world.oracle.lock().expect("not poisoned").violation(what);
     }
     for job in world.database.jobs() {
         let rows = world.database.all_rows(job.id);
@@ -183,9 +218,30 @@ async fn nothing_is_left_behind(world: &World) {
     }
     let page = world.live.scan(None, 10_000).await.map_err(|error| error.to_string()).expect("the model answers");
     for found in page.found {
-        if let Found::Chunk { job, chunk, released } = found {
-            let what = format!("job {job}: the live copy of chunk {chunk} is left behind (released: {released})");
-            world.oracle.lock().expect("not poisoned").violation(what);
-        }
+        let what = match found {
+            Found::Chunk { job, chunk, released } => {
+                format!("job {job}: the live copy of chunk {chunk} is left behind (released: {released})")
+            }
+            Found::Trace(job) => match world.live.load(job).await.ok().flatten().map(|trace| trace.entry) {
+                None | Some(Entry::Tombstone(_)) => continue,
+                Some(_) => format!("job {job}: it is over, and its live entry is no tombstone"),
+            },
+        };
+        world.oracle.lock().expect("not poisoned").violation(what);
     }
+}
+
+/// Objects that no row names. What is in quarantine is named by nobody.
+fn orphans(world: &World) -> Vec<String> {
+    let jobs = world.database.jobs();
+    let rows = jobs.iter().flat_map(|job| world.database.all_rows(job.id));
+    let named: BTreeSet<String> = rows
+        .filter_map(|row| match row.state {
+            ChunkState::Persisted { at: Location::Object(object), .. }
+            | ChunkState::Wanted { kept: Some(Location::Object(object)), .. } => Some(object.key),
+            _ => None,
+        })
+        .collect();
+    let keys = world.objects.keys().into_iter();
+    keys.filter(|key| key.starts_with("traces/") && !named.contains(key)).collect()
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use veritail::pipeline::{AppendRequest, Appended, FinalPut, Finalized};
+use veritail::pipeline::{AppendRequest, Appended, FinalPut, Finalized, Pipeline};
 use veritail::trace::{ByteSize, Claim, Crc32, Ending, JobId, JobStatus, Offset, Origin};
 
 use super::machine::Dice;
@@ -151,6 +151,7 @@ impl Runner {
         let start = self.sent;
         let body = self.log[start..end].to_vec();
         for retry in 0..=RETRIES {
+            let erased_before = self.world.oracle.lock().expect("not poisoned").is_erased(self.job);
             let answer = self.send(start, &body).await;
             tracing::debug!("job {}: PATCH [{start}, {end}): {answer:?}", self.job);
             match answer {
@@ -159,7 +160,10 @@ impl Runner {
                     if length != Offset(end as u64) || interval == 0 {
                         oracle.violation(format!("job {}: [{start}, {end}) accepted as up to {length}", self.job));
                     }
-                    oracle.acknowledged(self.job, start, &body);
+                    if erased_before {
+                        oracle.violation(format!("job {}: erased, and [{start}, {end}) is taken", self.job));
+                    }
+                    oracle.acknowledged(self.job, start, &body, self.world.clock.elapsed_ms());
                     self.canceled |= status == JobStatus::Canceling;
                     self.sent = end;
                     return Patch::Accepted;
@@ -198,8 +202,16 @@ impl Runner {
             start: Offset(start as u64),
             declared: Some(ByteSize::of(body)),
         };
-        let body = self.world.body(&self.dice, body);
-        self.world.request(&self.dice, move |node| async move { node.append(request, body).await }).await
+        let world = &self.world;
+        if world.is_stormy() && self.dice.chance(world.weather.trouble.delivered_twice) {
+            let send = |node: Pipeline| {
+                let body = world.body(&self.dice, body);
+                async move { node.append(request, body).await }
+            };
+            return world.request_twice(&self.dice, send).await;
+        }
+        let body = world.body(&self.dice, body);
+        world.request(&self.dice, move |node| async move { node.append(request, body).await }).await
     }
 
     async fn touch(&self) {
@@ -233,11 +245,19 @@ impl Runner {
         };
         for retry in 0..=RETRIES {
             let put = FinalPut { job: self.job, ending: ending.clone(), trace_reset: self.trace_reset() };
-            let answer = self.world.request(&self.dice, move |node| async move { node.finalize(put).await }).await;
+            let finalize = |node: Pipeline| {
+                let put = put.clone();
+                async move { node.finalize(put).await }
+            };
+            let twice = self.world.is_stormy() && self.dice.chance(self.world.weather.trouble.delivered_twice);
+            let answer = match twice {
+                true => self.world.request_twice(&self.dice, finalize).await,
+                false => self.world.request(&self.dice, finalize).await,
+            };
             tracing::debug!("job {}: final PUT of {} bytes: {answer:?}", self.job, self.log.len());
             match answer {
                 Ok(Finalized::Done { status }) => {
-                    self.world.check_done(self.job, status, claim.is_some());
+                    self.world.check_done(self.job, status, claim.is_some(), &self.log);
                     return Put::Done;
                 }
                 Ok(Finalized::Proving { .. }) if claim.is_none() => return Put::Failed,

@@ -10,42 +10,50 @@ use futures::channel::oneshot;
 use futures::stream;
 use veritail::pipeline::{BodyBroken, Pipeline, Settings, Stores};
 use veritail::seams::{Clock, Seams, Spawn};
-use veritail::store::database::Database;
+use veritail::store::database::accounts::Accounts;
 use veritail::store::database::leases::Leases;
+use veritail::store::database::{Database, Job};
 use veritail::store::hooked::Hooked;
 use veritail::store::live::LiveStore;
 use veritail::store::object::ObjectStore;
-use veritail::trace::ByteSize;
+use veritail::trace::{ByteSize, JobId};
 
-use super::faults::FlakyNetwork;
-use super::machine::{DeadlyPoints, Dice, Life, SimClock};
+use super::clocks::{NodeClock, Pause, SimClock};
+use super::machine::{DeadlyPoints, Dice, Life};
+use super::network::{AsDatabase, FlakyNetwork, Weather};
 use super::oracle::Oracle;
-use super::plan::Trouble;
+use super::plan::{NODES, Trouble};
 use super::support::model::database::ModelDatabase;
 use super::support::model::leases::ModelLeases;
 use super::support::model::live::ModelLive;
 use super::support::model::objects::ModelObjects;
 
-pub const NODES: usize = 2;
-
 pub struct World {
     pub dice: Dice,
-    pub trouble: Trouble,
+    pub weather: Arc<Weather>,
     pub clock: Arc<SimClock>,
     pub live: Arc<ModelLive>,
     pub database: Arc<ModelDatabase>,
     pub objects: Arc<ModelObjects>,
     leases: Arc<ModelLeases>,
     pub oracle: Mutex<Oracle>,
-    /// While false nothing fails any more.
-    pub stormy: Arc<AtomicBool>,
+    /// One failover at a time.
+    pub failing_over: AtomicBool,
     deadly: Arc<AtomicU64>,
     nodes: Mutex<Vec<Node>>,
 }
 
 struct Node {
-    pipeline: Pipeline,
+    doors: Doors,
     life: Arc<Life>,
+    pause: Arc<Pause>,
+}
+
+/// Where requests come in.
+#[derive(Clone)]
+pub struct Doors {
+    pub pipeline: Pipeline,
+    pub accounts: Arc<dyn Accounts>,
 }
 
 /// The request was not answered: the node is down, died, or its answer was lost.
@@ -74,19 +82,20 @@ impl World {
     pub fn new(seed: u64) -> Arc<Self> {
         let dice = Dice::new(seed);
         let trouble = Trouble::roll(&dice);
-        let clock = Arc::new(SimClock::new(0));
+        let clock = Arc::new(SimClock::new());
         let live = Arc::new(ModelLive::new(clock.clone()));
         let deadly = Arc::new(AtomicU64::new(trouble.die_at_point));
+        let objects = Arc::new(ModelObjects::lagging(clock.clone(), trouble.listing_lag_ms));
         let world = Arc::new(Self {
             dice,
-            trouble,
+            weather: Arc::new(Weather::new(trouble, clock.clone())),
             clock: clock.clone(),
             live,
             database: Arc::new(ModelDatabase::new()),
-            objects: Arc::new(ModelObjects::new()),
-            leases: Arc::new(ModelLeases::new(clock.clone())),
+            objects,
+            leases: Arc::new(ModelLeases::new(clock)),
             oracle: Mutex::new(Oracle::default()),
-            stormy: Arc::new(AtomicBool::new(true)),
+            failing_over: AtomicBool::new(false),
             deadly,
             nodes: Mutex::new(Vec::new()),
         });
@@ -98,12 +107,15 @@ impl World {
     }
 
     fn give_birth(&self, node: usize) -> Node {
-        let skew = if node == 0 { 0 } else { self.trouble.clock_skew_ms };
-        let clock: Arc<dyn Clock> = Arc::new(self.clock.with_skew(skew));
+        let pause = Arc::new(Pause::default());
+        let view = self.weather.trouble.clocks[node];
+        let clock: Arc<dyn Clock> = Arc::new(NodeClock { truth: *self.clock, view, pause: pause.clone() });
         let life = Arc::new(Life::default());
-        let hook = Arc::new(FlakyNetwork::new(self.dice.fork(), self.trouble.clone(), self.stormy.clone()));
+        let hook = Arc::new(FlakyNetwork::new(self.dice.fork(), self.weather.clone(), pause.clone()));
         let points =
             DeadlyPoints { life: Arc::downgrade(&life), dice: self.dice.fork(), per_mille: self.deadly.clone() };
+        let accounts: Arc<dyn Accounts> = self.database.clone();
+        let accounts = Arc::new(Hooked::new(accounts, hook.clone(), clock.clone()));
         let seams = Seams {
             clock: clock.clone(),
             chance: Arc::new(self.dice.fork()),
@@ -119,12 +131,12 @@ impl World {
             live: Arc::new(Hooked::new(live, hook.clone(), clock.clone())),
             database: Arc::new(Hooked::new(database, hook.clone(), clock.clone())),
             objects: Arc::new(Hooked::new(objects, hook.clone(), clock.clone())),
-            spill: Arc::new(Hooked::new(spill, hook.clone(), clock.clone())),
+            spill: Arc::new(Hooked::new(spill, Arc::new(AsDatabase(hook.clone())), clock.clone())),
             leases: Arc::new(Hooked::new(leases, hook, clock)),
         };
         let pipeline = Pipeline::new(stores, seams, settings());
         pipeline.start();
-        Node { pipeline, life }
+        Node { doors: Doors { pipeline, accounts }, life, pause }
     }
 
     /// Lets a node die, if it lives, and a new one take its place.
@@ -144,18 +156,37 @@ impl World {
 
     /// The storm is over: nothing fails any more, and every node is up.
     pub fn calm(&self) {
-        self.stormy.store(false, Ordering::Relaxed);
+        self.weather.stormy.store(false, Ordering::Relaxed);
         self.deadly.store(0, Ordering::Relaxed);
         self.live.set_full(false);
+        self.objects.set_lag(0);
         for node in 0..NODES {
             if self.is_down(node) {
                 self.restart(node);
+            } else if let Some(pause) = self.pause_of(node) {
+                pause.set(false);
             }
         }
     }
 
     pub fn is_stormy(&self) -> bool {
-        self.stormy.load(Ordering::Relaxed)
+        self.weather.is_stormy()
+    }
+
+    pub fn pause_of(&self, node: usize) -> Option<Arc<Pause>> {
+        let nodes = self.nodes.lock().expect("not poisoned");
+        nodes.get(node).filter(|node| !node.life.is_over()).map(|node| node.pause.clone())
+    }
+
+    pub fn count_if(&self, occurred: bool, fault: &'static str) {
+        if occurred {
+            self.weather.tally.count(fault);
+        }
+    }
+
+    /// A job as the database has it.
+    pub fn job(&self, id: JobId) -> Job {
+        self.database.jobs().into_iter().find(|job| job.id == id).expect("a job of this simulation")
     }
 
     pub async fn sleep_ms(&self, ms: u64) {
@@ -168,18 +199,41 @@ impl World {
         T: Send + 'static,
         F: Future<Output = T> + Send + 'static,
     {
-        let (pipeline, life) = {
+        self.ask(dice, |doors| work(doors.pipeline)).await
+    }
+
+    /// Sends the same request to two nodes at once, as a balancer does that tries again too early; the first answer
+    /// counts.
+    pub async fn request_twice<T, F>(&self, dice: &Dice, work: impl Fn(Pipeline) -> F) -> Result<T, NoAnswer>
+    where
+        T: Send + 'static,
+        F: Future<Output = T> + Send + 'static,
+    {
+        self.weather.tally.count("request delivered twice");
+        let first = std::pin::pin!(self.request(dice, &work));
+        let second = std::pin::pin!(self.request(dice, &work));
+        futures::future::select(first, second).await.factor_first().0
+    }
+
+    /// The same, for everything that a node has.
+    pub async fn ask<T, F>(&self, dice: &Dice, work: impl FnOnce(Doors) -> F) -> Result<T, NoAnswer>
+    where
+        T: Send + 'static,
+        F: Future<Output = T> + Send + 'static,
+    {
+        let (doors, life) = {
             let nodes = self.nodes.lock().expect("not poisoned");
             let node = &nodes[dice.below(NODES as u64) as usize];
-            (node.pipeline.clone(), node.life.clone())
+            (node.doors.clone(), node.life.clone())
         };
         if life.is_over() {
             return Err(NoAnswer);
         }
         let (sender, answer) = oneshot::channel();
-        let work = work(pipeline);
+        let work = work(doors);
         // A client that hangs up: the server drops the request's handler wherever it is.
-        let hangs_up = self.is_stormy() && dice.chance(self.trouble.clients_hang_up);
+        let hangs_up = self.is_stormy() && dice.chance(self.weather.trouble.clients_hang_up);
+        self.count_if(hangs_up, "client hung up");
         let patience = Duration::from_millis(if hangs_up { dice.below(60) } else { 3_600_000 });
         life.spawn(
             "request",
@@ -190,7 +244,8 @@ impl World {
             }),
         );
         let answer = tokio::time::timeout(CLIENT_TIMEOUT, answer).await;
-        if self.is_stormy() && dice.chance(self.trouble.answers_lost) {
+        if self.is_stormy() && dice.chance(self.weather.trouble.answers_lost) {
+            self.weather.tally.count("answer to a client lost");
             return Err(NoAnswer);
         }
         answer.map_err(|_| NoAnswer)?.map_err(|_| NoAnswer)
@@ -208,9 +263,10 @@ impl World {
             let size = dice.between(1, rest.len() as u64 + 1) as usize;
             pieces.push(Ok(rest.split_to(size)));
         }
-        if self.is_stormy() && dice.chance(self.trouble.bodies_broken) {
+        if self.is_stormy() && dice.chance(self.weather.trouble.bodies_broken) {
             pieces.truncate(dice.below(pieces.len() as u64 + 1) as usize);
             pieces.push(Err(BodyBroken));
+            self.weather.tally.count("body broken");
         }
         stream::iter(pieces)
     }

@@ -61,6 +61,36 @@ impl RedisServer {
         assert!(self.launch(), "redis-server did not start again on port {}", self.port);
     }
 
+    /// Stops it where it is; its connections stay open and nothing is answered.
+    pub fn pause(&self) {
+        self.signal("STOP");
+    }
+
+    /// Lets it go on.
+    pub fn go_on(&self) {
+        self.signal("CONT");
+    }
+
+    fn signal(&self, name: &str) {
+        let pid = self.child.as_ref().expect("it runs").id().to_string();
+        let sent = Command::new("kill").args([&format!("-{name}"), &pid]).status().expect("kill is installed");
+        assert!(sent.success(), "kill -{name} {pid}");
+    }
+
+    /// Says something to the server, which must answer without an error.
+    pub fn command(&self, words: &[&str]) {
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).expect("it listens");
+        stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a time");
+        let mut command = format!("*{}\r\n", words.len());
+        for word in words {
+            command += &format!("${}\r\n{word}\r\n", word.len());
+        }
+        stream.write_all(command.as_bytes()).expect("it reads");
+        let mut answer = [0; 1];
+        stream.read_exact(&mut answer).expect("it answers");
+        assert_ne!(answer[0], b'-', "{words:?} was refused");
+    }
+
     fn launch(&mut self) -> bool {
         let append_only = if self.durability == Durability::Always { "yes" } else { "no" };
         let child = Command::new("redis-server")

@@ -9,9 +9,11 @@
 mod away;
 mod binary;
 mod client;
+mod launch;
 mod node;
 
 pub use away::Away;
 pub use binary::Binary;
 pub use client::{Answer, Client, Job, Send, ended, log};
+pub use launch::{ADMIN_TOKEN, kill, launch, log_of};
 pub use node::{Hooks, Node};

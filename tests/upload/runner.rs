@@ -11,7 +11,7 @@ use crate::support::server::{Answer, Client, Job, Send as _, ended};
 pub const PATCH_MAX: usize = 1024 * 1024;
 /// How often the same body is sent again after 429 or 5xx, before the next tick.
 const RETRIES: u32 = 5;
-/// Failed tries in a row after which the log is given up at the end of a job.
+/// Failed tries in a row after which the log is given up, unless it was made more patient.
 const FINAL_TRIES: u32 = 10;
 /// Requests of one job, so that no loop is without an end.
 const REQUESTS_MAX: u32 = 5000;
@@ -22,6 +22,7 @@ pub struct Runner {
     job: Job,
     trace_reset: bool,
     patch_max: usize,
+    patience: u32,
     position: usize,
     requests: u32,
     /// What it did.
@@ -48,12 +49,27 @@ impl Runner {
     pub fn new(client: &Client, job: &Job) -> Self {
         let (client, job) = (client.clone(), job.clone());
         let counts = Counts::default();
-        Self { client, job, trace_reset: true, patch_max: PATCH_MAX, position: 0, requests: 0, counts }
+        Self {
+            client,
+            job,
+            trace_reset: true,
+            patch_max: PATCH_MAX,
+            patience: FINAL_TRIES,
+            position: 0,
+            requests: 0,
+            counts,
+        }
     }
 
     /// The same, with smaller patches.
     pub fn with_patches_of(mut self, size: usize) -> Self {
         self.patch_max = size;
+        self
+    }
+
+    /// The same, but it gives up only after so many failed tries in a row.
+    pub fn with_patience(mut self, tries: u32) -> Self {
+        self.patience = tries;
         self
     }
 
@@ -87,7 +103,7 @@ impl Runner {
                 failures = 0;
             } else {
                 failures += 1;
-                assert!(failures < FINAL_TRIES, "the log is given up at {}: {:?}", self.position, self.counts);
+                assert!(failures < self.patience, "the log is given up at {}: {:?}", self.position, self.counts);
                 pause(100).await;
             }
         }
@@ -125,7 +141,7 @@ impl Runner {
                     self.counts.failed += 1;
                 }
             }
-            assert!(failures < FINAL_TRIES, "the log is given up: {:?}", self.counts);
+            assert!(failures < self.patience, "the log is given up: {:?}", self.counts);
         }
     }
 

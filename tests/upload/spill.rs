@@ -15,6 +15,7 @@ fn start(spill_max: &str) -> Binary {
         ("VERITAIL_SWEEP_INTERVAL", "200ms"),
         ("VERITAIL_GAUGE_INTERVAL", "200ms"),
         ("VERITAIL_LIVE_GRACE", "0s"),
+        ("VERITAIL_LEASE_TIME", "1s"),
     ])
 }
 

@@ -52,7 +52,7 @@ struct Document {
     /// When it was made, RFC 3339.
     #[schema(format = DateTime)]
     created_at: String,
-    /// When a runner began.
+    /// When a runner took it; for a job that nobody has to take, when it was made.
     #[schema(required, format = DateTime)]
     started_at: Option<String>,
     /// When its runner ended it; null while its status is not a final one.

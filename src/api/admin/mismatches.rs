@@ -139,11 +139,11 @@ async fn acknowledge(
     headers: &HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<MismatchReport, Refused> {
-    let _held = api.auth.admin(headers).await?;
+    let admin = api.auth.admin(headers).await?;
     let id: i64 = mismatch.parse().map_err(|_| Refused::Unknown)?;
     let body = body.map_err(|rejection| Refused::Bad(rejection.body_text()))?;
     let comment = read(&body)?;
-    let note = Note { by: "admin".to_owned(), comment };
+    let note = Note { by: admin.by.clone(), comment };
     let database = api.pipeline.stores().database.as_ref();
     let noted = database.acknowledge_mismatch(id, &note, api.clock().now()).await?.ok_or(Refused::Unknown)?;
     tracing::info!(mismatch_id = id, job_id = noted.what.job.0, by = note.by, "mismatch {id}: {} took note", note.by);

@@ -5,7 +5,7 @@ use utoipa::ToSchema;
 
 use crate::store::database::Job;
 use crate::store::database::listing::ListedProject;
-use crate::trace::{JobId, JobStatus, Origin, ProjectId, Timestamp};
+use crate::trace::{JobId, JobStatus, ProjectId, Timestamp};
 
 /// A project.
 #[derive(Debug, Serialize, ToSchema)]
@@ -107,7 +107,7 @@ pub(in crate::api) struct JobDocument {
     /// When it was made, RFC 3339.
     #[schema(format = DateTime)]
     created_at: String,
-    /// When a runner began; null while none has.
+    /// When a runner took it; for a job that nobody has to take, when it was made.
     #[schema(required, format = DateTime)]
     started_at: Option<String>,
     /// When its runner ended it; null while its status is not a final one.
@@ -234,7 +234,7 @@ impl JobDocument {
 
 /// The moments of a job that readers may know of.
 pub(in crate::api) struct Times {
-    /// When a runner began.
+    /// When a runner took it.
     pub(in crate::api) started: Option<Timestamp>,
     /// When it ended.
     pub(in crate::api) finished: Option<Timestamp>,
@@ -245,13 +245,8 @@ pub(in crate::api) struct Times {
 impl Times {
     /// The ending is known before the trace is proven; readers hear of it with the final status and not before.
     pub(in crate::api) fn of(job: &Job) -> Self {
-        // A job without a payload runs from the moment it is made; one that was canceled while it waited never ran.
-        let never_ran = job.status == JobStatus::Pending
-            || job.ending.as_ref().is_some_and(|ending| {
-                ending.origin == Origin::Cancel && job.installed_epoch.is_none() && job.acked_length.0 == 0
-            });
         Self {
-            started: (!never_ran).then_some(job.created_at),
+            started: job.started_at,
             finished: job.ended_at.filter(|_| job.status.is_final()),
             erased: job.erased.as_ref().map(|(at, _)| *at),
         }

@@ -6,15 +6,13 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 
 use super::documents::JobDocument;
-use super::{is_project, links};
+use super::is_project;
+use super::links::Place;
 use crate::api::Api;
 use crate::api::error::{Manners, Refused, message};
 use crate::api::path::InPath;
 use crate::store::database::Erased;
 use crate::trace::JobId;
-
-/// Who erased, as it is kept with the job.
-const ADMIN: &str = "admin";
 
 /// Erases the log of a finished job from every store, for good.
 #[utoipa::path(
@@ -33,11 +31,10 @@ pub(in crate::api) async fn erase(
     State(api): State<Api>,
     InPath((project, job)): InPath<(String, String)>,
     headers: HeaderMap,
+    place: Place,
 ) -> Response {
     match erased(&api, &project, &job, &headers).await {
-        Ok(Erased::Done(job)) => {
-            (StatusCode::CREATED, Json(JobDocument::of(&job, &links::base(&headers)))).into_response()
-        }
+        Ok(Erased::Done(job)) => (StatusCode::CREATED, Json(JobDocument::of(&job, &place.base))).into_response(),
         Ok(Erased::Unfinished) => message(StatusCode::FORBIDDEN, "403 Forbidden - Job is not erasable!"),
         Ok(Erased::Unknown) => Refused::Unknown.answer(&api, Manners::GitLab),
         Err(refused) => refused.answer(&api, Manners::GitLab),
@@ -50,6 +47,6 @@ async fn erased(api: &Api, project: &str, job: &str, headers: &HeaderMap) -> Res
     if !is_project(&admitted.known, project) {
         return Err(Refused::Unknown);
     }
-    let _held = api.auth.admin(headers).await?;
-    Ok(api.pipeline.erase(id, ADMIN).await?)
+    let admin = api.auth.admin(headers).await?;
+    Ok(api.pipeline.erase(id, &admin.by).await?)
 }

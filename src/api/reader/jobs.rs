@@ -2,12 +2,13 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderMap, Uri};
+use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 
 use super::documents::JobDocument;
+use super::links::Place;
 use super::page::{self, Asked, Shown};
-use super::{is_project, links, projects};
+use super::{is_project, projects};
 use crate::api::Api;
 use crate::api::error::{Manners, Refused};
 use crate::api::path::InPath;
@@ -36,10 +37,10 @@ pub(in crate::api) async fn jobs(
     InPath(project): InPath<String>,
     query: Raw,
     headers: HeaderMap,
-    uri: Uri,
+    place: Place,
 ) -> Response {
     let parameters = Parameters::of(query);
-    match list(&api, &project, &parameters, &headers, &uri).await {
+    match list(&api, &project, &parameters, &headers, &place).await {
         Ok(response) => response,
         Err(refused) => refused.answer(&api, Manners::GitLab),
     }
@@ -50,20 +51,19 @@ async fn list(
     project: &str,
     parameters: &Parameters,
     headers: &HeaderMap,
-    uri: &Uri,
+    place: &Place,
 ) -> Result<Response, Refused> {
     let project = projects::find(api, project, headers).await?;
     let asked = Asked::of(parameters)?;
     let filter = JobFilter { project: project.id, statuses: statuses(parameters)? };
     let listed = api.listing.jobs(&filter, asked.page).await?;
-    let base = links::base(headers);
     let shown = Shown {
         last: listed.items.last().map(|job| job.id.0),
-        items: listed.items.iter().map(|job| JobDocument::of(job, &base)).collect(),
+        items: listed.items.iter().map(|job| JobDocument::of(job, &place.base)).collect(),
         more: listed.more,
         total: listed.total,
     };
-    Ok(page::answer(&asked, shown, parameters, headers, uri))
+    Ok(page::answer(&asked, shown, parameters, place))
 }
 
 /// The statuses asked for; `None` = all.
@@ -93,9 +93,10 @@ pub(in crate::api) async fn job(
     State(api): State<Api>,
     InPath((project, job)): InPath<(String, String)>,
     headers: HeaderMap,
+    place: Place,
 ) -> Response {
     match find(&api, &project, &job, &headers).await {
-        Ok(found) => Json(JobDocument::of(&found, &links::base(&headers))).into_response(),
+        Ok(found) => Json(JobDocument::of(&found, &place.base)).into_response(),
         Err(refused) => refused.answer(&api, Manners::GitLab),
     }
 }

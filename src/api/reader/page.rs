@@ -3,12 +3,12 @@
 
 use axum::Json;
 use axum::http::header::LINK;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use axum::http::{HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
-use super::links;
+use super::links::Place;
 use crate::api::error::Refused;
 use crate::api::query::{Parameters, shown};
 use crate::store::database::listing::{Page, PageStart};
@@ -122,13 +122,7 @@ pub(super) struct Shown<T> {
 }
 
 /// The answer: the items, and in the headers the way to the other pages.
-pub(super) fn answer<T: Serialize>(
-    asked: &Asked,
-    shown: Shown<T>,
-    parameters: &Parameters,
-    headers: &HeaderMap,
-    uri: &Uri,
-) -> Response {
+pub(super) fn answer<T: Serialize>(asked: &Asked, shown: Shown<T>, parameters: &Parameters, place: &Place) -> Response {
     let size = u64::from(asked.page.size);
     let mut fields: Vec<(&'static str, String)> = vec![("x-per-page", size.to_string())];
     let mut ways: Vec<(&'static str, Vec<(&'static str, String)>)> = Vec::new();
@@ -160,11 +154,10 @@ pub(super) fn answer<T: Serialize>(
             into.insert(HeaderName::from_static(name), value);
         }
     }
-    let base = links::base(headers);
     let links: Vec<String> = ways
         .into_iter()
         .filter_map(|(name, changed)| {
-            let link = links::with_parameters(&base, uri, &changed_in(parameters, size, &changed))?;
+            let link = place.with_parameters(&changed_in(parameters, size, &changed))?;
             Some(format!("<{link}>; rel=\"{name}\""))
         })
         .collect();
@@ -185,6 +178,8 @@ fn changed_in(parameters: &Parameters, size: u64, changed: &[(&'static str, Stri
 
 #[cfg(test)]
 mod tests {
+    use axum::http::HeaderMap;
+
     use super::*;
 
     fn parameters(text: &str) -> Parameters {
@@ -196,8 +191,8 @@ mod tests {
         let parameters = parameters(query);
         let asked = Asked::of(&parameters).expect("readable");
         let shown = Shown { items: vec![0; count], last: Some(last), more, total };
-        let uri = Uri::from_static("/api/v4/projects");
-        answer(&asked, shown, &parameters, &HeaderMap::new(), &uri).headers().clone()
+        let place = Place { base: "http://localhost".to_owned(), path: "/api/v4/projects".to_owned() };
+        answer(&asked, shown, &parameters, &place).headers().clone()
     }
 
     fn field<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {

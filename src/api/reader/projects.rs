@@ -2,11 +2,11 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderMap, Uri};
+use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 
 use super::documents::Project;
-use super::links;
+use super::links::Place;
 use super::page::{self, Asked, Shown};
 use super::seen::Seen;
 use crate::api::Api;
@@ -25,27 +25,26 @@ use crate::trace::ProjectId;
     ),
     responses((status = 200, description = "A page of projects.", body = Vec<Project>)),
 )]
-pub(in crate::api) async fn projects(State(api): State<Api>, query: Raw, headers: HeaderMap, uri: Uri) -> Response {
+pub(in crate::api) async fn projects(State(api): State<Api>, query: Raw, headers: HeaderMap, place: Place) -> Response {
     let parameters = Parameters::of(query);
-    match list(&api, &parameters, &headers, &uri).await {
+    match list(&api, &parameters, &headers, &place).await {
         Ok(response) => response,
         Err(refused) => refused.answer(&api, Manners::GitLab),
     }
 }
 
-async fn list(api: &Api, parameters: &Parameters, headers: &HeaderMap, uri: &Uri) -> Result<Response, Refused> {
+async fn list(api: &Api, parameters: &Parameters, headers: &HeaderMap, place: &Place) -> Result<Response, Refused> {
     let seen = Seen::by(api, headers).await?;
     let asked = Asked::of(parameters)?;
     let filter = ProjectFilter { among: seen.among.clone(), search: parameters.text("search").map(str::to_owned) };
     let listed = api.listing.projects(&filter, asked.page).await?;
-    let base = links::base(headers);
     let shown = Shown {
         last: listed.items.last().map(|project| project.id.0),
-        items: listed.items.iter().map(|project| Project::of(project, &base)).collect(),
+        items: listed.items.iter().map(|project| Project::of(project, &place.base)).collect(),
         more: listed.more,
         total: listed.total,
     };
-    Ok(page::answer(&asked, shown, parameters, headers, uri))
+    Ok(page::answer(&asked, shown, parameters, place))
 }
 
 /// One project.
@@ -58,9 +57,10 @@ pub(in crate::api) async fn project(
     State(api): State<Api>,
     InPath(project): InPath<String>,
     headers: HeaderMap,
+    place: Place,
 ) -> Response {
     match find(&api, &project, &headers).await {
-        Ok(found) => Json(Project::of(&found, &links::base(&headers))).into_response(),
+        Ok(found) => Json(Project::of(&found, &place.base)).into_response(),
         Err(refused) => refused.answer(&api, Manners::GitLab),
     }
 }
@@ -72,6 +72,6 @@ pub(super) async fn find(api: &Api, project: &str, headers: &HeaderMap) -> Resul
         Ok(id) => ProjectName::Id(ProjectId(id)),
         Err(_) => ProjectName::Path(project.to_owned()),
     };
-    let found = api.listing.project(&name).await?.filter(|found| seen.has(found.id));
-    found.ok_or(Refused::Unknown)
+    let look = async { Ok(api.listing.project(&name).await?.filter(|found| seen.has(found.id))) };
+    api.auth.evenly(look).await?.ok_or(Refused::Unknown)
 }

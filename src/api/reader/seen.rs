@@ -24,7 +24,7 @@ impl Seen {
     pub(super) async fn by(api: &Api, headers: &HeaderMap) -> Result<Self, Refused> {
         let (access, held) = api.auth.access(headers).await?;
         match access {
-            Access::Everything => Ok(Self { among: None, everything: true, _held: held }),
+            Access::Everything(_) => Ok(Self { among: None, everything: true, _held: held }),
             Access::Projects(token) if token.scopes.contains(&Scope::Read) => {
                 let among = match token.projects {
                     Reach::All => None,

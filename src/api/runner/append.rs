@@ -1,15 +1,18 @@
 //! `PATCH /api/v4/jobs/:id/trace`: the bytes of a log, from an offset on.
 
 use axum::Json;
-use axum::extract::{Query, Request, State};
-use axum::http::header::{CONNECTION, CONTENT_RANGE};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::extract::{Request, State};
+use axum::http::header::CONTENT_RANGE;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::body::Incoming;
-use super::{ended, forbidden, job_id, with_interval, with_range, with_status};
+use super::{
+    Parameters, RawQuery, broken_off, ended, forbidden, let_in, parameter, parameters, with_interval, with_range,
+    with_status,
+};
 use crate::api::error::{Manners, Message, Refused, message};
 use crate::api::observe::declared;
 use crate::api::path::InPath;
@@ -18,14 +21,6 @@ use crate::pipeline::{AppendRequest, Appended, pace};
 use crate::telemetry::metrics::{self, Operation, Rejection, Route};
 use crate::trace::content_range::parse_start;
 use crate::trace::{ByteSize, JobId, JobStatus, Offset};
-
-/// The query's parts, as far as they can be read.
-pub(super) type Parameters = Vec<(String, String)>;
-
-/// A parameter's value. Unknown ones are ignored, as GitLab does.
-pub(super) fn parameter<'a>(parameters: &'a Parameters, name: &str) -> Option<&'a str> {
-    parameters.iter().find(|(key, value)| key == name && !value.is_empty()).map(|(_, value)| value.as_str())
-}
 
 /// Where a log goes on instead.
 #[derive(Debug, Serialize, ToSchema)]
@@ -58,13 +53,12 @@ pub(in crate::api) struct Elsewhere {
 pub(in crate::api) async fn append(
     State(api): State<Api>,
     InPath(job): InPath<String>,
-    query: Result<Query<Parameters>, axum::extract::rejection::QueryRejection>,
+    query: RawQuery,
     request: Request,
 ) -> Response {
-    let parameters = query.map(|Query(parameters)| parameters).unwrap_or_default();
     let (head, body) = request.into_parts();
     let mut incoming = Incoming::new(body, api.clock(), api.body_timeout);
-    let response = answer(&api, &job, &parameters, &head.headers, &mut incoming).await;
+    let response = answer(&api, &job, &parameters(query), &head.headers, &mut incoming).await;
     if response.status() != StatusCode::ACCEPTED {
         incoming.read_on().await;
     }
@@ -81,11 +75,7 @@ async fn answer(
 ) -> Response {
     // The parameter wins over the header, as in GitLab.
     let token = parameter(parameters, "token").or_else(|| token::job_token(headers));
-    let known = match job_id(job) {
-        Some(job) => api.auth.runner(api.pipeline.stores().database.as_ref(), job, token).await,
-        None => Ok(None),
-    };
-    let admitted = match known {
+    let admitted = match let_in(api, job, token).await {
         Ok(Some(admitted)) => admitted,
         Ok(None) => return stranger(),
         Err(refused) => return unavailable(api, refused),
@@ -141,10 +131,7 @@ fn answer_to(appended: Appended) -> Response {
         }
         Appended::Broken { stored } => {
             metrics::append_rejected(Rejection::BrokenOff);
-            // Whatever else this client sends on this connection is not worth reading.
-            let mut broken = message(StatusCode::REQUEST_TIMEOUT, "408 Request Timeout");
-            broken.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-            with_range(broken, stored)
+            with_range(broken_off(), stored)
         }
         Appended::Gone => stranger(),
     }

@@ -1,14 +1,12 @@
 //! `PUT /api/v4/jobs/:id`: the job goes on, or how it ended.
 
-use axum::extract::{Query, Request, State};
-use axum::http::header::CONNECTION;
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 
-use super::append::Parameters;
 use super::body::Incoming;
 use super::update::{self, Said, StateOfJob, Update};
-use super::{ended, forbidden, job_id, with_interval, with_status};
+use super::{RawQuery, broken_off, ended, forbidden, let_in, parameters, with_interval, with_status};
 use crate::api::error::{Manners, Message, message};
 use crate::api::path::InPath;
 use crate::api::{Api, token};
@@ -33,7 +31,7 @@ const BODY_MAX: ByteSize = ByteSize(1024 * 1024);
         (status = 202, description = "Not proven yet; ask again.", body = Message, headers(
             ("Job-Status" = String, description = "`running`."),
             ("X-GitLab-Trace-Update-Interval" = u32, description = "Seconds after which to come again."))),
-        (status = 403, description = "The token is not this job's, or the job is over (`Job-Status` says how)."),
+        (status = 403, description = "The token is not this job's, no runner has taken the job, or it is over (`Job-Status` says which)."),
         (status = 412, description = "Bytes are missing or different: begin again; the first 416 says where.", headers(
             ("X-GitLab-Trace-Update-Interval" = u32, description = "Seconds after which to come again."))),
     ),
@@ -41,19 +39,15 @@ const BODY_MAX: ByteSize = ByteSize(1024 * 1024);
 pub(in crate::api) async fn finalize(
     State(api): State<Api>,
     InPath(job): InPath<String>,
-    query: Result<Query<Parameters>, axum::extract::rejection::QueryRejection>,
+    query: RawQuery,
     request: Request,
 ) -> Response {
-    let parameters = query.map(|Query(parameters)| parameters).unwrap_or_default();
+    let parameters = parameters(query);
     let (head, body) = request.into_parts();
     let mut incoming = Incoming::new(body, api.clock(), api.body_timeout);
     let body = incoming.whole(BODY_MAX).await;
     metrics::request_size(Route::Finalize, incoming.received());
-    let Ok(body) = body else {
-        let mut broken = message(StatusCode::REQUEST_TIMEOUT, "408 Request Timeout");
-        broken.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-        return broken;
-    };
+    let Ok(body) = body else { return broken_off() };
     match body.as_deref().map(|body| update::read(body, &parameters)) {
         Some(Ok(update)) => answer(&api, &job, &head.headers, update).await,
         Some(Err(malformed)) => message(StatusCode::BAD_REQUEST, &format!("400 Bad Request: {malformed}")),
@@ -63,11 +57,9 @@ pub(in crate::api) async fn finalize(
 
 async fn answer(api: &Api, job: &str, headers: &HeaderMap, update: Update) -> Response {
     let token = update.token.as_deref().or_else(|| token::job_token(headers));
-    let known = match job_id(job) {
-        Some(job) => api.auth.runner(api.pipeline.stores().database.as_ref(), job, token).await,
-        None => Ok(None),
-    };
-    match known {
+    match let_in(api, job, token).await {
+        // Nobody took it, so nobody can say how it goes: its creator's token becomes good with nothing.
+        Ok(Some(admitted)) if admitted.known.pending => ended(JobStatus::Pending),
         Ok(Some(admitted)) => {
             let job = admitted.known.job;
             if let Some(length) = update.unreadable_checksum {

@@ -2,7 +2,6 @@
 
 use axum::Json;
 use axum::extract::{Request, State};
-use axum::http::header::CONNECTION;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -10,7 +9,7 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use super::body::Incoming;
-use super::forbidden;
+use super::{broken_off, forbidden};
 use crate::api::error::{Manners, Refused, message};
 use crate::api::token::{JOB_PREFIX, TokenHash, make};
 use crate::api::{Api, token};
@@ -157,9 +156,7 @@ async fn read(api: &Api, request: Request) -> Result<(HeaderMap, Value), Respons
     let (head, body) = request.into_parts();
     let mut incoming = Incoming::new(body, api.clock(), api.body_timeout);
     let Ok(body) = incoming.whole(BODY_MAX).await else {
-        let mut broken = message(StatusCode::REQUEST_TIMEOUT, "408 Request Timeout");
-        broken.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-        return Err(broken);
+        return Err(broken_off());
     };
     let bad = |what: &str| message(StatusCode::BAD_REQUEST, &format!("400 Bad Request: {what}"));
     let Some(body) = body else { return Err(bad(&format!("the body is over {BODY_MAX} bytes"))) };

@@ -3,7 +3,7 @@
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::append::{Parameters, parameter};
+use super::{Parameters, parameter};
 use crate::trace::claim::{BadChecksum, parse_checksum};
 use crate::trace::{ByteSize, Claim, Ending, JobStatus, Origin};
 
@@ -14,6 +14,7 @@ pub(in crate::api) struct StateOfJob {
     /// The job's token, unless it is in the header.
     token: Option<String>,
     /// `running`, `success`, `failed` or `canceled`.
+    #[schema(example = "running")]
     state: Option<String>,
     /// The script's exit code.
     exit_code: Option<i64>,

@@ -8,7 +8,7 @@ mod proxies;
 mod stream;
 pub mod tls;
 
-pub use proxies::ClientAddress;
+pub use proxies::{ClientAddress, Reached};
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -220,8 +220,10 @@ impl Connections {
         let clock = self.seams.clock.clone();
         let pace = drip::Pace { stall: self.edge.stall, grace: self.edge.body_grace, rate: self.edge.body_rate };
         let mut request = request.map(|body| drip::bounded(Body::new(body), clock, pace));
-        let client = proxies::client(peer.ip(), request.headers(), &self.edge.trusted_proxies);
-        request.extensions_mut().insert(ClientAddress(client));
+        let https = self.edge.tls.is_some();
+        let (client, reached) = proxies::seen(peer.ip(), https, request.headers(), &self.edge.trusted_proxies);
+        request.extensions_mut().insert(client);
+        request.extensions_mut().insert(reached);
         Box::pin(self.router.clone().oneshot(request))
     }
 }

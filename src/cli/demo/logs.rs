@@ -3,15 +3,15 @@
 use std::fmt::Write as _;
 
 /// A small generator of numbers, so that a log needs no seed from outside (`SplitMix64`).
-pub(super) struct Dice(u64);
+pub(in crate::cli) struct Dice(u64);
 
 impl Dice {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(in crate::cli) fn new(seed: u64) -> Self {
         Self(seed)
     }
 
     /// The next number below `limit`.
-    pub(super) fn below(&mut self, limit: u64) -> u64 {
+    pub(in crate::cli) fn below(&mut self, limit: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -21,7 +21,7 @@ impl Dice {
 
 /// What a job does most of the time.
 #[derive(Clone, Copy)]
-pub(super) enum Flavour {
+pub(in crate::cli) enum Flavour {
     /// Runs tests, one line each.
     Tests,
     /// Compiles, with warnings.
@@ -44,7 +44,7 @@ const CRATES: &[&str] = &["bytes", "serde", "tokio", "hyper", "rustls", "tracing
 const TESTS: &[&str] = &["Project", "Pipeline", "MergeRequest", "Runner", "Artifact", "Release", "Snippet"];
 
 /// A log of exactly `size` bytes.
-pub(super) fn log(flavour: Flavour, seed: u64, size: usize) -> Vec<u8> {
+pub(in crate::cli) fn log(flavour: Flavour, seed: u64, size: usize) -> Vec<u8> {
     let mut dice = Dice::new(seed);
     let mut text = String::with_capacity(size + 4096);
     opening(&mut text);

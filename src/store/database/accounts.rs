@@ -194,7 +194,7 @@ pub trait Accounts: Send + Sync {
     async fn note_runner_contacts(&self, contacts: &[(RunnerId, Timestamp)]) -> Result<()>;
 
     /// Gives the oldest pending job of the runner's projects to it: the job becomes `Running`, once however many ask at
-    /// the same moment, in one statement. The statement remembers the runner and, if it is known, whether it can send its
+    /// the same moment, in one statement. The statement remembers the runner, `at` as `started_at`, and, if it is known, whether it can send its
     /// log again, and gives the job the token that was made for this run: the one its creator got was a placeholder,
     /// good for nothing from now on. `None` if nothing is pending, or the runner is unknown or revoked.
     async fn take_pending_job(

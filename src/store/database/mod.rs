@@ -61,6 +61,8 @@ pub struct Job {
     pub trace_reset: Option<bool>,
     /// When it was made.
     pub created_at: Timestamp,
+    /// When a runner took it, or when it was made if nobody has to take it; `None` if it never ran.
+    pub started_at: Option<Timestamp>,
     /// When the runner was last heard of; one second late.
     pub last_contact_at: Timestamp,
     /// When status, state or epoch last changed: set by create, rewind, end, reopen, cancel and close.

@@ -188,3 +188,48 @@ async fn without_a_token_that_is_known_nothing_is_listed() {
     assert_eq!(get(client, "/api/v4/version").await.json()["version"], env!("CARGO_PKG_VERSION"));
     server.assert_untroubled().await;
 }
+
+/// A job that waits has not begun: it begins when a runner takes it, and the time before is not part of it.
+#[tokio::test]
+async fn a_job_begins_when_a_runner_takes_it() {
+    let server = Binary::start(&[]);
+    let client = server.client();
+    let wanted = json!({"description": "x", "projects": "all"});
+    let runner = client.admin(Method::POST, "/api/v1/runners").json(&wanted).answer().await.json();
+    let job = client.make_job_of(json!({"payload": {}})).await;
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    let ask = json!({"token": runner["token"]});
+    let taken = client.request(Method::POST, "/api/v4/jobs/request").json(&ask).answer().await;
+    assert_eq!(taken.status, 201);
+    let document = document(client, &job).await;
+    let waited = document["queued_duration"].as_f64().expect("a number");
+    assert!((0.3..30.0).contains(&waited), "{document}");
+    assert!(document["started_at"].as_str() > document["created_at"].as_str(), "{document}");
+    let own = get(client, &format!("/api/v1/jobs/{}", job.id)).await.json();
+    assert_eq!(own["started_at"], document["started_at"]);
+}
+
+/// Behind a proxy that is believed, links lead where the client came in; what is configured goes before.
+#[tokio::test]
+async fn links_lead_where_the_client_came_in() {
+    for (variables, expected) in [
+        (vec![("VERITAIL_TRUSTED_PROXIES", "127.0.0.0/8")], "https://ci.example"),
+        (vec![("VERITAIL_TRUSTED_PROXIES", "10.0.0.0/8")], "http://inner"),
+        (vec![("VERITAIL_EXTERNAL_URL", "https://logs.example/ci/")], "https://logs.example/ci"),
+    ] {
+        let server = Binary::start(&variables);
+        let client = server.client();
+        let job = client.make_job().await;
+        client.make_job().await;
+        let through = |path: &str| {
+            let request =
+                client.admin(Method::GET, path).header("Host", "inner").header("X-Forwarded-For", "192.0.2.1");
+            request.header("X-Forwarded-Proto", "https").header("X-Forwarded-Host", "ci.example")
+        };
+        let shown = through(&format!("/api/v4/projects/1/jobs/{}", job.id)).answer().await.json();
+        assert_eq!(shown["web_url"], format!("{expected}/api/v4/projects/1/jobs/{}/trace", job.id));
+        let list = through("/api/v4/projects/1/jobs?per_page=1").answer().await;
+        let first = format!("<{expected}/api/v4/projects/1/jobs?per_page=1&page=2>; rel=\"next\"");
+        assert!(list.header("Link").contains(&first), "{}", list.header("Link"));
+    }
+}

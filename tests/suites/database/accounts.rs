@@ -225,6 +225,7 @@ pub async fn a_taken_job_has_a_new_token_and_its_payload(jobs: &dyn Database, ac
             status: JobStatus::Running,
             token_sha256: hash(&secret),
             trace_reset: after,
+            started_at: Some(at),
             changed_at: at,
             last_contact_at: at,
             ..waiting

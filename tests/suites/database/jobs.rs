@@ -18,7 +18,9 @@ pub async fn a_new_job_is_open_in_its_first_epoch(db: &dyn Database) {
     assert_eq!((made.acked_length, made.ending.clone(), made.ended_at), (Offset::ZERO, None, None));
     assert_eq!((made.resend_attempts, made.asked_everything, made.trace_reset), (0, false, None));
     assert_eq!((made.created_at, made.last_contact_at, made.changed_at), (NOW, NOW, NOW));
-    assert_eq!((made.closed_at, made.size, made.crc32), (None, None, None));
+    assert_eq!((made.closed_at, made.size, made.crc32, made.started_at), (None, None, None, None));
+    let nobody_takes_it = db.create_job(new_job(JobStatus::Running)).await.unwrap();
+    assert_eq!(nobody_takes_it.started_at, Some(NOW));
 }
 
 pub async fn jobs_of_one_path_share_a_project_and_numbers_go_up(db: &dyn Database) {

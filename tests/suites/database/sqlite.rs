@@ -186,3 +186,20 @@ pub(super) async fn change(folder: &tempfile::TempDir, sql: &'static str) {
     sqlx::query(sql).execute(&pool).await.unwrap();
     pool.close().await;
 }
+
+/// A database of before it was kept: what ran began when it was made, as far as is known.
+#[tokio::test]
+async fn jobs_of_before_have_a_beginning_if_they_ran() {
+    let (folder, database) = open().await;
+    let ran = running(&database).await;
+    let waits = database.create_job(new_job(JobStatus::Pending)).await.unwrap().id;
+    let never_ran = database.create_job(new_job(JobStatus::Pending)).await.unwrap().id;
+    database.cancel(never_ran, NOW).await.unwrap();
+    drop(database);
+    change(&folder, "ALTER TABLE jobs DROP COLUMN started_at").await;
+    change(&folder, "DELETE FROM _sqlx_migrations WHERE version = 5").await;
+    let database = SqliteDatabase::open(&folder.path().join("veritail.db")).await.unwrap();
+    for (job, started) in [(ran, Some(NOW)), (waits, None), (never_ran, None)] {
+        assert_eq!(database.job(job).await.unwrap().unwrap().started_at, started);
+    }
+}

@@ -168,6 +168,7 @@ impl Accounts for ModelDatabase {
         job.token_sha256 = new_token_sha256;
         job.last_contact_at = job.last_contact_at.max(at);
         job.changed_at = at;
+        job.started_at = Some(at);
         let job = job.clone();
         tables.accounts.taken_by.insert(job.id, runner);
         let payload = tables.accounts.payloads.get(&job.id).cloned().unwrap_or_else(|| serde_json::json!({}));

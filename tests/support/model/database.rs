@@ -158,6 +158,7 @@ impl Database for ModelDatabase {
             asked_everything: false,
             trace_reset: new.trace_reset,
             created_at: new.at,
+            started_at: (new.status != JobStatus::Pending).then_some(new.at),
             last_contact_at: new.at,
             changed_at: new.at,
             closed_at: None,

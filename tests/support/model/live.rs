@@ -3,7 +3,7 @@
 //! It has no runtime and no threads of its own, so that a seeded simulation replays; and it can lose, cut, flip and go
 //! back in time, which no real store does on request.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -92,6 +92,17 @@ impl ModelLive {
     /// Goes back (or anywhere) to a snapshot, as a store restored from a backup or a stale replica.
     pub fn restore(&self, snapshot: &Snapshot) {
         self.state().kept = snapshot.clone();
+    }
+
+    /// Only the keys of these jobs go back, as a shard whose replica takes over.
+    pub fn restore_jobs(&self, snapshot: &Snapshot, jobs: &BTreeSet<JobId>) {
+        let kept = &mut self.state().kept;
+        kept.traces.retain(|job, _| !jobs.contains(job));
+        kept.chunks.retain(|(job, _), _| !jobs.contains(job));
+        let traces = snapshot.traces.iter().filter(|(job, _)| jobs.contains(job));
+        kept.traces.extend(traces.map(|(job, trace)| (*job, trace.clone())));
+        let chunks = snapshot.chunks.iter().filter(|((job, _), _)| jobs.contains(job));
+        kept.chunks.extend(chunks.map(|(name, chunk)| (*name, chunk.clone())));
     }
 
     /// Loses everything.

@@ -1,27 +1,72 @@
 //! An object store in memory, with knobs that damage it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::{self, StreamExt as _};
+use veritail::seams::Clock;
 use veritail::store::Result;
 use veritail::store::object::{Listed, ObjectStore, Objects};
-use veritail::trace::ByteSize;
+use veritail::trace::{ByteSize, Timestamp};
 
 /// See the module.
 #[derive(Default)]
 pub struct ModelObjects {
     objects: Mutex<BTreeMap<String, Bytes>>,
     damage_next_put: AtomicBool,
+    listing: Option<Mutex<Listing>>,
+}
+
+/// What a listing shows where it lags behind what was written and deleted.
+struct Listing {
+    clock: Arc<dyn Clock>,
+    lag_ms: u64,
+    shown: BTreeMap<String, ByteSize>,
+    /// Not shown yet, oldest first: when, which key, and its size, or `None` for one that was deleted.
+    pending: VecDeque<(Timestamp, String, Option<ByteSize>)>,
+}
+
+impl Listing {
+    fn changed(&mut self, key: &str, size: Option<ByteSize>) {
+        self.pending.push_back((self.clock.now(), key.to_owned(), size));
+    }
+
+    fn catch_up(&mut self) {
+        let until = self.clock.now().plus_ms(-i64::try_from(self.lag_ms).unwrap_or(i64::MAX));
+        while let Some((_, key, size)) = self.pending.pop_front_if(|(at, ..)| *at <= until) {
+            match size {
+                Some(size) => self.shown.insert(key, size),
+                None => self.shown.remove(&key),
+            };
+        }
+    }
 }
 
 impl ModelObjects {
     /// An empty store.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// An empty store whose listings are `lag_ms` old: they miss what was just written, and show what was just deleted.
+    pub fn lagging(clock: Arc<dyn Clock>, lag_ms: u64) -> Self {
+        let listing = Listing { clock, lag_ms, shown: BTreeMap::new(), pending: VecDeque::new() };
+        Self { listing: Some(Mutex::new(listing)), ..Self::default() }
+    }
+
+    /// From now on listings are so old.
+    pub fn set_lag(&self, lag_ms: u64) {
+        if let Some(mut listing) = self.listing() {
+            listing.lag_ms = lag_ms;
+        }
+    }
+
+    /// An object's bytes as they are.
+    pub fn bytes(&self, key: &str) -> Option<Bytes> {
+        self.objects().get(key).cloned()
     }
 
     /// Flips the bits of one byte of an object. False if there is no such byte.
@@ -40,6 +85,7 @@ impl ModelObjects {
 
     /// Loses an object. False if there is none.
     pub fn lose(&self, key: &str) -> bool {
+        self.changed(key, None);
         self.objects().remove(key).is_some()
     }
 
@@ -62,6 +108,16 @@ impl ModelObjects {
         changed
     }
 
+    fn listing(&self) -> Option<MutexGuard<'_, Listing>> {
+        self.listing.as_ref().map(|listing| listing.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn changed(&self, key: &str, size: Option<ByteSize>) {
+        if let Some(mut listing) = self.listing() {
+            listing.changed(key, size);
+        }
+    }
+
     fn objects(&self) -> MutexGuard<'_, BTreeMap<String, Bytes>> {
         self.objects.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -70,6 +126,7 @@ impl ModelObjects {
 #[async_trait]
 impl ObjectStore for ModelObjects {
     async fn put(&self, key: &str, bytes: Bytes) -> Result<()> {
+        self.changed(key, Some(ByteSize::of(&bytes)));
         self.objects().insert(key.to_owned(), bytes);
         if self.damage_next_put.swap(false, Ordering::Relaxed) {
             self.flip_byte(key, 5);
@@ -82,15 +139,23 @@ impl ObjectStore for ModelObjects {
     }
 
     async fn delete(&self, key: &str) -> Result<()> {
-        self.objects().remove(key);
+        if self.objects().remove(key).is_some() {
+            self.changed(key, None);
+        }
         Ok(())
     }
 
     fn list(&self, prefix: &str) -> Objects {
-        let objects = self.objects();
-        let listed = objects.iter().filter(|(key, _)| key.starts_with(prefix));
-        let listed: Vec<_> = listed.map(|(key, bytes)| (key.clone(), ByteSize::of(bytes))).collect();
-        stream::iter(listed.into_iter().map(|(key, size)| Ok(Listed { key, size }))).boxed()
+        let shown: BTreeMap<String, ByteSize> = match self.listing() {
+            Some(mut listing) => {
+                listing.catch_up();
+                listing.shown.clone()
+            }
+            None => self.objects().iter().map(|(key, bytes)| (key.clone(), ByteSize::of(bytes))).collect(),
+        };
+        let prefix = prefix.to_owned();
+        let listed = shown.into_iter().filter(move |(key, _)| key.starts_with(&prefix));
+        stream::iter(listed.map(|(key, size)| Ok(Listed { key, size }))).boxed()
     }
 
     async fn ping(&self) -> Result<()> {

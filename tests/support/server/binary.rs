@@ -1,20 +1,13 @@
 //! The real program, with a data folder and a port of its own.
 
-use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
-use std::time::Duration;
+use std::path::PathBuf;
+use std::process::Child;
 
 use tempfile::TempDir;
 
 use super::Client;
-
-/// How long the program may take to say where it listens.
-const START_MAX: Duration = Duration::from_secs(30);
-/// The admin's token.
-const ADMIN_TOKEN: &str = "admin-token-of-the-tests";
+use super::launch::{self, ADMIN_TOKEN};
 
 /// A running `veritail serve`; it dies with this value.
 pub struct Binary {
@@ -52,15 +45,12 @@ impl Binary {
 
     /// What it logged so far.
     pub fn log(&self) -> String {
-        std::fs::read_to_string(self.log_file()).unwrap_or_default()
+        launch::log_of(self.folder.path())
     }
 
     /// Ends it as `kill -9` does.
     pub fn kill(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            child.kill().expect("the server's own handle");
-            child.wait().expect("the server's own handle");
-        }
+        launch::kill(&mut self.child);
     }
 
     /// Kills it, if it runs, and starts it again over the same folder, on another port.
@@ -102,37 +92,9 @@ impl Binary {
         self.data_dir().join("objects")
     }
 
-    fn log_file(&self) -> PathBuf {
-        self.folder.path().join("log")
-    }
-
     fn launch(&mut self) {
-        let log = open_to_append(&self.log_file());
-        let mut child = Command::new(env!("CARGO_BIN_EXE_veritail"))
-            .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
-            .arg(self.data_dir())
-            .env_clear()
-            .env("VERITAIL_ADMIN_TOKEN", ADMIN_TOKEN)
-            .envs(self.variables.iter().map(|(name, value)| (name, value)))
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::from(log))
-            .spawn()
-            .expect("the program was built for this test");
-        let stdout = child.stdout.take().expect("piped");
+        let (child, address) = launch::launch(self.folder.path(), 0, &self.variables);
         self.child = Some(child);
-        let (said, hears) = mpsc::channel();
-        std::thread::spawn(move || {
-            let mut lines = BufReader::new(stdout).lines();
-            let _ = said.send(lines.next().and_then(Result::ok).unwrap_or_default());
-            // The pipe stays open for as long as the program has something to say.
-            lines.for_each(drop);
-        });
-        let line = hears.recv_timeout(START_MAX).unwrap_or_default();
-        let address = line.split_once("http://").and_then(|(_, rest)| rest.split_once(';')).map(|(address, _)| address);
-        let Some(address) = address.and_then(|address| address.parse().ok()) else {
-            panic!("the server did not start; it said {line:?} and logged\n{}", self.log());
-        };
         self.client = Client::new(address, ADMIN_TOKEN);
     }
 }
@@ -144,8 +106,4 @@ impl Drop for Binary {
         }
         self.kill();
     }
-}
-
-fn open_to_append(path: &Path) -> std::fs::File {
-    std::fs::File::options().create(true).append(true).open(path).expect("a file for the log")
 }

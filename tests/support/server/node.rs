@@ -22,10 +22,7 @@ use veritail::store::object::{ObjectStore, bucket::Bucket};
 use veritail::telemetry::exporter;
 use veritail::trace::{ByteSize, ChunkId, ChunkIndex, ChunkSize, Epoch, JobId};
 
-use super::{Client, Job};
-
-/// The admin's token.
-const ADMIN_TOKEN: &str = "admin-token-of-the-tests";
+use super::{ADMIN_TOKEN, Client, Job};
 
 /// What stands between a pipeline and its stores, and how the node is set.
 pub struct Hooks {
@@ -90,7 +87,7 @@ impl Node {
         let exporter = exporter::install().expect("metrics");
         let chunk_size = ChunkSize::new(131_072).expect("a chunk size");
         let limit = ByteSize(hooks.trace_limit);
-        let api = Api::new(pipeline.clone(), listing, auth, exporter, Duration::from_secs(60), chunk_size, limit);
+        let api = Api::new(pipeline.clone(), listing, auth, exporter, Duration::from_secs(60), chunk_size, limit, None);
         let free = SocketAddr::from(([127, 0, 0, 1], 0));
         let listener = tokio::net::TcpListener::bind(free).await.expect("a free loopback port");
         let address = listener.local_addr().expect("a bound address");

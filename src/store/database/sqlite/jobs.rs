@@ -17,7 +17,7 @@ macro_rules! job_columns {
         "id, project_id, (SELECT path FROM projects WHERE projects.id = project_id) AS project_path, name, token_sha256,
          status, state, epoch, installed_epoch, chunk_size, trace_limit, acked_length, ending_status, ending_origin,
          failure_reason, exit_code, claim_crc32, claim_size, ended_at, resend_attempts, asked_everything, trace_reset,
-         created_at, last_contact_at, changed_at, closed_at, size, crc32, verdict, erased_at, erased_by"
+         created_at, started_at, last_contact_at, changed_at, closed_at, size, crc32, verdict, erased_at, erased_by"
     };
 }
 pub(super) use job_columns;
@@ -32,8 +32,8 @@ pub(super) async fn create(database: &SqliteDatabase, new: NewJob) -> Result<Job
         .map_err(failed)?;
     let row = sqlx::query(concat!(
         "INSERT INTO jobs (project_id, name, token_sha256, payload, status, state, epoch, chunk_size, trace_limit,
-                           trace_reset, created_at, last_contact_at, changed_at)
-         SELECT id, ?2, ?3, ?4, ?5, 'open', 1, ?6, ?7, ?8, ?9, ?9, ?9 FROM projects WHERE path = ?1
+                           trace_reset, created_at, started_at, last_contact_at, changed_at)
+         SELECT id, ?2, ?3, ?4, ?5, 'open', 1, ?6, ?7, ?8, ?9, iif(?5 = 'pending', NULL, ?9), ?9, ?9 FROM projects WHERE path = ?1
          RETURNING ",
         job_columns!()
     ))
@@ -135,6 +135,7 @@ pub(super) fn read(row: &SqliteRow) -> Result<Job> {
         asked_everything: number::<i64>(row, "asked_everything")? != 0,
         trace_reset: optional_number::<i64>(row, "trace_reset")?.map(|can| can != 0),
         created_at: time(row, "created_at")?,
+        started_at: optional_time(row, "started_at")?,
         last_contact_at: time(row, "last_contact_at")?,
         changed_at: time(row, "changed_at")?,
         closed_at: optional_time(row, "closed_at")?,

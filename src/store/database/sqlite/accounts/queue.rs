@@ -22,7 +22,7 @@ pub(super) async fn take(
     }
     let rows = sqlx::query(concat!(
         "UPDATE jobs SET status = 'running', runner_id = ?1, trace_reset = coalesce(?2, trace_reset), token_sha256 = ?3,
-                         last_contact_at = max(last_contact_at, ?4), changed_at = ?4
+                         started_at = ?4, last_contact_at = max(last_contact_at, ?4), changed_at = ?4
          WHERE id = (SELECT waiting.id FROM jobs AS waiting JOIN runners ON runners.id = ?1
                      WHERE waiting.status = 'pending' AND waiting.state = 'open' AND waiting.ending_status IS NULL
                        AND runners.revoked_at IS NULL
