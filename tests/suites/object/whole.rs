@@ -60,7 +60,8 @@ async fn a_log_is_kept_in_s3_and_erased_from_it() {
     server.assert_untroubled().await;
 }
 
-#[tokio::test]
+/// The network is carried by another thread than waits for the server.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_log_is_proven_although_the_network_before_s3_is_bad() {
     let (weed, name) = (Weed::shared(), name());
     weed.make_bucket(&name);
