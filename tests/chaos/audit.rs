@@ -11,9 +11,9 @@ use veritail::trace::{ChunkIndex, ChunkState, JobId, Location};
 
 use crate::load::Sent;
 use crate::report::Line;
-use crate::runner::pause;
 use crate::scenarios::{Scenario, Takes};
 use crate::stack::Stack;
+use crate::support::runner::pause;
 use crate::support::server::Send as _;
 
 /// How long everything may take to come to rest.

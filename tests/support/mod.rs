@@ -11,5 +11,6 @@ pub mod hooks;
 pub mod model;
 pub mod program;
 pub mod redis_server;
+pub mod runner;
 pub mod server;
 pub mod weed;

@@ -1,7 +1,7 @@
 //! Uploads in which the live store loses bytes. A lost chunk costs one patch, not the log.
 
-use crate::runner::{PATCH_MAX, Runner};
 use crate::stage::{Stage, assert_mismatches, on_both};
+use crate::support::runner::{PATCH_MAX, Runner};
 use crate::support::server::log;
 
 /// A chunk's size, as it is by default.

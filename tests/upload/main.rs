@@ -11,6 +11,5 @@ mod long;
 mod loss;
 mod proxy;
 mod quiet;
-mod runner;
 mod spill;
 mod stage;
