@@ -58,6 +58,9 @@ pub enum CannotStart {
         /// The file.
         path: PathBuf,
     },
+    /// Both a folder and a URL are given for the objects.
+    #[error("object.path and object.url are both set: choose one; see `veritail config` for where each comes from")]
+    TwoObjectStores,
     /// There is no admin token.
     #[error(transparent)]
     AdminToken(#[from] NoAdminToken),

@@ -12,6 +12,7 @@ use crate::seams::Seams;
 use crate::store::StoreError;
 use crate::store::database::Database;
 use crate::store::database::accounts::Accounts;
+use crate::store::database::facts::Facts;
 use crate::store::database::leases::Leases;
 use crate::store::database::listing::Listing;
 use crate::store::database::postgres::{self, PostgresDatabase};
@@ -21,8 +22,9 @@ use crate::store::live::LiveStore;
 use crate::store::live::embedded::EmbeddedLive;
 use crate::store::live::redis::RedisLive;
 use crate::store::object::ObjectStore;
-use crate::store::object::bucket::Bucket;
+use crate::store::object::bucket::{Bucket, Options};
 use crate::telemetry::metrics::Dependency;
+use crate::trace::ByteSize;
 
 /// What was opened.
 pub(super) struct Opened {
@@ -40,14 +42,11 @@ pub(super) struct Opened {
 pub(super) async fn open(config: &Config, seams: &Seams) -> Result<Opened, CannotStart> {
     let clock = || seams.clock.clone();
     // What has a place of its own is made private there; what is there already is as its owner wants it.
-    let objects = place(config, config.object.path.as_deref(), "objects", private::folder, private::make_folder)?;
-    let OpenedDatabase { database, listing, accounts, leases, spill } = match &config.database.url {
+    let OpenedDatabase { database, listing, accounts, leases, facts, spill } = match &config.database.url {
         Some(url) => open_postgres(config, url).await?,
         None => open_sqlite(config).await?,
     };
-    let objects_folder = objects.display().to_string();
-    let objects = Bucket::folder(&objects).map_err(cannot_open(&objects_folder, "object.path"))?;
-    let objects: Arc<dyn ObjectStore> = Arc::new(objects);
+    let objects = open_objects(config, facts.as_ref(), seams).await?;
     let redis = redis::open(&config.live, seams).await?;
     let live: Arc<dyn LiveStore> = match &redis {
         Some(redis) => redis.clone(),
@@ -77,6 +76,7 @@ struct OpenedDatabase {
     listing: Arc<dyn Listing>,
     accounts: Arc<dyn Accounts>,
     leases: Arc<dyn Leases>,
+    facts: Arc<dyn Facts>,
     spill: Arc<dyn ObjectStore>,
 }
 
@@ -88,6 +88,7 @@ async fn open_sqlite(config: &Config) -> Result<OpenedDatabase, CannotStart> {
         listing: Arc::new(database.clone()),
         accounts: Arc::new(database.clone()),
         leases: Arc::new(database.clone()),
+        facts: Arc::new(database.clone()),
         spill: Arc::new(database.chunk_bytes()),
         database: Arc::new(database),
     })
@@ -109,9 +110,47 @@ async fn open_postgres(config: &Config, url: &Secret) -> Result<OpenedDatabase, 
         listing: Arc::new(database.clone()),
         accounts: Arc::new(database.clone()),
         leases: Arc::new(database.clone()),
+        facts: Arc::new(database.clone()),
         spill: Arc::new(database.chunk_bytes()),
         database: Arc::new(database),
     })
+}
+
+/// The bucket or folder, if it is the one that the database knows.
+async fn open_objects(config: &Config, facts: &dyn Facts, seams: &Seams) -> Result<Arc<dyn ObjectStore>, CannotStart> {
+    let given = &config.object;
+    let options = Options {
+        timeout: given.timeout.0,
+        connect_timeout: given.connect_timeout.0,
+        retry_for: given.retry_for.0,
+        upload_checksum: given.upload_checksum,
+        multipart_min: ByteSize(given.multipart_min),
+        ..Options::default()
+    };
+    let clock = seams.clock.clone();
+    let (opened, shown, setting) = match (&given.url, &given.path) {
+        (Some(_), Some(_)) => return Err(CannotStart::TwoObjectStores),
+        (Some(url), None) => {
+            let variables = std::env::vars_os()
+                .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+            let variables: Vec<_> = variables.collect();
+            let opened = Bucket::open(url, &variables, options, clock);
+            // A URL that cannot be read is not repeated: somebody may have written a password into it.
+            let shown = if opened.is_ok() { url.clone() } else { "the object store".to_owned() };
+            (opened, shown, "object.url (VERITAIL_OBJECT_STORE_URL)")
+        }
+        (None, path) => {
+            let folder = place(config, path.as_deref(), "objects", private::folder, private::make_folder)?;
+            (Bucket::open_folder(&folder, options, clock), folder.display().to_string(), "object.path")
+        }
+    };
+    let bucket = match opened {
+        Ok(bucket) => bucket.identify(facts, &seams.chance.name(), given.adopt).await,
+        Err(error) => Err(error),
+    };
+    let bucket = bucket.map_err(cannot_open(&shown, setting))?;
+    tracing::info!("objects are kept in {shown}");
+    Ok(Arc::new(bucket))
 }
 
 type Make = fn(&Path) -> std::io::Result<()>;

@@ -3,7 +3,7 @@
 use reqwest::Method;
 
 use crate::support::postgres_server::{PostgresServer, TestDatabase};
-use crate::support::server::{Binary, Client, Job, Send as _, ended, log};
+use crate::support::server::{Binary, Client, Job, ended, log};
 
 /// Sends what the server asks for, as a runner does, until the log is there; then ends the job and answers how that went.
 async fn send_and_end(client: &Client, job: &Job, log: &[u8], mut start: usize) -> u16 {

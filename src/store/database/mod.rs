@@ -5,8 +5,10 @@
 
 pub mod accounts;
 pub mod decide;
+pub mod facts;
 pub mod leases;
 pub mod listing;
+mod pages;
 pub mod postgres;
 mod rows;
 pub mod sqlite;

@@ -9,8 +9,9 @@ use super::PostgresDatabase;
 use super::calls::{Repeat, arguments};
 use crate::store::Result;
 use crate::store::database::Database;
+use crate::store::database::pages::{self, Page};
 use crate::store::database::rows::{Cells as _, number, text};
-use crate::store::object::{Listed, ObjectStore};
+use crate::store::object::{Listed, ObjectStore, Objects};
 use crate::trace::ByteSize;
 
 /// The table `chunk_bytes`.
@@ -38,18 +39,21 @@ impl ObjectStore for ChunkBytes {
         Ok(())
     }
 
-    async fn list(&self, prefix: &str) -> Result<Vec<Listed>> {
-        // A prefix ends in '/', and what follows '/' among the bytes is '0': keys are in the order of their bytes.
-        let end = prefix.strip_suffix('/').map(|path| format!("{path}0"));
-        let sql = "SELECT key, length(bytes)::bigint AS size FROM chunk_bytes
-                   WHERE key >= $1 AND ($2 IS NULL OR key < $2) ORDER BY key";
-        let rows = self.0.rows(Repeat::Safe, sql, arguments![prefix, end]).await?;
-        rows.iter().map(|row| Ok(Listed { key: text(row, "key")?, size: ByteSize(number(row, "size")?) })).collect()
+    fn list(&self, prefix: &str) -> Objects {
+        let database = self.0.clone();
+        pages::list(prefix, move |page| list_page(database.clone(), page))
     }
 
     async fn ping(&self) -> Result<()> {
         Database::ping(&self.0, PING_PATIENCE).await
     }
+}
+
+async fn list_page(database: PostgresDatabase, page: Page) -> Result<Vec<Listed>> {
+    let sql = "SELECT key, length(bytes)::bigint AS size FROM chunk_bytes
+               WHERE key > $1 AND ($2 IS NULL OR key < $2) ORDER BY key LIMIT $3";
+    let rows = database.rows(Repeat::Safe, sql, arguments![page.after, page.end, i64::from(page.rows)]).await?;
+    rows.iter().map(|row| Ok(Listed { key: text(row, "key")?, size: ByteSize(number(row, "size")?) })).collect()
 }
 
 /// How long the database has to answer.

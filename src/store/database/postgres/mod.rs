@@ -22,6 +22,7 @@ mod calls;
 mod chunks;
 mod erasure;
 mod errors;
+mod facts;
 mod gauges;
 mod jobs;
 mod leases;

@@ -10,6 +10,7 @@ mod bytes;
 mod chunks;
 mod erasure;
 mod errors;
+mod facts;
 mod gauges;
 mod jobs;
 mod leases;
