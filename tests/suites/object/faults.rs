@@ -1,5 +1,7 @@
 //! An S3 behind a bad network: what is said to be kept is kept, what fails says so in time, and leaves nothing for ever.
 
+#![allow(clippy::disallowed_methods, reason = "the tests wait for real servers, each with a limit")]
+
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;

@@ -1,5 +1,7 @@
 //! The real program over S3: a log goes in, is proven, comes out and is erased; and it does not start over a wrong store.
 
+#![allow(clippy::disallowed_methods, reason = "the tests wait for real servers, each with a limit")]
+
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
