@@ -24,6 +24,8 @@ use super::{Pipeline, pace, points};
 pub struct AppendRequest {
     /// The job.
     pub job: JobId,
+    /// When it was made: what the live store has of another job with this number is not its trace.
+    pub made_at: Timestamp,
     /// The longest trace accepted; 0 = no limit.
     pub trace_limit: ByteSize,
     /// Where the body begins, by the client.
@@ -361,9 +363,10 @@ impl Pipeline {
 
     /// The trace, if the body begins at its write position; otherwise the answer.
     async fn at_write_position(&self, request: AppendRequest) -> Result<OrAnswer<Known>> {
-        let mut known = match self.known.get(request.job) {
+        let remembered = self.known.get(request.job).filter(|known| known.end.is_of_job_made_at(request.made_at));
+        let mut known = match remembered {
             Some(known) => known,
-            None => match self.open(request.job).await? {
+            None => match self.open(request.job, request.made_at).await? {
                 Ok(known) => known,
                 Err(answer) => return Ok(Err(answer)),
             },
@@ -389,10 +392,11 @@ impl Pipeline {
     }
 
     /// The trace as the live store has it, made there if this is its first append.
-    async fn open(&self, job: JobId) -> Result<OrAnswer<Known>> {
+    async fn open(&self, job: JobId, made_at: Timestamp) -> Result<OrAnswer<Known>> {
         if let Some(trace) = self.stores().live.load(job).await?
             && let Entry::Live(end) = &trace.entry
             && end.phase == Phase::Open
+            && end.is_of_job_made_at(made_at)
             && trace.status != JobStatus::Pending
         {
             let end = end.clone();

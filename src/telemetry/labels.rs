@@ -230,6 +230,8 @@ names! {
         Restart = "restart",
         /// It knows the trace, and bytes of it are missing.
         Short = "short",
+        /// What it knows is of another job that had the same number: a database was restored or begun anew beside it.
+        Foreign = "foreign",
         /// It dropped keys for want of memory.
         Evicted = "evicted",
     }

@@ -65,6 +65,9 @@ async fn after_an_older_database_is_restored_runners_are_asked_again_and_nothing
     // The next job has the number of one that the live store knows.
     let next = client.make_job().await;
     let other: Vec<u8> = log.iter().rev().copied().collect();
-    assert_eq!(send_and_end(client, &next, &other, 0).await, 200, "{}", binary.log());
+    assert_eq!(next.id, unknown.id);
+    assert!(client.trace(&next).await.is_empty(), "a new job has the log of another");
+    assert_eq!(client.append(&next, 0, &other[..1000]).await.place(), (202, "0-1000"));
+    assert_eq!(send_and_end(client, &next, &other, 1000).await, 200, "{}", binary.log());
     assert_eq!(client.trace(&next).await, other);
 }

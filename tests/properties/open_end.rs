@@ -31,6 +31,7 @@ prop_compose! {
             phase: if closing { Phase::Closing } else { Phase::Open },
             chunk_size: ChunkSize::new(size).expect("in range"),
             tail, holes, fill, sealed: sealed.collect(),
+            made_at: closing.then_some(veritail::trace::Timestamp(1_700_000_000_000)),
         }
     }
 }
