@@ -1,5 +1,6 @@
 //! The table `trace_chunks`: one row per chunk, with its record and where its copy is.
 
+use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;
 
 use super::columns::{digest, number, optional_name, record, stored, text, time};
@@ -68,7 +69,7 @@ pub(super) async fn list(database: &SqliteDatabase, job: JobId, from: ChunkIndex
 }
 
 pub(super) async fn persist(
-    database: &SqliteDatabase,
+    connection: &mut SqliteConnection,
     job: JobId,
     index: ChunkIndex,
     version: Version,
@@ -90,7 +91,7 @@ pub(super) async fn persist(
     .bind(key)
     .bind(stored(size.0)?)
     .bind(&sha256.0[..])
-    .execute(&database.writer)
+    .execute(connection)
     .await
     .map_err(failed)?;
     Ok(persisted.rows_affected() == 1)
