@@ -3,7 +3,7 @@
 use crate::store::Result;
 use crate::store::database::{Basis, Found, Job, NewMismatch, Opened, Resolution};
 use crate::telemetry::metrics;
-use crate::trace::{ByteSize, ChunkIndex, ChunkRow, DataStore, Detector, JobId, Kind, Look, Offset, Record};
+use crate::trace::{ByteSize, ChunkIndex, ChunkRow, DataStore, Detector, JobId, Kind, Look, Offset, Record, Verdict};
 
 use super::Pipeline;
 
@@ -36,6 +36,10 @@ impl Pipeline {
     /// Writes down that acknowledged bytes from `from` to `to` are gone that no chunk's record covers. False if the
     /// trace is of another epoch by now, or closed.
     pub(super) async fn note_gap(&self, job: &Job, from: Offset, to: Offset, detector: Detector) -> Result<bool> {
+        self.note_gap_on(job, from, to, detector, Basis::Trace(job.epoch)).await
+    }
+
+    async fn note_gap_on(&self, job: &Job, from: Offset, to: Offset, detector: Detector, basis: Basis) -> Result<bool> {
         let gap = |size: ByteSize| Found { offset: Some(from), size: Some(size), ..Found::default() };
         let mismatch = NewMismatch {
             job: job.id,
@@ -48,7 +52,17 @@ impl Pipeline {
             found: gap(ByteSize::ZERO),
             at: self.now(),
         };
-        self.note_mismatch(mismatch, Basis::Trace(job.epoch)).await
+        self.note_mismatch(mismatch, basis).await
+    }
+
+    /// A node that was paused or cut off may say only after the close how much it had acknowledged. Where nobody claimed
+    /// how long the trace is, that is the first time anybody learns that something is missing.
+    pub(super) async fn note_late_acknowledgement(&self, closed: &Job) -> Result<()> {
+        let end = Offset::ZERO + closed.size.unwrap_or(ByteSize::ZERO);
+        if closed.verdict == Verdict::Unclaimed && closed.acked_length > end {
+            self.note_gap_on(closed, end, closed.acked_length, Detector::Sweep, Basis::Nothing).await?;
+        }
+        Ok(())
     }
 
     async fn note_mismatch(&self, mismatch: NewMismatch, basis: Basis) -> Result<bool> {

@@ -70,6 +70,7 @@ impl Pipeline {
             self.sweep_deletions(&mut report).await,
             self.sweep_chunks(now.before(SEALED_FOR), &mut report).await,
             self.sweep_spilled(&mut report).await,
+            self.stores().objects.remove_lost_attempts().await.map(drop),
         ];
         passes.into_iter().collect::<Result<Vec<()>>>().map(|_| report)
     }
@@ -164,12 +165,16 @@ impl Pipeline {
         u128::from(self.now().ms_since(job.changed_at)) >= limit.as_millis() && self.is_silent(job, limit)
     }
 
-    /// A live store that holds less than was acknowledged has lost something, whether or not a runner speaks now.
+    /// A live store that holds less than was acknowledged has lost something, whether or not a runner speaks now. One that
+    /// takes a canceled job for a running one was not told: whoever canceled it died in between.
     async fn look_for_losses(&self, job: &Job) -> Result<()> {
         if job.acked_length == Offset::ZERO {
             return Ok(());
         }
         let live = self.stores().live.load(job.id).await?;
+        if job.status == JobStatus::Canceling && live.as_ref().is_some_and(|trace| trace.status == JobStatus::Running) {
+            self.stores().live.set_status(job.id, JobStatus::Canceling).await?;
+        }
         let holds = live.map(|trace| match trace.entry {
             Entry::Live(end) if end.epoch == job.epoch => end.length(),
             _ => Offset::ZERO,
@@ -196,7 +201,11 @@ impl Pipeline {
 
     async fn tell_live(&self, job: &Job) -> Result<()> {
         match job.state {
-            TraceState::Closed | TraceState::Archived | TraceState::Erased => self.bury(job).await,
+            TraceState::Closed | TraceState::Archived => {
+                self.note_late_acknowledgement(job).await?;
+                self.bury(job).await
+            }
+            TraceState::Erased => self.bury(job).await,
             TraceState::Open | TraceState::Closing if job.installed_epoch.is_some() => {
                 self.reconcile(job.id, false, Detector::Sweep).await.map(drop)
             }

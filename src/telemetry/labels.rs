@@ -236,6 +236,26 @@ names! {
 }
 
 names! {
+    /// How a Redis came back that lost its last writes.
+    RedisRollback {
+        /// Without anything of it.
+        Empty = "empty",
+        /// With an older state.
+        Younger = "younger",
+    }
+}
+
+names! {
+    /// What a full Redis does.
+    Eviction {
+        /// It refuses writes.
+        Off = "off",
+        /// It drops keys.
+        Possible = "possible",
+    }
+}
+
+names! {
     /// Why bytes were asked for again.
     RewindCause {
         /// The live store lost them.
@@ -422,11 +442,13 @@ label_values!(
     Detector,
     Direction,
     Ended,
+    Eviction,
     Kind,
     LogLevel,
     LossReason,
     Method,
     Operation,
+    RedisRollback,
     Rejection,
     RewindCause,
     RewindResult,

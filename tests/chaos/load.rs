@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 
-use crate::runner::{Counts, Runner, pause};
 use crate::stack::Stack;
+use crate::support::runner::{Counts, Runner, pause};
 use crate::support::server::{Client, Job};
 
 /// How much is sent.

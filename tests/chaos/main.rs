@@ -9,10 +9,6 @@
 #[path = "../support/mod.rs"]
 mod support;
 
-#[path = "../upload/runner.rs"]
-#[allow(dead_code, reason = "other tests need more of it")]
-mod runner;
-
 mod audit;
 mod balancer;
 mod load;

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 
-use crate::runner::pause;
 use crate::stack::{Needs, Stack};
+use crate::support::runner::pause;
 
 /// One fault under load.
 pub struct Scenario {

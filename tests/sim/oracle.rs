@@ -8,7 +8,8 @@ use veritail::store::database::{Job, Mismatch};
 use veritail::store::live::{Entry, LiveStore};
 use veritail::store::object::codec;
 use veritail::trace::{
-    ChunkState, DataStore, Detector, JobId, JobStatus, Location, Offset, Phase, TraceState, Verdict,
+    ChunkState, DataStore, Detector, JobId, JobStatus, Kind as MismatchKind, Location, Offset, Phase, TraceState,
+    Verdict,
 };
 
 use super::clocks;
@@ -274,12 +275,16 @@ impl Truth {
             }
             Verdict::Unclaimed => {
                 let size = job.size.map_or(0, |size| size.0);
-                // A node that stood still may write down what it acknowledged after the loss, and after the end.
-                let noted_late = self.live_harmed && self.nodes_pause;
-                must(Offset(size) >= job.acked_length || noted_late, "shorter than acknowledged, without a mismatch");
+                // A node that stood still may say what it acknowledged only after the loss, and after the end.
+                let late = |mismatch: &&&Mismatch| {
+                    mismatch.what.kind == MismatchKind::Gap && mismatch.what.detector == Detector::Sweep
+                };
+                let told = open.iter().filter(late).count();
+                must(Offset(size) >= job.acked_length || told > 0, "shorter than acknowledged, without a mismatch");
+                must(told == 0 || self.nodes_pause, "a gap was noted late and no node stood still");
                 must(harmed || size >= self.acknowledged.len() as u64, "acknowledged bytes are gone");
-                must(noted_late || size >= self.must_be_known as u64, "acknowledged long ago, gone, and nobody knows");
-                must(open_live == 0, "unclaimed with an open mismatch in the live store");
+                must(told > 0 || size >= self.must_be_known as u64, "acknowledged long ago, gone, and nobody knows");
+                must(open_live == told, "unclaimed with an open mismatch in the live store");
                 must(read.broken.is_none() || self.object_harmed, "unclaimed, unharmed and not readable");
             }
             Verdict::Corrupt => {

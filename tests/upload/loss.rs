@@ -1,11 +1,11 @@
 //! Uploads in which the live store loses bytes. A lost chunk costs one patch, not the log.
 
-use crate::runner::{PATCH_MAX, Runner};
 use crate::stage::{Stage, assert_mismatches, on_both};
+use crate::support::runner::{PATCH_MAX, Runner};
 use crate::support::server::log;
 
 /// A chunk's size, as it is by default.
-const CHUNK: usize = 131_072;
+pub const CHUNK: usize = 131_072;
 
 on_both! {
     the_tail_lost_after_the_last_patch_is_sent_again

@@ -11,6 +11,6 @@ mod long;
 mod loss;
 mod proxy;
 mod quiet;
-mod runner;
+mod redis;
 mod spill;
 mod stage;

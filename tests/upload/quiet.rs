@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use crate::proxy::Proxy;
-use crate::runner::{PATCH_MAX, Runner};
 use crate::stage::{Stage, on_both};
+use crate::support::runner::{PATCH_MAX, Runner};
 use crate::support::server::{Binary, log};
 
 on_both! {

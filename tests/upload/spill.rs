@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::runner::Runner;
+use crate::support::runner::Runner;
 use crate::support::server::{Binary, Client, Job, Send as _, log};
 
 /// Five chunks and a bit.

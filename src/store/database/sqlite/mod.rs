@@ -9,9 +9,9 @@
 mod accounts;
 mod bytes;
 mod chunks;
-mod columns;
 mod erasure;
 mod errors;
+mod facts;
 mod gauges;
 mod jobs;
 mod leases;
@@ -29,17 +29,15 @@ use async_trait::async_trait;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Sqlite, Transaction};
 
+use super::rows::chunks::Sealing;
 use super::{
-    Backlog, Basis, Closing, Contact, Database, Deletion, Erased, Job, Mismatch, MismatchFilter, NewJob, NewMismatch,
-    Note, Opened, Recorded, Resolution, Rewind, RowOpened, Unfinished, Waiting,
+    Backlog, Basis, Closing, Contact, Database, Deletion, Erased, Job, Mismatch, MismatchFilter, NAME, NewJob,
+    NewMismatch, Note, Opened, Recorded, Resolution, Rewind, RowOpened, Unfinished, Waiting,
 };
 use crate::store::{Result, StoreError};
 use crate::trace::{ChunkIndex, ChunkRow, DataStore, Ending, Epoch, JobId, Kind, Location, Record, Timestamp, Version};
 pub use bytes::ChunkBytes;
 use errors::failed;
-
-/// Its name in messages and labels.
-const NAME: &str = DataStore::Database.as_str();
 
 /// How long a statement waits for writers of other handles, and a caller for a connection.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -93,6 +91,8 @@ impl SqliteDatabase {
         self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(failed)
     }
 }
+
+crate::store::database::rows::cells!(sqlx::sqlite::SqliteRow, failed);
 
 #[async_trait]
 impl Database for SqliteDatabase {
@@ -170,7 +170,7 @@ impl Database for SqliteDatabase {
         next: Option<ChunkIndex>,
         at: Timestamp,
     ) -> Result<Recorded> {
-        let sealing = record::Sealing { job, epoch, index, begun, record, next, at };
+        let sealing = Sealing { job, epoch, index, begun, record, next, at };
         record::record(self, &sealing).await
     }
 

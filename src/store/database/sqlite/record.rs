@@ -3,24 +3,13 @@
 use sqlx::{Sqlite, SqliteConnection, Transaction};
 
 use super::SqliteDatabase;
-use super::chunks::{self, chunk_columns};
-use super::columns::stored;
 use super::errors::failed;
 use super::together::Write;
 use crate::store::Result;
+use crate::store::database::rows::chunks::{self, Sealing, chunk_columns};
+use crate::store::database::rows::stored;
 use crate::store::database::{Recorded, decide};
-use crate::trace::{ChunkIndex, ChunkRow, ChunkState, Epoch, JobId, Record, Timestamp};
-
-/// The arguments of `Database::record`.
-pub(super) struct Sealing<'a> {
-    pub(super) job: JobId,
-    pub(super) epoch: Epoch,
-    pub(super) index: ChunkIndex,
-    pub(super) begun: Epoch,
-    pub(super) record: &'a Record,
-    pub(super) next: Option<ChunkIndex>,
-    pub(super) at: Timestamp,
-}
+use crate::trace::{ChunkIndex, ChunkRow, ChunkState, JobId, Record};
 
 /// One statement for a row that is open or not there, which is every chunk of a trace that loses nothing. It does nothing
 /// at all for any other row; that case is looked at again in a transaction.

@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 
 use super::errors::failed;
 use super::{NAME, SqliteDatabase, chunks, record};
+use crate::store::database::rows::chunks::Sealing;
 use crate::store::{Result, StoreError};
 use crate::trace::{ChunkIndex, Epoch, JobId, Location, Record, Timestamp, Version};
 
@@ -40,7 +41,7 @@ impl Write {
         match self {
             Self::Seal { job, epoch, index, begun, record, next, at } => {
                 let (job, epoch, index, begun, next, at) = (*job, *epoch, *index, *begun, *next, *at);
-                let sealing = record::Sealing { job, epoch, index, begun, record, next, at };
+                let sealing = Sealing { job, epoch, index, begun, record, next, at };
                 record::seal_open(connection, &sealing).await
             }
             Self::Persist { job, index, version, to, at } => {
