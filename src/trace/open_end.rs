@@ -219,6 +219,9 @@ impl OpenEnd {
     }
 }
 
+/// About the size of an open end as bytes: one without holes, with a sealed chunk or two.
+const ENCODED: usize = 768;
+
 /// Bytes in the live store that are not an open end this version understands.
 #[derive(Debug, thiserror::Error)]
 #[error("the state of the open end cannot be read: {0}")]
@@ -235,8 +238,10 @@ impl OpenEnd {
 
     /// As bytes for the live store: JSON, so that a person can read it with the store's own tools.
     pub fn encode(&self) -> Vec<u8> {
+        let mut encoded = Vec::with_capacity(ENCODED);
         // Serialising to a vector cannot fail: every map has keys that are numbers, and there is no I/O.
-        serde_json::to_vec(self).expect("an open end is always valid JSON")
+        serde_json::to_writer(&mut encoded, self).expect("an open end is always valid JSON");
+        encoded
     }
 
     /// Reads what [`encode`](Self::encode) wrote, and refuses states that no sequence of appends leads to.

@@ -1,5 +1,7 @@
 //! The table `trace_chunks`: one row per chunk, with its record and where its copy is.
 
+use sqlx::SqliteConnection;
+
 use super::SqliteDatabase;
 use super::errors::failed;
 use crate::store::Result;
@@ -55,7 +57,7 @@ pub(super) async fn list(database: &SqliteDatabase, job: JobId, from: ChunkIndex
 }
 
 pub(super) async fn persist(
-    database: &SqliteDatabase,
+    connection: &mut SqliteConnection,
     job: JobId,
     index: ChunkIndex,
     version: Version,
@@ -77,7 +79,7 @@ pub(super) async fn persist(
     .bind(key)
     .bind(stored(size.0)?)
     .bind(&sha256.0[..])
-    .execute(&database.writer)
+    .execute(connection)
     .await
     .map_err(failed)?;
     Ok(persisted.rows_affected() == 1)

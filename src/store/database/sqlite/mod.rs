@@ -1,6 +1,7 @@
 //! SQLite: the database of a set-up without servers, one file in WAL mode.
 //!
-//! Writers queue in front of one connection, so they never wait for each other inside SQLite; between several handles on
+//! Writers queue in front of one connection, so they never wait for each other inside SQLite, and what every chunk needs
+//! is committed [`together`]; between several handles on
 //! the same file (several nodes on one machine) SQLite's own busy timeout makes them wait. Readers have connections of
 //! their own and wait for nobody. Every commit is synced to the disk: a live copy is released because the row that names
 //! its successor is committed.
@@ -18,6 +19,7 @@ mod listing;
 mod migrations;
 mod mismatches;
 mod record;
+mod together;
 mod transitions;
 
 use std::path::Path;
@@ -47,6 +49,7 @@ const READERS: u32 = 4;
 pub struct SqliteDatabase {
     writer: SqlitePool,
     readers: SqlitePool,
+    together: together::Together,
 }
 
 impl SqliteDatabase {
@@ -69,7 +72,7 @@ impl SqliteDatabase {
         let writer = pool().max_connections(1).connect_with(file.clone()).await.map_err(failed)?;
         migrations::run(&writer).await?;
         let readers = pool().max_connections(READERS).connect_with(file.pragma("query_only", "on"));
-        Ok(Self { writer, readers: readers.await.map_err(failed)? })
+        Ok(Self { writer, readers: readers.await.map_err(failed)?, together: together::Together::default() })
     }
 
     /// The bytes of chunks that the object store did not take.
@@ -187,7 +190,7 @@ impl Database for SqliteDatabase {
         to: &Location,
         at: Timestamp,
     ) -> Result<bool> {
-        chunks::persist(self, job, index, version, to, at).await
+        self.commit(together::Write::Persist { job, index, version, to: to.clone(), at }).await
     }
 
     async fn waiting(&self, until: Timestamp, limit: u32) -> Result<Vec<Waiting>> {
