@@ -241,7 +241,8 @@ fn blocks(page: &str) -> Vec<(String, String)> {
 #[test]
 fn every_command_of_the_readme_works() {
     let readme = blocks(&read(&root().join("README.md")));
-    let rest: Vec<&str> = readme.iter().filter(|(info, _)| info != "sh test" && info != "text").map(|(_, text)| text.as_str()).collect();
+    let rest: Vec<&str> =
+        readme.iter().filter(|(info, _)| info != "sh test" && info != "text").map(|(_, text)| text.as_str()).collect();
     // What runs elsewhere: the demo in tests/demo.rs, and the whole of the tests.
     let [other, config] = rest.as_slice() else { panic!("a block that no test runs: {rest:?}") };
     assert!(config.starts_with("[[runners]]"), "{config}");
