@@ -3,6 +3,7 @@
 mod gauges;
 mod measure;
 mod private;
+mod redis;
 mod stores;
 
 use std::net::SocketAddr;
@@ -51,6 +52,15 @@ pub enum CannotStart {
         /// The setting that says where it is.
         setting: &'static str,
     },
+    /// Both databases were configured.
+    #[error("database.path ({}) and database.url (VERITAIL_DATABASE_URL) are both set; choose one", path.display())]
+    TwoDatabases {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Both a folder and a URL are given for the objects.
+    #[error("object.path and object.url are both set: choose one; see `veritail config` for where each comes from")]
+    TwoObjectStores,
     /// There is no admin token.
     #[error(transparent)]
     AdminToken(#[from] NoAdminToken),
@@ -128,6 +138,9 @@ pub async fn start(config: Config) -> Result<Running, CannotStart> {
     pipeline.start();
     let sampler = gauges::sample_for_ever(pipeline.clone(), config.telemetry.gauge_interval.0);
     seams.spawn.spawn("gauges", Box::pin(sampler));
+    if let Some(redis) = opened.redis {
+        seams.spawn.spawn("redis", Box::pin(redis::watch_for_ever(redis, pipeline.clone())));
+    }
     seams.spawn.spawn("last_seen", Box::pin(write_last_seen_for_ever(api.clone(), seams.clock.clone())));
     let clock = seams.clock.clone();
     seams.spawn.spawn(

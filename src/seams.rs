@@ -6,6 +6,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -67,11 +68,16 @@ pub struct Seams {
 
 /// Runs `work` for at most `limit`; `None` if it took longer. The work is dropped then, at whatever it awaits.
 pub async fn within<T>(clock: &dyn Clock, limit: Duration, work: impl Future<Output = T> + Send) -> Option<T> {
-    let work = std::pin::pin!(work);
-    match futures::future::select(work, clock.sleep(limit)).await {
-        futures::future::Either::Left((done, _)) => Some(done),
-        futures::future::Either::Right(_) => None,
-    }
+    let mut work = std::pin::pin!(work);
+    // Most work is done when it is first asked about: a timer is made only for what has to be waited for.
+    let mut limit_passed = None;
+    std::future::poll_fn(|cx| {
+        if let Poll::Ready(done) = work.as_mut().poll(cx) {
+            return Poll::Ready(Some(done));
+        }
+        limit_passed.get_or_insert_with(|| clock.sleep(limit)).as_mut().poll(cx).map(|()| None)
+    })
+    .await
 }
 
 /// What `work` comes to; what `is_held` says is to be held back, no sooner than `least` after the beginning.

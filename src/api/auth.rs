@@ -26,7 +26,7 @@ use crate::seams::{Chance, Clock, no_sooner};
 use crate::store::Result as StoreResult;
 use crate::store::database::accounts::{Accounts, ApiToken, Runner, RunnerId, Scope, TokenId};
 use crate::store::database::{Database, Job};
-use crate::trace::{ByteSize, JobId, JobStatus, ProjectId, TraceState};
+use crate::trace::{ByteSize, JobId, JobStatus, ProjectId, Timestamp, TraceState};
 
 /// The tokens that are known.
 pub struct Auth {
@@ -34,7 +34,9 @@ pub struct Auth {
     accounts: Arc<dyn Accounts>,
     clock: Arc<dyn Clock>,
     limits: Limits,
-    jobs: Cache<JobId, Known>,
+    ttl: Duration,
+    /// With the moment in which each was looked up.
+    jobs: Cache<JobId, (Timestamp, Known)>,
     tokens: Cache<[u8; 32], ApiToken>,
     runners: Cache<[u8; 32], Runner>,
     /// How often something was revoked here: what was looked up before is not remembered after.
@@ -52,6 +54,8 @@ pub struct Known {
     pub project: ProjectId,
     /// The project's path.
     pub project_path: String,
+    /// When it was made.
+    pub made_at: Timestamp,
     /// The longest trace accepted; 0 = no limit.
     pub trace_limit: ByteSize,
     erased: bool,
@@ -89,6 +93,8 @@ pub struct Admin {
 
 /// The least time that a refusal takes: far more than it takes a database to find a row, and to find none.
 pub const REFUSAL_MIN: Duration = Duration::from_millis(5);
+/// How long a job is remembered for the time in which the database does not answer.
+const OUTAGE_MAX: Duration = Duration::from_secs(4 * 3600);
 /// Jobs, tokens and runners that are remembered; about 300 bytes each.
 const REMEMBERED: u64 = 100_000;
 
@@ -98,6 +104,7 @@ impl From<&Job> for Known {
             job: job.id,
             project: job.project,
             project_path: job.project_path.clone(),
+            made_at: job.created_at,
             trace_limit: job.trace_limit,
             erased: job.state == TraceState::Erased,
             pending: job.status == JobStatus::Pending,
@@ -120,7 +127,8 @@ impl Auth {
             accounts,
             clock,
             limits,
-            jobs: Cache::builder().max_capacity(REMEMBERED).time_to_live(ttl).build(),
+            ttl,
+            jobs: Cache::builder().max_capacity(REMEMBERED).time_to_live(ttl.max(OUTAGE_MAX)).build(),
             tokens: Cache::builder().max_capacity(REMEMBERED).time_to_live(ttl).build(),
             runners: Cache::builder().max_capacity(REMEMBERED).time_to_live(ttl).build(),
             revocations: AtomicU64::new(0),
@@ -275,13 +283,20 @@ impl Auth {
         job: JobId,
         may: impl Fn(&Known) -> bool + Send,
     ) -> StoreResult<Option<Known>> {
-        if let Some(known) = self.jobs.get(&job).filter(&may) {
-            return Ok(Some(known));
+        let now = self.clock.now();
+        let remembered = self.jobs.get(&job).filter(|(_, known)| may(known));
+        let is_fresh = |since: Timestamp| u128::from(now.ms_since(since)) < self.ttl.as_millis();
+        if let Some((_, known)) = remembered.as_ref().filter(|(since, _)| is_fresh(*since)) {
+            return Ok(Some(known.clone()));
         }
         let look = async {
-            let known = database.job(job).await?.as_ref().map(Known::from);
+            let known = match database.job(job).await {
+                Ok(found) => found.as_ref().map(Known::from),
+                // A runner that is turned away while the database is away gives its log up; it was let in before.
+                Err(error) => return remembered.map(|(_, known)| Some(known)).ok_or(error),
+            };
             if let Some(known) = known.as_ref().filter(|known| !known.erased && !known.pending) {
-                self.jobs.insert(job, known.clone());
+                self.jobs.insert(job, (now, known.clone()));
             }
             Ok(known.filter(may))
         };

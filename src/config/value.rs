@@ -173,6 +173,7 @@ values! {
     PathBuf: true, |path| format!("{path:?}");
     Networks: true, |networks| format!("{:?}", networks.to_string());
     Option<PathBuf>: true, |path| path.as_ref().map_or_else(|| "unset".to_owned(), Value::show);
+    Option<String>: true, |text| text.as_ref().map_or_else(|| "unset".to_owned(), Value::show);
     Option<Secret>: true, |secret| if secret.is_some() { "(secret)" } else { "unset" }.to_owned();
     Option<ExternalUrl>: true, |url| url.as_ref().map_or_else(|| "unset".to_owned(), |url| format!("{:?}", url.as_str()));
     String: true, |text| format!("{text:?}");

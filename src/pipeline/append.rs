@@ -24,6 +24,8 @@ use super::{Pipeline, pace, points};
 pub struct AppendRequest {
     /// The job.
     pub job: JobId,
+    /// When it was made: what the live store has of another job with this number is not its trace.
+    pub made_at: Timestamp,
     /// The longest trace accepted; 0 = no limit.
     pub trace_limit: ByteSize,
     /// Where the body begins, by the client.
@@ -110,8 +112,8 @@ impl Pipeline {
             Ok(known) => Progress {
                 request,
                 at: request.start,
-                status: known.trace.status,
-                watched_until: known.trace.watched_until,
+                status: known.status,
+                watched_until: known.watched_until,
                 known: Known { behind: known.behind.or(behind), ..known },
             },
             Err(answer) => return Ok(answer),
@@ -213,10 +215,10 @@ impl Pipeline {
     /// One attempt to store a slice together with the open end that follows it.
     async fn commit(&self, progress: &mut Progress, slice: &Bytes, step: Step) -> Result<Committed> {
         let job = progress.request.job;
-        let next = Bytes::from(Entry::Live(step.next.clone()).encode());
+        let next = Bytes::from(step.next.encode());
         let append = Append {
             epoch: progress.known.end.epoch,
-            expected: progress.known.trace.raw.clone(),
+            expected: progress.known.raw.clone(),
             chunk: step.chunk,
             at: step.at,
             bytes: slice.clone(),
@@ -241,11 +243,9 @@ impl Pipeline {
             Outcome::Stored { status, watched_until } => {
                 (progress.status, progress.watched_until) = (status, watched_until);
                 let known = &mut progress.known;
-                known.trace.raw = next.clone();
-                known.trace.status = status;
-                known.trace.watched_until = watched_until;
+                known.raw = next;
+                (known.status, known.watched_until) = (status, watched_until);
                 known.end = step.next.clone();
-                known.trace.entry = Entry::Live(step.next.clone());
                 // What the entry does not have any more need not be left out of it again.
                 known.recorded.retain(|index| step.next.sealed.contains_key(index));
                 self.point(points::COMMITTED).await;
@@ -361,9 +361,10 @@ impl Pipeline {
 
     /// The trace, if the body begins at its write position; otherwise the answer.
     async fn at_write_position(&self, request: AppendRequest) -> Result<OrAnswer<Known>> {
-        let mut known = match self.known.get(request.job) {
-            Some(known) => known,
-            None => match self.open(request.job).await? {
+        let remembered = self.known.get(request.job).filter(|known| known.end.is_of_job_made_at(request.made_at));
+        let mut known = match remembered {
+            Some(known) => Known::clone(&known),
+            None => match self.open(request.job, request.made_at).await? {
                 Ok(known) => known,
                 Err(answer) => return Ok(Err(answer)),
             },
@@ -389,10 +390,11 @@ impl Pipeline {
     }
 
     /// The trace as the live store has it, made there if this is its first append.
-    async fn open(&self, job: JobId) -> Result<OrAnswer<Known>> {
+    async fn open(&self, job: JobId, made_at: Timestamp) -> Result<OrAnswer<Known>> {
         if let Some(trace) = self.stores().live.load(job).await?
             && let Entry::Live(end) = &trace.entry
             && end.phase == Phase::Open
+            && end.is_of_job_made_at(made_at)
             && trace.status != JobStatus::Pending
         {
             let end = end.clone();

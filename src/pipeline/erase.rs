@@ -57,15 +57,7 @@ impl Pipeline {
         for (objects, prefix) in
             [(objects, keys::job_prefix(job)), (objects, keys::quarantine_prefix(job)), (spill, keys::job_prefix(job))]
         {
-            loop {
-                let listed = objects.list(&prefix).await?;
-                if listed.is_empty() {
-                    break;
-                }
-                for object in listed {
-                    objects.delete(&object.key).await?;
-                }
-            }
+            while objects.delete_below(&prefix).await? > 0 {}
         }
         Ok(())
     }

@@ -41,6 +41,7 @@ impl Pipeline {
         });
         let request = super::AppendRequest {
             job: job.id,
+            made_at: job.created_at,
             trace_limit: ByteSize::ZERO,
             start: from,
             declared: Some(start - from),

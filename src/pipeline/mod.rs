@@ -98,6 +98,7 @@ pub struct Node {
     migrating: locks::KeyedLocks<(crate::trace::JobId, crate::trace::ChunkIndex)>,
     evaluating: locks::KeyedLocks<crate::trace::JobId>,
     work: work::Work,
+    sweep_soon: tokio::sync::Notify,
 }
 
 impl std::ops::Deref for Pipeline {
@@ -123,6 +124,7 @@ impl Pipeline {
             migrating: locks::KeyedLocks::default(),
             evaluating: locks::KeyedLocks::default(),
             work: work::Work::new(),
+            sweep_soon: tokio::sync::Notify::new(),
         }))
     }
 

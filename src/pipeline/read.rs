@@ -103,6 +103,7 @@ impl Pipeline {
         if let Some(trace) = self.stores().live.load(job.id).await?
             && let Entry::Live(end) = &trace.entry
             && end.epoch == job.epoch
+            && end.is_of_job_made_at(job.created_at)
         {
             return Ok(end.readable() - Offset::ZERO);
         }

@@ -75,8 +75,9 @@ impl Pipeline {
         }
         let rows = self.all_rows(id).await?;
         let live = self.stores().live.load(id).await?;
+        // The open end of another job that had this number is worth nothing, and neither are its bytes.
         let end = live.as_ref().and_then(|trace| match &trace.entry {
-            Entry::Live(end) => Some(end.clone()),
+            Entry::Live(end) => end.is_of_job_made_at(job.created_at).then(|| end.clone()),
             Entry::Tombstone(_) | Entry::Unreadable { .. } => None,
         });
         if let (Some(trace), Some(end)) = (&live, &end)
@@ -144,7 +145,11 @@ impl Pipeline {
             if !self.note_lost(&job, &rows, &plan.lost, &looks, detector).await? {
                 return Ok(Round::LookAgain);
             }
-            let reason = if live.is_some() { LossReason::Short } else { LossReason::Restart };
+            let reason = match live.as_ref().map(|trace| &trace.entry) {
+                None => LossReason::Restart,
+                Some(Entry::Live(_)) if end.is_none() => LossReason::Foreign,
+                Some(_) => LossReason::Short,
+            };
             let lost = plan.lost.iter().map(|index| lost(&rows, *index)).collect();
             return self.raise(&job, epoch.max(job.epoch.next()), lost, reason).await;
         }
@@ -174,7 +179,8 @@ impl Pipeline {
     /// Installs the plan of the database's epoch in place of exactly what was seen.
     pub(super) async fn install(&self, job: &Job, live: Option<LiveTrace>, end: OpenEnd) -> Result<Round> {
         let expected = live.map(|trace| trace.raw);
-        let installed = self.stores().live.replace(job.id, expected, &Entry::Live(end), job.status, None).await?;
+        let entry = Entry::Live(OpenEnd { made_at: Some(job.created_at), ..end });
+        let installed = self.stores().live.replace(job.id, expected, &entry, job.status, None).await?;
         if matches!(installed, Outcome::Stored { .. }) {
             self.point(points::INSTALLED).await;
         }

@@ -126,7 +126,7 @@ impl Pipeline {
         let Some(job) = self.stores().database.job(id).await? else { return Ok(None) };
         let rows = self.all_rows(id).await?;
         let end = match self.stores().live.load(id).await?.map(|trace| trace.entry) {
-            Some(Entry::Live(end)) if end.epoch == job.epoch => Some(end),
+            Some(Entry::Live(end)) if end.epoch == job.epoch && end.is_of_job_made_at(job.created_at) => Some(end),
             _ => None,
         };
         let filter = MismatchFilter { job: Some(id), limit: MISMATCHES_MAX, ..MismatchFilter::default() };

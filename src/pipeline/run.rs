@@ -82,4 +82,9 @@ impl Pipeline {
             }
         }
     }
+
+    /// The live store lost something: a sweep begins now, or when the present one is over, and looks for what.
+    pub fn look_for_losses_now(&self) {
+        self.sweep_soon.notify_one();
+    }
 }

@@ -47,11 +47,35 @@ struct State {
     next_try: Option<Timestamp>,
     /// What lies in the database, and when that was counted.
     counted: Option<(Timestamp, ByteSize)>,
+    /// What is being put there and was not counted yet.
+    on_its_way: ByteSize,
+}
+
+/// Room in the database for one chunk, until it counts by itself.
+struct Room<'a>(&'a Spill, ByteSize);
+
+impl Drop for Room<'_> {
+    fn drop(&mut self) {
+        let mut state = self.0.state();
+        state.on_its_way = state.on_its_way - self.1;
+    }
 }
 
 impl Spill {
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Room for `size` bytes beside what lies there by the last count and what is on its way: chunks migrate side by side,
+    /// and all of them would see the same room.
+    fn room(&self, size: ByteSize, limit: ByteSize) -> Option<Room<'_>> {
+        let mut state = self.state();
+        let counted = state.counted.map_or(ByteSize::ZERO, |(_, bytes)| bytes);
+        if counted + state.on_its_way + size > limit {
+            return None;
+        }
+        state.on_its_way = state.on_its_way + size;
+        Some(Room(self, size))
     }
 
     /// True if the object store is to be asked: it works, or its next try has come, which is this one.
@@ -125,11 +149,12 @@ impl Pipeline {
 
     async fn keep_in_database(&self, job: JobId, row: &ChunkRow, bytes: &[u8], record: &Record) -> Result<Location> {
         let limit = self.settings().spill_max;
-        if self.spilled_bytes().await? + record.size > limit {
+        self.count_spilled().await?;
+        let Some(_room) = self.spill.room(record.size, limit) else {
             let message =
                 format!("it holds {limit} bytes of chunks for the object store, as many as pipeline.spill_max");
             return Err(StoreError::Full { store: "database", message });
-        }
+        };
         let kept = self.put_and_read_back(Location::Database, job, row, bytes, record).await?;
         if let Some((_, counted)) = &mut self.spill.state().counted {
             *counted = *counted + record.size;
@@ -138,16 +163,15 @@ impl Pipeline {
         Ok(kept)
     }
 
-    async fn spilled_bytes(&self) -> Result<ByteSize> {
+    /// Counts what lies in the database, unless that was done lately.
+    async fn count_spilled(&self) -> Result<()> {
         let now = self.now();
-        if let Some((at, counted)) = self.spill.state().counted
-            && u128::from(now.ms_since(at)) < COUNT_KEPT_FOR.as_millis()
-        {
-            return Ok(counted);
+        let counted = self.spill.state().counted;
+        if counted.is_none_or(|(at, _)| u128::from(now.ms_since(at)) >= COUNT_KEPT_FOR.as_millis()) {
+            let bytes = self.stores().database.spill().await?.bytes;
+            self.spill.state().counted = Some((now, bytes));
         }
-        let bytes = self.stores().database.spill().await?.bytes;
-        self.spill.state().counted = Some((now, bytes));
-        Ok(bytes)
+        Ok(())
     }
 
     /// Nothing is believed of a write before it was read. A copy that is not as written was never promised to anybody: it
@@ -242,6 +266,18 @@ mod tests {
 
     fn at(seconds: u64) -> Timestamp {
         Timestamp(0).after(Duration::from_secs(seconds))
+    }
+
+    #[test]
+    fn chunks_that_migrate_side_by_side_do_not_take_the_same_room() {
+        let spill = Spill::default();
+        spill.state().counted = Some((at(0), ByteSize(100)));
+        let (size, limit) = (ByteSize(100), ByteSize(300));
+        let one = spill.room(size, limit);
+        let two = spill.room(size, limit);
+        assert!(one.is_some() && two.is_some() && spill.room(size, limit).is_none());
+        drop(one);
+        assert!(spill.room(size, limit).is_some(), "what failed gives its room back");
     }
 
     #[test]

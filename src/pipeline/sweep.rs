@@ -70,6 +70,7 @@ impl Pipeline {
             self.sweep_deletions(&mut report).await,
             self.sweep_chunks(now.before(SEALED_FOR), &mut report).await,
             self.sweep_spilled(&mut report).await,
+            self.stores().objects.remove_lost_attempts().await.map(drop),
         ];
         passes.into_iter().collect::<Result<Vec<()>>>().map(|_| report)
     }
@@ -175,7 +176,7 @@ impl Pipeline {
             self.stores().live.set_status(job.id, JobStatus::Canceling).await?;
         }
         let holds = live.map(|trace| match trace.entry {
-            Entry::Live(end) if end.epoch == job.epoch => end.length(),
+            Entry::Live(end) if end.epoch == job.epoch && end.is_of_job_made_at(job.created_at) => end.length(),
             _ => Offset::ZERO,
         });
         if holds.is_none_or(|length| length < job.acked_length) || job.installed_epoch != Some(job.epoch) {

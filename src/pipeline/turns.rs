@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use futures::future::{Either, select};
 
+use crate::seams::within;
 use crate::store::Result;
 use crate::store::database::leases::{Generation, When};
 use crate::telemetry::metrics::{self, Task};
@@ -34,8 +35,20 @@ impl Pipeline {
                 Ok(None) => when = When::Due,
                 Err(error) => tracing::warn!(%error, "{task}: could not ask whether its turn is due"),
             }
-            self.seams().clock.sleep(every.min(self.settings().lease_time / 2)).await;
+            if self.wait_for_turn(task, every.min(self.settings().lease_time / 2)).await {
+                when = When::Early;
+            }
         }
+    }
+
+    /// Waits; true if it ended early, because a loss is to be looked for.
+    async fn wait_for_turn(&self, task: Task, time: Duration) -> bool {
+        let clock = self.seams().clock.as_ref();
+        if task == Task::Sweep {
+            return within(clock, time, self.sweep_soon.notified()).await.is_some();
+        }
+        clock.sleep(time).await;
+        false
     }
 
     async fn take_turn(&self, task: Task, when: When) -> Result<Option<Generation>> {

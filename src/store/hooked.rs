@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 
 use super::database::accounts::{Accounts, ApiToken, NewRunner, NewToken, Project, Runner, RunnerId, Taken, TokenId};
 use super::database::leases::{Generation, Leases, When};
@@ -19,7 +20,7 @@ use super::database::{
     Note, Opened, Recorded, Resolution, Rewind, RowOpened, Unfinished, Waiting,
 };
 use super::live::{Append, Entry, LiveCopy, LiveStore, LiveTrace, LiveUsage, Outcome, ScanPage};
-use super::object::{Listed, ObjectStore};
+use super::object::{ObjectStore, Objects};
 use super::{Result, StoreError};
 use crate::seams::Clock;
 use crate::trace::{
@@ -69,6 +70,32 @@ impl<S: ?Sized> Hooked<S> {
         let took = Duration::from_millis(self.clock.now().ms_since(begun));
         self.hook.after(&call, took, answer.as_ref().err()).await?;
         answer
+    }
+}
+
+impl Hooked<dyn ObjectStore> {
+    /// A listing is one call, from its first object asked for to its end or its error. Its time is its reader's too.
+    fn around_listing(&self, call: Call, list: impl FnOnce() -> Objects + Send + 'static) -> Objects {
+        let (hook, clock) = (self.hook.clone(), self.clock.clone());
+        let begun = {
+            let (hook, clock) = (hook.clone(), clock.clone());
+            async move { hook.before(&call).await.map(|()| (list(), clock.now())) }
+        };
+        let listed = stream::once(begun).map_ok(move |(listed, begun)| {
+            stream::unfold((Some(listed), hook.clone(), clock.clone()), move |(listed, hook, clock)| async move {
+                let mut listed = listed?;
+                let next = listed.next().await;
+                if let Some(Ok(object)) = next {
+                    return Some((Ok(object), (Some(listed), hook, clock)));
+                }
+                let failed = next.and_then(Result::err);
+                let took = Duration::from_millis(clock.now().ms_since(begun));
+                let told = hook.after(&call, took, failed.as_ref()).await;
+                let error = told.err().or(failed)?;
+                Some((Err(error), (None, hook, clock)))
+            })
+        });
+        listed.try_flatten().boxed()
     }
 }
 
@@ -183,10 +210,17 @@ hooked! { "database", Accounts {}
     projects(after: ProjectId, limit: u32) -> Vec<Project>, None;
 }
 
-hooked! { "object_store", ObjectStore {}
+hooked! { "object_store", ObjectStore {
+    fn list(&self, prefix: &str) -> Objects {
+        let (inner, prefix) = (self.inner.clone(), prefix.to_owned());
+        let call = Call { store: "object_store", operation: "list", job: None };
+        self.around_listing(call, move || inner.list(&prefix))
+    }
+}
     put(key: &str, bytes: Bytes) -> (), None;
     get(key: &str) -> Option<Bytes>, None;
     delete(key: &str) -> (), None;
-    list(prefix: &str) -> Vec<Listed>, None;
+    delete_below(prefix: &str) -> u64, None;
+    remove_lost_attempts() -> u64, None;
     ping() -> (), None;
 }

@@ -4,7 +4,7 @@
 //! | role | decides | implementations |
 //! |---|---|---|
 //! | [`live`] | how long the open end of a trace is | [`live::redis`], [`live::embedded`] |
-//! | [`database`] | everything else about a trace | [`database::sqlite`] |
+//! | [`database`] | everything else about a trace | [`database::postgres`], [`database::sqlite`] |
 //! | [`object`] | nothing; it keeps bytes under keys that are never used twice | [`object::bucket`] |
 
 pub mod copies;

@@ -230,8 +230,30 @@ names! {
         Restart = "restart",
         /// It knows the trace, and bytes of it are missing.
         Short = "short",
+        /// What it knows is of another job that had the same number: a database was restored or begun anew beside it.
+        Foreign = "foreign",
         /// It dropped keys for want of memory.
         Evicted = "evicted",
+    }
+}
+
+names! {
+    /// How a Redis came back that lost its last writes.
+    RedisRollback {
+        /// Without anything of it.
+        Empty = "empty",
+        /// With an older state.
+        Younger = "younger",
+    }
+}
+
+names! {
+    /// What a full Redis does.
+    Eviction {
+        /// It refuses writes.
+        Off = "off",
+        /// It drops keys.
+        Possible = "possible",
     }
 }
 
@@ -422,11 +444,13 @@ label_values!(
     Detector,
     Direction,
     Ended,
+    Eviction,
     Kind,
     LogLevel,
     LossReason,
     Method,
     Operation,
+    RedisRollback,
     Rejection,
     RewindCause,
     RewindResult,

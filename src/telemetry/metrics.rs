@@ -4,10 +4,10 @@ use super::table;
 use crate::trace::{ByteSize, DataStore, Detector, JobStatus, Kind, Timestamp};
 
 pub use super::labels::{
-    Answer, ClientChecksum, Dependency, LossReason, Method, Operation, Rejection, RewindCause, RewindResult, Route,
-    SpillDirection, Status, StoreOperation, Task,
+    Answer, ClientChecksum, Dependency, LossReason, Method, Operation, RedisRollback, Rejection, RewindCause,
+    RewindResult, Route, SpillDirection, Status, StoreOperation, Task,
 };
-use super::labels::{Comparison, Direction, Ended, LogLevel, Source, Success, TaskResult};
+use super::labels::{Comparison, Direction, Ended, Eviction, LogLevel, Source, Success, TaskResult};
 
 /// Milliseconds as the seconds that Prometheus wants.
 #[allow(clippy::cast_precision_loss, reason = "no time span here comes near 2^53 ms")]
@@ -227,6 +227,17 @@ pub fn redis_usage(used: ByteSize, limit: ByteSize, evicted: u64) {
     table::REDIS_USED_MEMORY.set((), bytes(used));
     table::REDIS_MAXMEMORY.set((), bytes(limit));
     table::REDIS_EVICTED_KEYS.absolute((), evicted);
+}
+
+/// A master came back without its last writes.
+pub fn redis_rolled_back(kind: RedisRollback) {
+    table::LIVE_STORE_ROLLBACKS.add((kind,), 1);
+}
+
+/// The masters, by what they do when they are full.
+pub fn redis_masters(safe: usize, evicting: usize) {
+    table::REDIS_MASTERS.set((Eviction::Off,), count(safe as u64));
+    table::REDIS_MASTERS.set((Eviction::Possible,), count(evicting as u64));
 }
 
 /// Something panicked.

@@ -5,9 +5,9 @@
 
 use super::family::{Counter, Gauge, Histogram, Row, Start};
 use super::labels::{
-    Answer, ClientChecksum, Comparison, Dependency, Direction, Ended, LogLevel, LossReason, Method, Operation,
-    Rejection, RewindCause, RewindResult, Route, Source, SpillDirection, Status, StoreOperation, Success, Task,
-    TaskResult,
+    Answer, ClientChecksum, Comparison, Dependency, Direction, Ended, Eviction, LogLevel, LossReason, Method,
+    Operation, RedisRollback, Rejection, RewindCause, RewindResult, Route, Source, SpillDirection, Status,
+    StoreOperation, Success, Task, TaskResult,
 };
 use crate::trace::{DataStore, Detector, Kind};
 
@@ -129,12 +129,16 @@ table! {
     /// Time of requests to a dependency.
     DEPENDENCY_REQUEST_DURATION: Histogram["veritail_dependency_request_duration_seconds";
         dependency: Dependency, operation: StoreOperation, result: Answer] in SECONDS, starts Start::WhenKnown;
-    /// Memory that Redis uses, by its own count.
+    /// Memory that Redis uses, by its own count; in a Cluster that of all masters.
     REDIS_USED_MEMORY: Gauge["veritail_redis_used_memory_bytes"], starts Start::WhenKnown;
-    /// The memory limit of Redis; 0 if it has none.
+    /// The memory limit of Redis; 0 if it has none. In a Cluster that of all masters, 0 if one has none.
     REDIS_MAXMEMORY: Gauge["veritail_redis_maxmemory_bytes"], starts Start::WhenKnown;
     /// Keys that Redis dropped for want of memory: log bytes may be lost.
     REDIS_EVICTED_KEYS: Counter["veritail_redis_evicted_keys_total"], starts Start::WhenKnown;
+    /// Masters that came back without their last writes, as this process saw it: it looks every second.
+    LIVE_STORE_ROLLBACKS: Counter["veritail_live_store_rollbacks_total"; kind: RedisRollback], starts Start::Zero;
+    /// Masters of Redis by what they do when they are full. Any that may evict can lose log bytes that nobody else has.
+    REDIS_MASTERS: Gauge["veritail_redis_masters"; eviction: Eviction], starts Start::WhenKnown;
     /// Time of one run of a background task.
     TASK_DURATION: Histogram["veritail_task_duration_seconds"; task: Task, result: TaskResult] in SECONDS,
         starts Start::Zero;

@@ -5,10 +5,11 @@
 //! bytes, so that any node can go on with it.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use sha2::Digest;
-use sha2::digest::common::hazmat::SerializableState;
+use sha2::digest::common::hazmat::{SerializableState, SerializedState};
 use utoipa::ToSchema;
 
 use super::chunks::ChunkSize;
@@ -124,9 +125,9 @@ pub fn combine<'a>(records: impl IntoIterator<Item = &'a Record>) -> (ByteSize, 
 
 /// The computation of a [`Record`] between two appends, as bytes that any node can go on from.
 ///
-/// Layout: format byte 1, CRC-32 (4 bytes, big-endian), size (8 bytes, big-endian), then SHA-256's serialised state.
+/// Cheap to clone. Layout: format byte 1, CRC-32 (4 bytes, big-endian), size (8 bytes, big-endian), then SHA-256's serialised state.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub struct Midstate(Vec<u8>);
+pub struct Midstate(Arc<[u8]>);
 
 /// A midstate that this version of Veritail cannot go on from; the chunk has to begin again.
 #[derive(Debug, thiserror::Error)]
@@ -136,6 +137,7 @@ pub struct UnreadableMidstate;
 impl Midstate {
     const FORMAT: u8 = 1;
     const HEAD: usize = 1 + 4 + 8;
+    const SIZE: usize = Self::HEAD + size_of::<SerializedState<sha2::Sha256>>();
 
     /// The midstate of no bytes.
     pub fn empty() -> Self {
@@ -158,11 +160,12 @@ impl Midstate {
     }
 
     fn pack(crc32: u32, size: u64, sha256: &sha2::Sha256) -> Self {
-        let mut packed = vec![Self::FORMAT];
-        packed.extend_from_slice(&crc32.to_be_bytes());
-        packed.extend_from_slice(&size.to_be_bytes());
-        packed.extend_from_slice(&sha256.serialize());
-        Self(packed)
+        let (mut packed, state) = ([0; Self::SIZE], sha256.serialize());
+        packed[0] = Self::FORMAT;
+        packed[1..5].copy_from_slice(&crc32.to_be_bytes());
+        packed[5..Self::HEAD].copy_from_slice(&size.to_be_bytes());
+        packed[Self::HEAD..].copy_from_slice(&state);
+        Self(packed.into())
     }
 
     /// How many bytes SHA-256's serialised state says it absorbed: 32 bytes of hash, the count of whole blocks (8 bytes,
@@ -201,13 +204,18 @@ impl fmt::Debug for Midstate {
 
 impl Serialize for Midstate {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&hex::encode(&self.0))
+        // On the way of every append: without an allocation where it has the size that it always has.
+        let mut text = [0; 2 * Self::SIZE];
+        match hex::encode_to_slice(&self.0, &mut text).ok().and_then(|()| std::str::from_utf8(&text).ok()) {
+            Some(text) => serializer.serialize_str(text),
+            None => serializer.serialize_str(&hex::encode(&self.0)),
+        }
     }
 }
 
 impl<'de> Deserialize<'de> for Midstate {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        hex::decode(text).map(Self).map_err(de::Error::custom)
+        hex::decode(text).map(|packed| Self(packed.into())).map_err(de::Error::custom)
     }
 }

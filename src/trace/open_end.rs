@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::checksum::{Midstate, Record, UnreadableMidstate};
 use super::chunks::ChunkSize;
-use super::ids::{ByteSize, ChunkId, ChunkIndex, Epoch, Offset};
+use super::ids::{ByteSize, ChunkId, ChunkIndex, Epoch, Offset, Timestamp};
 
 /// Whether appends are taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,6 +70,10 @@ pub struct OpenEnd {
     /// Sealed chunks that the database may not have recorded yet.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub sealed: BTreeMap<ChunkIndex, Unrecorded>,
+    /// When its job was made. A database that is restored or begun anew gives out the numbers of jobs again, and a live
+    /// store that went on still has the open ends of those that had them before. `None`: written by an older version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made_at: Option<Timestamp>,
 }
 
 /// An append as the live store has to make it: these bytes at this place, then the next open end.
@@ -107,7 +111,13 @@ impl OpenEnd {
             holes: BTreeSet::new(),
             fill: None,
             sealed: BTreeMap::new(),
+            made_at: None,
         }
+    }
+
+    /// False if it is the open end of another job, which had the same number and was made at another time.
+    pub fn is_of_job_made_at(&self, at: Timestamp) -> bool {
+        self.made_at.is_none_or(|made_at| made_at == at)
     }
 
     /// The trace's length: the end of its tail, holes counted as if they were there.
@@ -209,6 +219,9 @@ impl OpenEnd {
     }
 }
 
+/// About the size of an open end as bytes: one without holes, with a sealed chunk or two.
+const ENCODED: usize = 768;
+
 /// Bytes in the live store that are not an open end this version understands.
 #[derive(Debug, thiserror::Error)]
 #[error("the state of the open end cannot be read: {0}")]
@@ -225,8 +238,10 @@ impl OpenEnd {
 
     /// As bytes for the live store: JSON, so that a person can read it with the store's own tools.
     pub fn encode(&self) -> Vec<u8> {
+        let mut encoded = Vec::with_capacity(ENCODED);
         // Serialising to a vector cannot fail: every map has keys that are numbers, and there is no I/O.
-        serde_json::to_vec(self).expect("an open end is always valid JSON")
+        serde_json::to_writer(&mut encoded, self).expect("an open end is always valid JSON");
+        encoded
     }
 
     /// Reads what [`encode`](Self::encode) wrote, and refuses states that no sequence of appends leads to.

@@ -140,7 +140,7 @@ pub fn plan(evidence: &Evidence<'_>) -> Plan {
             .cloned()
             .unwrap_or_else(|| Head::empty(*hole, epoch))
     });
-    Plan { end: OpenEnd { epoch, phase: evidence.phase, chunk_size, tail, holes, fill, sealed }, lost }
+    Plan { end: OpenEnd { epoch, phase: evidence.phase, chunk_size, tail, holes, fill, sealed, made_at: None }, lost }
 }
 
 /// The tail where the last good chunk is not full: it is the trace's last, and takes no more bytes.

@@ -13,5 +13,6 @@ mod described;
 mod limits;
 mod nodes;
 mod reader;
+mod restored;
 mod runner;
 mod whole;

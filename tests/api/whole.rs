@@ -6,8 +6,11 @@ use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
 use veritail::app::{self, Running};
 use veritail::config::Config;
+use veritail::config::value::Secret;
 use veritail::seams::real::SystemClock;
 use veritail::seams::within;
+
+use crate::support::postgres_server::{PostgresServer, TestDatabase};
 
 /// A running service with an empty data folder.
 struct Service {
@@ -25,7 +28,11 @@ struct Job {
 impl Service {
     async fn start() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let running = app::start(config(folder.path())).await.expect("started");
+        Self::start_with(config(folder.path()), folder).await
+    }
+
+    async fn start_with(config: Config, folder: tempfile::TempDir) -> Self {
+        let running = app::start(config).await.expect("started");
         Self { running, client: Client::new(), _folder: folder }
     }
 
@@ -324,4 +331,37 @@ async fn a_refusal_comes_only_after_a_full_patch_was_read() {
     assert_eq!(&answer, b"HTTP/1.1 403");
     drop(connection);
     service.running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_is_appended_proven_and_erased_over_postgres() {
+    let database = TestDatabase::empty(&PostgresServer::shared()).await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut config = config(folder.path());
+    config.database.url = Some(Secret::new(database.url()));
+    let service = Service::start_with(config, folder).await;
+    assert!(!service._folder.path().join("veritail.db").exists(), "no other database");
+    let job = service.make_job().await;
+    let log = log(300_000);
+    assert_eq!(service.append(&job, 0, &log[..200_000]).await.status(), 202);
+    assert_eq!(service.append(&job, 200_000, &log[200_000..]).await.status(), 202);
+    assert_eq!(service.finish(&job, &log).await.status(), 200);
+    assert_eq!(service.trace(&job).send().await.expect("answered").bytes().await.expect("a body"), log);
+    let path = format!("/api/v4/projects/group%2Fdemo/jobs/{}/erase", job.id);
+    assert!(service.admin(Method::POST, &path).send().await.expect("answered").status().is_success());
+    assert!(!service.trace(&job).send().await.expect("answered").status().is_success());
+    let ready = service.request(Method::GET, "/readyz").send().await.expect("answered");
+    assert_eq!(ready.status(), 200);
+    assert!(service.running.stop().await);
+}
+
+#[tokio::test]
+async fn two_databases_are_one_too_many() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut config = config(folder.path());
+    config.database.url = Some(Secret::new("postgres://veritail:s3cret@127.0.0.1:1/veritail"));
+    config.database.path = Some(folder.path().join("veritail.db"));
+    let message = app::start(config).await.err().expect("refused").to_string();
+    assert!(message.contains("database.path") && message.contains("VERITAIL_DATABASE_URL"), "{message}");
+    assert!(!message.contains("s3cret"), "{message}");
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use futures::TryStreamExt as _;
 use serde_json::Value;
 use veritail::pipeline::Stores;
 use veritail::store::live::Found;
@@ -112,7 +113,7 @@ async fn look_for_leavings(scenario: &Scenario, stores: &Stores, sent: &[Sent], 
             }
         }
     }
-    let objects = stores.objects.list("").await.expect("a listing");
+    let objects = stores.objects.list("").try_collect::<Vec<_>>().await.expect("a listing");
     let orphans: Vec<String> =
         objects.into_iter().map(|object| object.key).filter(|key| !named.contains(key)).collect();
     let (quarantined, orphans): (Vec<_>, Vec<_>) = orphans.into_iter().partition(|key| key.starts_with("quarantine/"));
@@ -131,7 +132,7 @@ async fn look_for_leavings(scenario: &Scenario, stores: &Stores, sent: &[Sent], 
         line.left_over += orphans.len();
         orphans.iter().for_each(|key| line.say(format!("an orphan: {key}")));
     }
-    let bytes = stores.spill.list("").await.expect("a listing");
+    let bytes = stores.spill.list("").try_collect::<Vec<_>>().await.expect("a listing");
     line.left_over += bytes.len();
     bytes.iter().for_each(|object| line.say(format!("left in the database: {}", object.key)));
 }

@@ -5,6 +5,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::TryStreamExt as _;
 use tempfile::TempDir;
 use veritail::pipeline::Stores;
 use veritail::store::database::sqlite::SqliteDatabase;
@@ -133,7 +134,7 @@ impl Stack {
         let stores = self.stores().await;
         let mut lost: Vec<JobId> = Vec::new();
         for _ in 0..100 {
-            for object in stores.objects.list("").await.expect("a listing") {
+            for object in stores.objects.list("").try_collect::<Vec<_>>().await.expect("a listing") {
                 let Ok(job) = keys::parse(&object.key).map(|key| key.job) else { continue };
                 if lost.contains(&job) || lost.len() == most {
                     continue;

@@ -40,6 +40,7 @@ fn errors_of_the_start_name_what_where_and_what_to_do() {
     let data = data.to_str().expect("text");
     let below_a_file = below_a_file.to_str().expect("text");
     let refused = "redis://:s3cret@127.0.0.1:1/0";
+    let no_database = "postgres://veritail:s3cret@127.0.0.1:1/veritail";
     // Arguments, variables, and what the message has to say.
     type Case<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], &'a [&'a str]);
     let cases: &[Case<'_>] = &[
@@ -47,6 +48,12 @@ fn errors_of_the_start_name_what_where_and_what_to_do() {
         (&["--data-dir", below_a_file], &[], &[below_a_file, "--data-dir"]),
         (&["--data-dir", data], &[("VERITAIL_REDIS_URL", "localhost:6379")], &["VERITAIL_REDIS_URL", "URL"]),
         (&["--data-dir", data], &[("VERITAIL_REDIS_URL", refused)], &["VERITAIL_REDIS_URL", "127.0.0.1:1"]),
+        (
+            &["--data-dir", data],
+            &[("VERITAIL_DATABASE_URL", "mysql://a:s3cret@b/c")],
+            &["VERITAIL_DATABASE_URL", "postgres://"],
+        ),
+        (&["--data-dir", data], &[("VERITAIL_DATABASE_URL", no_database)], &["VERITAIL_DATABASE_URL", "refused"]),
         (&["--data-dir", data], &[("VERITAIL_DATABASE_PATH", below_a_file)], &[below_a_file, "database.path"]),
         (&["--data-dir", data], &[("VERITAIL_OBJECT_PATH", below_a_file)], &[below_a_file]),
     ];

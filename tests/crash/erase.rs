@@ -1,5 +1,6 @@
 //! A death between the erase in the database and the removal of the copies: the next sweep removes them.
 
+use futures::TryStreamExt as _;
 use veritail::pipeline::points;
 use veritail::store::object::keys;
 use veritail::trace::{JobId, TraceState};
@@ -36,9 +37,10 @@ async fn die_while_erasing(live: Live) {
     let job = stores.database.job(JobId(erased.id)).await.expect("answered").expect("there");
     assert_eq!(job.state, TraceState::Erased);
     let prefix = keys::job_prefix(job.id);
-    assert!(!stores.objects.list(&prefix).await.expect("answered").is_empty(), "nothing was removed yet");
+    let listed = async || stores.objects.list(&prefix).try_collect::<Vec<_>>().await.expect("answered");
+    assert!(!listed().await.is_empty(), "nothing was removed yet");
     remains::sweep_once(&stores).await;
-    assert_eq!(stores.objects.list(&prefix).await.expect("answered"), []);
+    assert_eq!(listed().await, []);
     drop(stores);
 
     let server = Server::start(&mut ground, None).await;

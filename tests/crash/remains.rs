@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::TryStreamExt as _;
 use veritail::pipeline::{Pipeline, Settings, Stores};
 use veritail::seams::Seams;
 use veritail::seams::real::{NoFailPoints, SystemChance, SystemClock, TokioSpawn};
@@ -88,7 +89,7 @@ async fn every_key_expires(url: &str) {
 
 /// Every object that a row names is there. Answers how many are there that none names.
 async fn orphans(stores: &Stores, jobs: &[i64]) -> usize {
-    let listed = stores.objects.list("").await.expect("answered");
+    let listed = stores.objects.list("").try_collect::<Vec<_>>().await.expect("answered");
     let mut unnamed: BTreeSet<String> = listed.into_iter().map(|object| object.key).collect();
     for job in jobs {
         let rows = stores.database.chunks(JobId(*job), ChunkIndex(0), 1000).await.expect("answered");

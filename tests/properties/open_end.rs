@@ -2,7 +2,7 @@
 
 use proptest::collection::{btree_set, vec};
 use proptest::prelude::*;
-use veritail::trace::open_end::{Head, Unrecorded};
+use veritail::trace::open_end::{CannotAppend, Head, Unrecorded};
 use veritail::trace::{ByteSize, ChunkId, ChunkIndex, ChunkSize, Epoch, Midstate, OpenEnd, Phase, Record};
 
 fn head(index: u32, epoch: u32, bytes: &[u8]) -> Head {
@@ -31,6 +31,7 @@ prop_compose! {
             phase: if closing { Phase::Closing } else { Phase::Open },
             chunk_size: ChunkSize::new(size).expect("in range"),
             tail, holes, fill, sealed: sealed.collect(),
+            made_at: closing.then_some(veritail::trace::Timestamp(1_700_000_000_000)),
         }
     }
 }
@@ -100,5 +101,37 @@ proptest! {
             use_it(&end);
         }
         prop_assert!(OpenEnd::decode(&raw[..cut.index(raw.len())]).is_err(), "a cut entry is refused");
+    }
+}
+
+/// As version 0.1.0 wrote it after 8000 bytes. Nodes of two versions work over one live store while an upgrade goes on, and
+/// compare entries byte for byte: whoever changes these bytes has to read the old ones still.
+const WRITTEN: &str = concat!(
+    r#"{"epoch":1,"phase":"open","chunk_size":131072,"tail":{"chunk":{"index":0,"epoch":1},"size":8000,"midstate":""#,
+    "018da517f80000000000001f4065fb1186676cfdbacc4de136fb2a15a7240b4173dc9ea2a8d6fb90cb501a29817d00000000000000000000000000",
+    "00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000",
+    r#""}}"#
+);
+
+#[test]
+fn an_entry_that_was_written_before_is_read_gone_on_from_and_written_the_same() {
+    let end = OpenEnd::decode(WRITTEN.as_bytes()).expect("it is still read");
+    assert!(end.is_readable());
+    assert_eq!(end.write_position().0, 8000);
+    assert_eq!(String::from_utf8(end.encode()).expect("text"), WRITTEN);
+    assert!(end.append(b"more").is_ok());
+}
+
+/// A midstate of a newer version is not damage: it is passed on as it is, and only its chunk has to begin again.
+#[test]
+fn a_midstate_of_a_newer_format_is_kept_byte_for_byte_and_not_gone_on_from() {
+    for newer in ["02", "ff00", &format!("02{}", "ab".repeat(117)), &format!("02{}", "ab".repeat(400))] {
+        let (head, rest) = WRITTEN.split_once("01").expect("its format");
+        let rest = rest.split_once('"').expect("its end").1;
+        let written = format!("{head}{newer}\"{rest}");
+        let end = OpenEnd::decode(written.as_bytes()).expect("the rest is known");
+        assert!(!end.is_readable());
+        assert_eq!(end.append(b"more").err(), Some(CannotAppend::UnreadableMidstate(ChunkIndex(0))));
+        assert_eq!(String::from_utf8(end.encode()).expect("text"), written);
     }
 }

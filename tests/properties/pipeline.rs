@@ -66,6 +66,7 @@ impl Rig {
             patch.chunks(piece).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
         let request = AppendRequest {
             job: self.job,
+            made_at: Timestamp(1_700_000_000_000),
             trace_limit: ByteSize::ZERO,
             start: Offset(start as u64),
             declared: Some(ByteSize::of(patch)),

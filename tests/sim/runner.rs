@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use veritail::pipeline::{AppendRequest, Appended, FinalPut, Finalized, Pipeline};
-use veritail::trace::{ByteSize, Claim, Crc32, Ending, JobId, JobStatus, Offset, Origin};
+use veritail::trace::{ByteSize, Claim, Crc32, Ending, JobId, JobStatus, Offset, Origin, Timestamp};
 
 use super::machine::Dice;
 use super::plan::{JobPlan, Kind};
@@ -20,6 +20,7 @@ pub struct Runner {
     pub world: Arc<World>,
     pub dice: Dice,
     pub job: JobId,
+    made_at: Timestamp,
     pub plan: JobPlan,
     pub log: Vec<u8>,
     sent: usize,
@@ -47,7 +48,8 @@ enum Put {
 
 impl Runner {
     pub fn new(world: Arc<World>, dice: Dice, job: JobId, plan: JobPlan, log: Vec<u8>) -> Self {
-        Self { world, dice, job, plan, log, sent: 0, canceled: false, lost_the_thread: false, rounds: 0 }
+        let made_at = world.database.jobs().iter().find(|made| made.id == job).expect("it was made").created_at;
+        Self { world, dice, job, made_at, plan, log, sent: 0, canceled: false, lost_the_thread: false, rounds: 0 }
     }
 
     pub async fn run(mut self) {
@@ -198,6 +200,7 @@ impl Runner {
     async fn send(&self, start: usize, body: &[u8]) -> Result<veritail::store::Result<Appended>, NoAnswer> {
         let request = AppendRequest {
             job: self.job,
+            made_at: self.made_at,
             trace_limit: ByteSize(self.plan.trace_limit),
             start: Offset(start as u64),
             declared: Some(ByteSize::of(body)),

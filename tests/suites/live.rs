@@ -14,11 +14,13 @@ use veritail::trace::Timestamp;
 use crate::support::clock::ManualClock;
 use crate::support::hooks::Recorder;
 use crate::support::model::live::ModelLive;
-use crate::support::redis_server::{Durability, RedisServer};
+use crate::support::redis_server::{Durability, Product, RedisServer};
 
 mod embedded_alone;
 mod faults;
 mod redis_alone;
+mod redis_shapes;
+mod redis_tls;
 mod rules;
 mod steps;
 
@@ -70,6 +72,30 @@ async fn redis() -> Rig {
     Rig { store: Arc::new(store), time: Time::Real, _ground: Box::new(server) }
 }
 
+async fn valkey() -> Rig {
+    let server = RedisServer::start_with(Product::Valkey, Durability::Nothing, &[]);
+    let store = RedisLive::connect(&server.url(), false).await.expect("the server answers");
+    Rig { store: Arc::new(store), time: Time::Real, _ground: Box::new(server) }
+}
+
+async fn tls() -> Rig {
+    let server = redis_tls::Server::start(false);
+    let store = redis_tls::open(server.options()).await.expect("the server answers");
+    Rig { store: Arc::new(store), time: Time::Real, _ground: Box::new(server) }
+}
+
+async fn cluster() -> Rig {
+    let ground = redis_shapes::cluster().await;
+    let store = RedisLive::connect(&ground.url(), false).await.expect("the Cluster answers");
+    Rig { store: Arc::new(store), time: Time::Real, _ground: Box::new(ground) }
+}
+
+async fn sentinel() -> Rig {
+    let ground = redis_shapes::sentinel().await;
+    let store = RedisLive::connect(&ground.url(), false).await.expect("the master answers");
+    Rig { store: Arc::new(store), time: Time::Real, _ground: Box::new(ground) }
+}
+
 async fn hooked() -> Rig {
     let rig = embedded().await;
     let store = Hooked::new(rig.store, Arc::new(Recorder::default()), Arc::new(SystemClock));
@@ -89,7 +115,7 @@ macro_rules! live_suite {
     };
 }
 
-live_suite!(model, embedded, redis, hooked => [
+live_suite!(model, embedded, redis, valkey, tls, cluster, sentinel, hooked => [
     load_of_an_unknown_job_is_none,
     open_makes_a_key_that_load_reads_back,
     open_of_a_key_that_exists_is_refused_with_what_is_there,

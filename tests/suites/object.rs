@@ -9,7 +9,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures::TryStreamExt as _;
 use veritail::store::StoreError;
+use veritail::store::database::postgres;
 use veritail::store::database::sqlite::{ChunkBytes, SqliteDatabase};
 use veritail::store::hooked::Hooked;
 use veritail::store::object::bucket::Bucket;
@@ -19,6 +21,12 @@ use veritail::trace::{ByteSize, ChunkIndex, Epoch, JobId, Timestamp};
 use crate::support::clock::ManualClock;
 use crate::support::hooks::{Faults, Recorder};
 use crate::support::model::objects::ModelObjects;
+use crate::support::postgres_server::{PostgresServer, TestDatabase};
+
+mod clouds;
+mod faults;
+mod identity;
+mod whole;
 
 /// Runs every rule against a store that `$open` makes: a guard and the store.
 macro_rules! object_suite {
@@ -30,7 +38,10 @@ macro_rules! object_suite {
             an_empty_object_is_an_object,
             a_list_has_everything_below_its_prefix_and_nothing_else,
             many_puts_and_deletes_at_once_do_not_disturb_each_other,
+            a_list_is_in_the_order_of_keys,
+            what_lies_below_a_prefix_is_deleted_and_nothing_else,
             a_chunk_goes_in_and_out,
+            nothing_is_lost_where_no_put_failed,
             ping_answers,
         );
     };
@@ -48,7 +59,11 @@ macro_rules! object_suite {
 }
 
 object_suite!(on_a_folder, super::folder());
+object_suite!(in_s3, super::clouds::in_s3().await);
+object_suite!(in_s3_below_a_prefix, super::clouds::in_s3_below_a_prefix().await);
+object_suite!(in_azure, super::clouds::in_azure().await);
 object_suite!(in_sqlite, super::in_sqlite().await);
+object_suite!(in_postgres, super::in_postgres().await);
 object_suite!(on_the_model, ((), super::ModelObjects::new()));
 object_suite!(behind_hooks, super::behind_hooks());
 
@@ -73,15 +88,18 @@ async fn in_sqlite() -> (tempfile::TempDir, ChunkBytes) {
     (folder, database.chunk_bytes())
 }
 
+async fn in_postgres() -> (TestDatabase, postgres::ChunkBytes) {
+    let guard = TestDatabase::new(&PostgresServer::shared()).await;
+    let bytes = guard.open().await.chunk_bytes();
+    (guard, bytes)
+}
+
 fn key(job: i64, index: u32) -> String {
     keys::chunk_key(JobId(job), ChunkIndex(index), Epoch(1), "0f1e")
 }
 
 async fn listed(objects: &dyn ObjectStore, prefix: &str) -> Vec<(String, u64)> {
-    let listed = objects.list(prefix).await.unwrap();
-    let mut listed: Vec<_> = listed.into_iter().map(|object| (object.key, object.size.0)).collect();
-    listed.sort();
-    listed
+    objects.list(prefix).map_ok(|object| (object.key, object.size.0)).try_collect().await.unwrap()
 }
 
 pub async fn what_was_put_is_got(objects: &dyn ObjectStore) {
@@ -139,6 +157,33 @@ pub async fn many_puts_and_deletes_at_once_do_not_disturb_each_other(objects: &d
     assert_eq!(listed(objects, &keys::job_prefix(JobId(1))).await.len(), 20);
 }
 
+pub async fn a_list_is_in_the_order_of_keys(objects: &dyn ObjectStore) {
+    let mut keys: Vec<String> = (1..=12).flat_map(|job| [key(job, 0), key(job, 2), key(job, 10)]).collect();
+    for key in &keys {
+        objects.put(key, Bytes::from_static(b"abc")).await.unwrap();
+    }
+    keys.sort_unstable();
+    let listed: Vec<String> = listed(objects, "").await.into_iter().map(|(key, _)| key).collect();
+    assert_eq!(listed, keys);
+}
+
+pub async fn what_lies_below_a_prefix_is_deleted_and_nothing_else(objects: &dyn ObjectStore) {
+    assert_eq!(objects.delete_below(&keys::job_prefix(JobId(1))).await.unwrap(), 0);
+    for index in 0..30 {
+        objects.put(&key(1, index), Bytes::from_static(b"abc")).await.unwrap();
+    }
+    objects.put(&key(11, 0), Bytes::from_static(b"abc")).await.unwrap();
+    assert_eq!(objects.delete_below(&keys::job_prefix(JobId(1))).await.unwrap(), 30);
+    assert_eq!(objects.delete_below(&keys::job_prefix(JobId(1))).await.unwrap(), 0);
+    assert_eq!(listed(objects, "").await, [(key(11, 0), 3)]);
+}
+
+pub async fn nothing_is_lost_where_no_put_failed(objects: &dyn ObjectStore) {
+    objects.put(&key(1, 0), Bytes::from_static(b"abc")).await.unwrap();
+    assert_eq!(objects.remove_lost_attempts().await.unwrap(), 0);
+    assert_eq!(listed(objects, "").await, [(key(1, 0), 3)]);
+}
+
 pub async fn a_chunk_goes_in_and_out(objects: &dyn ObjectStore) {
     let bytes = b"some log\n".repeat(1000);
     objects.put(&key(1, 0), codec::encode(&bytes).into()).await.unwrap();
@@ -183,7 +228,7 @@ async fn a_folder_that_went_away_is_unavailable_and_not_empty() {
         bucket.ping().await,
         bucket.get(&key(1, 0)).await.map(drop),
         bucket.delete(&key(1, 0)).await,
-        bucket.list("").await.map(drop),
+        bucket.list("").try_collect::<Vec<_>>().await.map(drop),
         bucket.put(&key(1, 1), Bytes::from_static(b"abc")).await,
     ];
     for answer in answers {

@@ -110,6 +110,13 @@ impl Runner {
         }
     }
 
+    /// One patch, however it ends; a server that is not well is waited for.
+    pub async fn try_once(&mut self, log: &[u8]) {
+        if !self.patch(log).await {
+            pause(100).await;
+        }
+    }
+
     /// Sends the rest and ends the job: until 200, however often it is told to wait or to send again.
     pub async fn finish(&mut self, log: &[u8]) -> Answer {
         let put = ended("success", log, self.trace_reset);

@@ -5,7 +5,7 @@ use crate::support::runner::{PATCH_MAX, Runner};
 use crate::support::server::log;
 
 /// A chunk's size, as it is by default.
-const CHUNK: usize = 131_072;
+pub const CHUNK: usize = 131_072;
 
 on_both! {
     the_tail_lost_after_the_last_patch_is_sent_again

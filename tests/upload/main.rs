@@ -11,5 +11,6 @@ mod long;
 mod loss;
 mod proxy;
 mod quiet;
+mod redis;
 mod spill;
 mod stage;

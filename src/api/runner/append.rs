@@ -95,7 +95,8 @@ async fn store(
     declared: Option<ByteSize>,
     incoming: &mut Incoming<'_>,
 ) -> Response {
-    let request = AppendRequest { job: known.job, trace_limit: known.trace_limit, start, declared };
+    let request =
+        AppendRequest { job: known.job, made_at: known.made_at, trace_limit: known.trace_limit, start, declared };
     match api.pipeline.append(request, incoming.chunks()).await {
         Ok(appended) => {
             api.outage.is_over();

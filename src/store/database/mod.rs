@@ -5,8 +5,12 @@
 
 pub mod accounts;
 pub mod decide;
+pub mod facts;
 pub mod leases;
 pub mod listing;
+mod pages;
+pub mod postgres;
+mod rows;
 pub mod sqlite;
 
 use std::time::Duration;
@@ -20,6 +24,9 @@ use crate::trace::{
     ByteSize, ChunkIndex, ChunkRow, ChunkSize, Crc32, DataStore, Detector, Ending, Epoch, JobId, JobStatus, Kind,
     Location, Offset, ProjectId, Record, Timestamp, TraceState, Verdict, Version,
 };
+
+/// Its name in messages and labels, whichever it is.
+const NAME: &str = DataStore::Database.as_str();
 
 /// A job and its trace.
 #[derive(Clone, Debug, PartialEq)]

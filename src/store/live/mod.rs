@@ -227,8 +227,8 @@ pub trait LiveStore: Send + Sync {
     /// A chunk's copy and the entry beside it, in one step.
     async fn read_chunk(&self, job: JobId, chunk: ChunkId) -> Result<LiveCopy>;
 
-    /// The copy is proven elsewhere: it goes by itself after `grace` (0: now). The first release counts; a missing copy
-    /// is no error.
+    /// The copy is proven elsewhere: it goes by itself after `grace` (0: now). The first release counts, but for one
+    /// without grace, which removes the copy in any case: an erased trace leaves nothing. A missing copy is no error.
     async fn release(&self, job: JobId, chunk: ChunkId, grace: Duration) -> Result<()>;
 
     /// One page of everything there is, from the start or from where a page said to go on; about `limit` things.

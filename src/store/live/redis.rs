@@ -1,27 +1,49 @@
-//! The live store in Redis or Valkey (7 or newer), one server.
+//! The live store in Redis (7 or newer) or Valkey: one server, a master that Sentinels know, or a Cluster.
 //!
 //! `veritail:{J}:trace` is a hash of the entry, its epoch, the job's status and until when it is watched;
 //! `veritail:{J}:chunk:I-E` holds the raw bytes of chunk `I` begun in epoch `E`. Both can be read with `redis-cli`, and
 //! the hash tag keeps all keys of a job in one slot. Each write is one script, so it is atomic and one trip. Bytes that
-//! were not released have no expiry.
+//! were not released have no expiry. Reads and writes go to masters only.
+//!
+//! [`masters`] brings a command to the master of its slot and says when it is sent again; [`node`] keeps the connection to
+//! one server; [`marks`] knows a server that lost its last writes.
 
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use ::redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use ::redis::io::tcp::TcpSettings;
-use ::redis::{InfoDict, IntoConnectionInfo, RedisError, Script};
+use ::redis::{FromRedisValue, InfoDict, RedisError};
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures::future::join_all;
 
+use self::access::{Access, Certificates};
 use self::errors::error;
+use self::marks::Marks;
+use self::masters::Masters;
 use self::replies::Fields;
-use super::{Append, Entry, Found, LiveCopy, LiveStore, LiveTrace, LiveUsage, Outcome, ScanPage};
+use self::scripts::{Script, Scripts};
+use self::url::{Shape, Target};
+use super::{Append, Entry, LiveCopy, LiveStore, LiveTrace, LiveUsage, Outcome, ScanPage};
+use crate::seams::real::{SystemChance, SystemClock};
+use crate::seams::{Chance, Clock};
 use crate::store::{Result, StoreError};
 use crate::trace::{ByteSize, ChunkId, DataStore, JobId, JobStatus, Timestamp};
 
+pub use self::marks::{Rollback, RollbackKind};
+
+mod access;
+mod cluster;
 mod errors;
 mod keys;
+mod marks;
+mod masters;
+mod node;
 mod replies;
+mod scan;
+mod scripts;
+mod sentinel;
+mod url;
 
 /// The store's name in errors.
 const NAME: &str = DataStore::Redis.as_str();
@@ -32,81 +54,177 @@ pub const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
 pub const CONNECTION_TIMEOUT: Duration = Duration::from_secs(2);
 /// An expiry further away than this would overflow the server's clock: about a hundred years.
 const MAX_EXPIRY: Duration = Duration::from_secs(100 * 366 * 24 * 60 * 60);
+/// The policy under which a full server drops nothing.
+const NO_EVICTION: &str = "noeviction";
 
-/// The live store in one Redis or Valkey server.
-pub struct RedisLive {
-    connection: ConnectionManager,
-    scripts: Scripts,
+/// Where the servers are, and who we are to them. Not `Debug`: it holds passwords.
+#[derive(Clone, Default)]
+pub struct Options {
+    /// `redis://`, `redis-sentinel://`, `redis-cluster://`, each with `rediss` for TLS, or `redis+unix://`.
+    pub url: String,
+    /// True to accept servers that may evict keys.
+    pub allow_eviction: bool,
+    /// Whom to trust with TLS, PEM; `None`: whom the system trusts.
+    pub authority: Option<Vec<u8>>,
+    /// Our own certificate and its key, PEM.
+    pub certificate: Option<(Vec<u8>, Vec<u8>)>,
+    /// The user that Sentinels know.
+    pub sentinel_user: Option<String>,
+    /// Its password.
+    pub sentinel_password: Option<String>,
 }
 
-/// Known to the server by their checksums; one that it forgot (restart, `SCRIPT FLUSH`) is loaded again.
-struct Scripts {
-    append: Script,
-    open: Script,
-    replace: Script,
-    set_status: Script,
-    watch: Script,
-    read_chunk: Script,
-    release: Script,
+/// What waiting and chance go by.
+#[derive(Clone)]
+struct Time {
+    clock: Arc<dyn Clock>,
+    chance: Arc<dyn Chance>,
+}
+
+/// The live store in Redis or Valkey.
+pub struct RedisLive {
+    masters: Masters,
+    scripts: Scripts,
+    allow_eviction: bool,
+    /// This process among those that raise marks.
+    process: String,
+    marks: Mutex<Marks>,
 }
 
 impl RedisLive {
-    /// Connects to the server at `url` (`redis://[user:password@]host:port/db`).
-    ///
-    /// A server that may evict keys when it is full would drop bytes that exist nowhere else, so it is refused unless
-    /// `allow_eviction` says that the operator wants it. No error repeats the URL, which may hold a password.
+    /// Connects by a URL alone.
     pub async fn connect(url: &str, allow_eviction: bool) -> Result<Self> {
-        let unusable = |error: RedisError| {
-            StoreError::unavailable(NAME, format_args!("its URL is not usable: {}", error.category()))
+        let options = Options { url: url.to_owned(), allow_eviction, ..Options::default() };
+        Self::open(options, Arc::new(SystemClock), Arc::new(SystemChance)).await
+    }
+
+    /// Connects to the masters.
+    ///
+    /// A server that may evict keys when it is full would drop bytes that exist nowhere else, so it is refused unless the
+    /// operator wants it. Fails if no master answers. No error repeats the URL, which may hold a password.
+    pub async fn open(options: Options, clock: Arc<dyn Clock>, chance: Arc<dyn Chance>) -> Result<Self> {
+        let unusable = |error| StoreError::unavailable(NAME, format_args!("its URL is not usable: {error}"));
+        let target = Target::read(&options.url).map_err(unusable)?;
+        let place = target.place();
+        let access = Access {
+            tls: target.tls,
+            certificates: Certificates { authority: options.authority, own: options.certificate },
+            user: target.user,
+            password: target.password,
+            db: target.db,
+            sentinel_user: options.sentinel_user,
+            sentinel_password: options.sentinel_password,
         };
-        let target = url.into_connection_info().map_err(unusable)?.set_tcp_settings(tcp_settings());
-        let address = target.addr().to_string();
-        let client = ::redis::Client::open(target).map_err(unusable)?;
-        let config = ConnectionManagerConfig::new()
-            .set_response_timeout(Some(RESPONSE_TIMEOUT))
-            .set_connection_timeout(Some(CONNECTION_TIMEOUT))
-            // Every command tries to connect again; waiting for more attempts would only hold its caller.
-            .set_number_of_retries(0);
-        let connection = ConnectionManager::new_with_config(client, config)
-            .await
-            .map_err(|error| StoreError::unavailable(NAME, format_args!("cannot connect to {address}: {error}")))?;
-        let scripts = Scripts {
-            append: Script::new(include_str!("redis/append.lua")),
-            open: Script::new(include_str!("redis/open.lua")),
-            replace: Script::new(include_str!("redis/replace.lua")),
-            set_status: Script::new(include_str!("redis/set_status.lua")),
-            watch: Script::new(include_str!("redis/watch.lua")),
-            read_chunk: Script::new(include_str!("redis/read_chunk.lua")),
-            release: Script::new(include_str!("redis/release.lua")),
-        };
-        let live = Self { connection, scripts };
-        if !allow_eviction {
-            live.refuse_eviction(&address).await?;
-        }
+        let process = chance.name().chars().take(12).collect();
+        let clustered = matches!(target.shape, Shape::Cluster(_));
+        let masters = Masters::find(target.shape, access, Time { clock, chance }).await;
+        let masters = masters.map_err(|error| cannot_connect(&place, &error))?;
+        let allow_eviction = options.allow_eviction;
+        let live = Self { masters, scripts: Scripts::new(), allow_eviction, process, marks: Mutex::default() };
+        live.introduce(clustered).await?;
         Ok(live)
     }
 
-    async fn refuse_eviction(&self, address: &str) -> Result<()> {
-        // INFO and not CONFIG, which hosted servers often forbid.
-        let policy = self.info().await?.get::<String>("maxmemory_policy");
-        match policy.as_deref() {
-            Some("noeviction") => Ok(()),
-            Some(policy) => Err(StoreError::unavailable(
-                NAME,
-                format_args!(
-                    "the server at {address} has maxmemory-policy {policy}: when it is full it drops log bytes that exist \
-                     nowhere else; set it to noeviction, or allow eviction in the settings"
-                ),
-            )),
-            None => Err(StoreError::unreadable(NAME, "INFO memory names no maxmemory_policy")),
+    /// Asks every master about itself. One that is away does not keep the others from being used.
+    async fn introduce(&self, clustered: bool) -> Result<()> {
+        let mut failed = None;
+        let mut answered = false;
+        for (_, node) in self.masters.map().masters() {
+            // INFO and not CONFIG, which hosted servers often forbid.
+            if let Err(error) = node.info().await {
+                failed = Some(cannot_connect(node.address(), &error));
+                continue;
+            }
+            answered = true;
+            let introduction = node.introduction();
+            if introduction.clustered && !clustered {
+                let message = format!(
+                    "the server at {} is part of a Cluster; write redis-cluster:// (or rediss-cluster://) in its URL",
+                    node.address()
+                );
+                return Err(StoreError::unavailable(NAME, message));
+            }
+            let policy = introduction.policy.as_str();
+            if policy.is_empty() {
+                return Err(StoreError::unreadable(NAME, "INFO names no maxmemory_policy"));
+            }
+            if policy != NO_EVICTION && !self.allow_eviction {
+                let message = format!(
+                    "the server at {} has maxmemory-policy {policy}: when it is full it drops log bytes that exist \
+                     nowhere else; set it to {NO_EVICTION}, or allow eviction in the settings",
+                    node.address()
+                );
+                return Err(StoreError::unavailable(NAME, message));
+            }
+        }
+        match failed {
+            Some(error) if !answered => Err(error),
+            _ => Ok(()),
         }
     }
 
-    /// What the server says of its memory and of its evictions.
-    async fn info(&self) -> Result<InfoDict> {
-        let mut info = ::redis::cmd("INFO");
-        info.arg("memory").arg("stats").query_async(&mut self.connection.clone()).await.map_err(error)
+    /// Raises this process's mark on every master, and answers those that lost their last writes. A master that is away
+    /// is looked at when it is back.
+    pub async fn look_for_rollbacks(&self) -> Vec<Rollback> {
+        let all = self.masters.map().masters();
+        let slots: Vec<u16> = all.iter().map(|(slot, _)| *slot).collect();
+        self.marks().keep(&slots);
+        let looks = all.into_iter().map(|(slot, node)| async move {
+            let sent = self.marks().raise(slot);
+            let key = keys::mark(&marks::tag(slot), &self.process);
+            let stays = milliseconds(marks::STAYS);
+            let arguments = [sent.to_string(), stays];
+            let arguments = arguments.each_ref().map(String::as_bytes);
+            let found: Option<u64> = self.run(&self.scripts.mark, slot, &[key], &arguments).await.ok()?;
+            self.marks().answered(slot, node.address(), sent, found, node.introduction())
+        });
+        join_all(looks).await.into_iter().flatten().collect()
     }
+
+    /// How many masters drop nothing when they are full, and where those are that may; by what each said last.
+    pub fn evicting(&self) -> (usize, Vec<String>) {
+        let all = self.masters.map().masters();
+        let (safe, evicting): (Vec<_>, Vec<_>) = all
+            .into_iter()
+            .map(|(_, node)| (node.introduction().policy, node.address().to_owned()))
+            .filter(|(policy, _)| !policy.is_empty())
+            .partition(|(policy, _)| policy == NO_EVICTION);
+        (safe.len(), evicting.into_iter().map(|(policy, address)| format!("{address} ({policy})")).collect())
+    }
+
+    /// Whether the operator accepts servers that may evict.
+    pub fn allows_eviction(&self) -> bool {
+        self.allow_eviction
+    }
+
+    fn marks(&self) -> std::sync::MutexGuard<'_, Marks> {
+        self.marks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs a script on the keys of one slot.
+    async fn run<T: FromRedisValue>(
+        &self,
+        script: &Script,
+        slot: u16,
+        keys: &[String],
+        arguments: &[&[u8]],
+    ) -> Result<T> {
+        let answer = script.run(&self.masters, slot, keys, arguments).await.map_err(error)?;
+        T::from_redis_value(answer).map_err(|unreadable| error(unreadable.into()))
+    }
+
+    /// What every master says of its memory and of its evictions.
+    async fn infos(&self) -> Result<BTreeMap<String, InfoDict>> {
+        let asked = self.masters.map().masters().into_iter().map(|(_, node)| async move {
+            let info = node.info().await.map_err(error)?;
+            Ok((node.address().to_owned(), info))
+        });
+        join_all(asked).await.into_iter().collect()
+    }
+}
+
+fn cannot_connect(place: &str, error: &RedisError) -> StoreError {
+    StoreError::unavailable(NAME, format_args!("cannot connect to {place}: {error}"))
 }
 
 #[async_trait]
@@ -116,22 +234,17 @@ impl LiveStore for RedisLive {
     }
 
     async fn load(&self, job: JobId) -> Result<Option<LiveTrace>> {
-        let fields = replies::load(job).query_async(&mut self.connection.clone()).await.map_err(error)?;
-        replies::trace(fields)
+        let answer = self.masters.call(keys::slot(job), &replies::load(job)).await.map_err(error)?;
+        replies::trace(Fields::from_redis_value(answer).map_err(|unreadable| error(unreadable.into()))?)
     }
 
     async fn append(&self, job: JobId, append: Append) -> Result<Outcome> {
-        let mut script = self.scripts.append.key(keys::trace(job));
-        script
-            .key(keys::chunk(job, append.chunk))
-            .arg(append.epoch.0)
-            .arg(&append.expected[..])
-            .arg(append.at.0)
-            .arg(&append.bytes[..])
-            .arg(u8::from(append.seals))
-            .arg(&append.next[..]);
-        let reply = script.invoke_async(&mut self.connection.clone()).await.map_err(error)?;
-        replies::outcome(reply)
+        let keys = [keys::trace(job), keys::chunk(job, append.chunk)];
+        let (epoch, at, seals) =
+            (append.epoch.0.to_string(), append.at.0.to_string(), u8::from(append.seals).to_string());
+        let arguments =
+            [epoch.as_bytes(), &append.expected, at.as_bytes(), &append.bytes, seals.as_bytes(), &append.next];
+        replies::outcome(self.run(&self.scripts.append, keys::slot(job), &keys, &arguments).await?)
     }
 
     async fn replace(
@@ -147,97 +260,81 @@ impl LiveStore for RedisLive {
             Entry::Tombstone(_) => expires.map(milliseconds),
             Entry::Unreadable { .. } => return Err(super::unreadable_is_never_written(NAME)),
         };
-        let mut script = match expected {
-            None => self.scripts.open.key(keys::trace(job)),
-            Some(expected) => {
-                let mut script = self.scripts.replace.key(keys::trace(job));
-                script.arg(&expected[..]);
-                script
-            }
+        let (entry, epoch, expires) = (next.encode(), next.epoch().0.to_string(), expires.unwrap_or_default());
+        let rest = [&entry[..], epoch.as_bytes(), status.as_str().as_bytes(), expires.as_bytes()];
+        let (script, arguments) = match &expected {
+            None => (&self.scripts.open, rest.to_vec()),
+            Some(expected) => (&self.scripts.replace, [&[&expected[..]], &rest[..]].concat()),
         };
-        script.arg(next.encode()).arg(next.epoch().0).arg(status.as_str()).arg(expires.unwrap_or_default());
-        let reply = script.invoke_async(&mut self.connection.clone()).await.map_err(error)?;
-        replies::outcome(reply)
+        replies::outcome(self.run(script, keys::slot(job), &[keys::trace(job)], &arguments).await?)
     }
 
     async fn set_status(&self, job: JobId, status: JobStatus) -> Result<bool> {
-        let mut script = self.scripts.set_status.key(keys::trace(job));
-        script.arg(status.as_str()).arg(Entry::TOMBSTONE_BEGINS);
-        script.invoke_async(&mut self.connection.clone()).await.map_err(error)
+        let arguments = [status.as_str().as_bytes(), Entry::TOMBSTONE_BEGINS.as_bytes()];
+        self.run(&self.scripts.set_status, keys::slot(job), &[keys::trace(job)], &arguments).await
     }
 
     async fn watch(&self, job: JobId, until: Timestamp) -> Result<()> {
-        let mut script = self.scripts.watch.key(keys::trace(job));
-        script.arg(until.0).invoke_async(&mut self.connection.clone()).await.map_err(error)
+        let until = until.0.to_string();
+        self.run(&self.scripts.watch, keys::slot(job), &[keys::trace(job)], &[until.as_bytes()]).await
     }
 
     async fn read_chunk(&self, job: JobId, chunk: ChunkId) -> Result<LiveCopy> {
-        let mut script = self.scripts.read_chunk.key(keys::trace(job));
-        script.key(keys::chunk(job, chunk));
-        let mut fields: Fields = script.invoke_async(&mut self.connection.clone()).await.map_err(error)?;
+        let keys = [keys::trace(job), keys::chunk(job, chunk)];
+        let mut fields: Fields = self.run(&self.scripts.read_chunk, keys::slot(job), &keys, &[]).await?;
         let bytes = fields.pop().flatten();
         Ok(LiveCopy { trace: replies::trace(fields)?, bytes })
     }
 
     async fn release(&self, job: JobId, chunk: ChunkId, grace: Duration) -> Result<()> {
-        let mut script = self.scripts.release.key(keys::chunk(job, chunk));
-        script.arg(milliseconds(grace)).invoke_async(&mut self.connection.clone()).await.map_err(error)
+        let grace = milliseconds(grace);
+        self.run(&self.scripts.release, keys::slot(job), &[keys::chunk(job, chunk)], &[grace.as_bytes()]).await
     }
 
     async fn scan(&self, from: Option<Vec<u8>>, limit: usize) -> Result<ScanPage> {
-        let cursor = from.unwrap_or_else(|| b"0".to_vec());
-        let mut scan = ::redis::cmd("SCAN");
-        scan.arg(cursor).arg("MATCH").arg(keys::ALL).arg("COUNT").arg(limit.max(1));
-        let mut connection = self.connection.clone();
-        let (next, names): (Vec<u8>, Vec<Vec<u8>>) = scan.query_async(&mut connection).await.map_err(error)?;
-        let mut found: Vec<Found> = names.iter().filter_map(|name| keys::read(name)).collect();
-
-        // Whether a copy was released is known by its expiry: a second trip, for all of a page.
-        let mut expiries = ::redis::pipe();
-        for thing in &found {
-            if let Found::Chunk { job, chunk, .. } = thing {
-                expiries.cmd("PTTL").arg(keys::chunk(*job, *chunk));
-            }
-        }
-        if !expiries.is_empty() {
-            let expiries: Vec<i64> = expiries.query_async(&mut connection).await.map_err(error)?;
-            let chunks = found.iter_mut().filter_map(|thing| match thing {
-                Found::Chunk { released, .. } => Some(released),
-                Found::Trace(_) => None,
-            });
-            for (released, expiry) in chunks.zip(expiries) {
-                // -1 is a key that stays; -2 is one that went since, which only released ones do.
-                *released = expiry != -1;
-            }
-        }
-        Ok(ScanPage { found, next: Some(next).filter(|next| next != b"0") })
+        scan::page(&self.masters, from, limit).await
     }
 
     async fn usage(&self) -> Result<LiveUsage> {
-        let info = self.info().await?;
-        let number = |name| {
-            let absent = || StoreError::unreadable(NAME, format_args!("INFO names no {name}"));
-            info.get::<u64>(name).ok_or_else(absent)
-        };
-        Ok(LiveUsage {
-            used: ByteSize(number("used_memory")?),
-            limit: ByteSize(number("maxmemory")?),
-            evicted: number("evicted_keys")?,
-        })
+        // Now and then, so that a master that took over, or came new, is known before a command needs it.
+        self.masters.refresh().await.map_err(error)?;
+        let mut usage = LiveUsage::default();
+        let mut unlimited = false;
+        for (address, info) in self.infos().await? {
+            let number = |name| {
+                let absent = || StoreError::unreadable(NAME, format_args!("INFO of {address} names no {name}"));
+                info.get::<u64>(name).ok_or_else(absent)
+            };
+            let limit = number("maxmemory")?;
+            usage.used = ByteSize(usage.used.0.saturating_add(number("used_memory")?));
+            usage.limit = ByteSize(usage.limit.0.saturating_add(limit));
+            usage.evicted = usage.evicted.saturating_add(number("evicted_keys")?);
+            unlimited |= limit == 0;
+        }
+        if unlimited {
+            usage.limit = ByteSize::ZERO;
+        }
+        Ok(usage)
     }
 
     async fn ping(&self) -> Result<()> {
-        ::redis::cmd("PING").query_async(&mut self.connection.clone()).await.map_err(error)
+        let ping = ::redis::cmd("PING");
+        let asked = self.masters.map().masters().into_iter().map(|(_, node)| {
+            let ping = &ping;
+            async move {
+                let away = |failed: node::Failed| {
+                    StoreError::unavailable(NAME, format_args!("{}: {}", node.address(), RedisError::from(failed)))
+                };
+                node.call(ping).await.map(drop).map_err(away)
+            }
+        });
+        let answers: Result<Vec<()>> = join_all(asked).await.into_iter().collect();
+        if answers.is_err() {
+            // Perhaps another one has taken over since.
+            let _ = self.masters.refresh().await;
+        }
+        answers.map(drop)
     }
-}
-
-fn tcp_settings() -> TcpSettings {
-    let settings = TcpSettings::default().set_nodelay(true);
-    // A connection into nothing (a host that died without a word) is given up for a new one, not kept for the quarter of
-    // an hour in which the system repeats what it sent.
-    #[cfg(target_os = "linux")]
-    let settings = settings.set_user_timeout(RESPONSE_TIMEOUT);
-    settings
 }
 
 /// As the server takes it.

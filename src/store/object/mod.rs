@@ -1,11 +1,19 @@
 //! The object store: bytes under keys that are never written twice.
 
+mod attempts;
 pub mod bucket;
+mod cloud;
 pub mod codec;
+mod errors;
+mod identity;
 pub mod keys;
+mod listing;
+mod multipart;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures::TryStreamExt as _;
+use futures::stream::BoxStream;
 
 use super::Result;
 
@@ -18,12 +26,15 @@ pub struct Listed {
     pub size: crate::trace::ByteSize,
 }
 
+/// A listing on its way: it holds a page at a time, however many objects there are. It ends with its first error.
+pub type Objects = BoxStream<'static, Result<Listed>>;
+
 /// The contract of an object store. Keys are `/`-separated and unique per attempt, so no conditional put is needed and
-/// every S3-compatible store will do.
+/// every S3-compatible store will do that shows at once what was written and what was deleted.
 #[async_trait]
 pub trait ObjectStore: Send + Sync {
     /// Stores `bytes` under `key`; when it returns, they are durable by the store's own measure. A reader sees the whole
-    /// object or none. After an error the object may or may not be there.
+    /// object or none. After an error the object may or may not be there: the key is never used again.
     async fn put(&self, key: &str, bytes: Bytes) -> Result<()>;
 
     /// The whole object, or `None` if there is none.
@@ -32,8 +43,26 @@ pub trait ObjectStore: Send + Sync {
     /// Removes the object; that it is already gone is no error.
     async fn delete(&self, key: &str) -> Result<()>;
 
-    /// All objects whose key begins with `prefix` (a whole path, ending in `/`, or empty for all), in no given order.
-    async fn list(&self, prefix: &str) -> Result<Vec<Listed>>;
+    /// All objects whose key begins with `prefix` (a whole path, ending in `/`, or empty for all), in the order of their
+    /// keys, byte by byte.
+    fn list(&self, prefix: &str) -> Objects;
+
+    /// Removes all objects whose key begins with `prefix`, as [`list`](Self::list) has it, many at a time where the store
+    /// can. Answers how many it found.
+    async fn delete_below(&self, prefix: &str) -> Result<u64> {
+        let (mut listed, mut deleted) = (self.list(prefix), 0);
+        while let Some(object) = listed.try_next().await? {
+            self.delete(&object.key).await?;
+            deleted += 1;
+        }
+        Ok(deleted)
+    }
+
+    /// Removes what puts may have left that failed a while ago, as far as this process remembers them. Answers how many
+    /// keys are settled; what fails stays for the next time.
+    async fn remove_lost_attempts(&self) -> Result<u64> {
+        Ok(0)
+    }
 
     /// Asks whether the store answers.
     async fn ping(&self) -> Result<()>;

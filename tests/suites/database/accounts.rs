@@ -11,6 +11,7 @@ use veritail::store::database::sqlite::SqliteDatabase;
 use veritail::trace::{ProjectId, TraceState};
 
 use super::*;
+use crate::support::postgres_server::TestDatabase;
 
 /// Runs every rule against a database that `$open` makes: a guard, the jobs and the accounts over the same tables.
 macro_rules! accounts_suite {
@@ -46,6 +47,7 @@ macro_rules! accounts_suite {
 }
 
 accounts_suite!(on_sqlite, super::on_a_file());
+accounts_suite!(on_postgres, super::on_postgres());
 accounts_suite!(on_the_model, super::on_a_model());
 accounts_suite!(behind_hooks, super::behind_a_hook());
 
@@ -54,6 +56,11 @@ type Opened<G> = (G, Arc<dyn Database>, Arc<dyn Accounts>);
 async fn on_a_file() -> Opened<tempfile::TempDir> {
     let (folder, database) = sqlite::open().await;
     (folder, Arc::new(database.clone()), Arc::new(database))
+}
+
+async fn on_postgres() -> Opened<TestDatabase> {
+    let (guard, database) = postgres::open().await;
+    (guard, Arc::new(database.clone()), Arc::new(database))
 }
 
 async fn on_a_model() -> Opened<()> {

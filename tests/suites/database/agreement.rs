@@ -1,4 +1,4 @@
-//! The model answers like SQLite: random changes, the same answer and the same tables after every one.
+//! The model answers like SQLite and PostgreSQL: random changes, the same answer and the same tables after every one.
 //!
 //! Simulations run on the model, so every difference would be a lie in them.
 
@@ -15,8 +15,11 @@ use veritail::trace::{ByteSize, ChunkIndex, DataStore, Epoch, Kind, Offset, Trac
 
 use super::*;
 use crate::support::model::database::ModelDatabase;
+use crate::support::postgres_server::PostgresServer;
 
 const CASES: u32 = 300;
+/// Fewer: each makes a database on a server.
+const CASES_ON_POSTGRES: u32 = 40;
 const CHUNKS: u32 = 4;
 
 /// A change of one of two jobs. Epochs and versions are given relative to the present ones, so that most changes are
@@ -203,46 +206,59 @@ async fn lists(db: &dyn Database, jobs: [JobId; 2]) -> String {
 }
 
 async fn agree(
-    sqlite: &dyn Database,
+    real: &dyn Database,
     model: &dyn Database,
     changes: &[(usize, Change, i64)],
 ) -> std::result::Result<(), TestCaseError> {
     let mut jobs = [JobId(0); 2];
     for (place, status) in [JobStatus::Running, JobStatus::Pending].into_iter().enumerate() {
-        let made = sqlite.create_job(new_job(status)).await.unwrap();
+        let made = real.create_job(new_job(status)).await.unwrap();
         prop_assert_eq!(&made, &model.create_job(new_job(status)).await.unwrap());
         jobs[place] = made.id;
     }
     for (which, change, at) in changes {
         let which = usize::from(*which >= 3);
-        let on_sqlite = make(sqlite, jobs, which, change, Timestamp(*at)).await;
+        let on_real = make(real, jobs, which, change, Timestamp(*at)).await;
         let on_model = make(model, jobs, which, change, Timestamp(*at)).await;
-        compare(&on_sqlite, &on_model, &format!("answer to {change:?}"))?;
-        compare(&known_of(sqlite, jobs).await, &known_of(model, jobs).await, &format!("after {change:?}"))?;
+        compare(&on_real, &on_model, &format!("answer to {change:?}"))?;
+        compare(&known_of(real, jobs).await, &known_of(model, jobs).await, &format!("after {change:?}"))?;
     }
-    compare(&lists(sqlite, jobs).await, &lists(model, jobs).await, "lists and gauges")
+    compare(&lists(real, jobs).await, &lists(model, jobs).await, "lists and gauges")
 }
 
 #[test]
 fn the_model_answers_like_sqlite() {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let changes = prop::collection::vec((0..4usize, any_change(), 0..1000i64), 1..40);
-    let mut runner = TestRunner::new(Config { cases: CASES, failure_persistence: None, ..Config::default() });
-    let case = async |changes: Vec<_>| {
+    run(CASES, async |changes: Vec<_>| {
         let (_guard, sqlite) = sqlite::open().await;
         agree(&sqlite, &ModelDatabase::new(), &changes).await
-    };
+    });
+}
+
+#[test]
+fn the_model_answers_like_postgres() {
+    // One server for all cases.
+    let _server = PostgresServer::shared();
+    run(CASES_ON_POSTGRES, async |changes: Vec<_>| {
+        let (_guard, postgres) = postgres::open().await;
+        agree(&postgres, &ModelDatabase::new(), &changes).await
+    });
+}
+
+fn run(cases: u32, case: impl AsyncFn(Vec<(usize, Change, i64)>) -> std::result::Result<(), TestCaseError>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let changes = prop::collection::vec((0..4usize, any_change(), 0..1000i64), 1..40);
+    let mut runner = TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() });
     if let Err(broken) = runner.run(&changes, |changes| runtime.block_on(case(changes))) {
         panic!("{broken}");
     }
 }
 
 /// Fails with the first line that differs.
-fn compare(on_sqlite: &str, on_model: &str, when: &str) -> std::result::Result<(), TestCaseError> {
-    let lines = on_sqlite.lines().chain(["(end)"]).zip(on_model.lines().chain(["(end)"]));
-    match lines.into_iter().find(|(on_sqlite, on_model)| on_sqlite != on_model) {
-        Some((on_sqlite, on_model)) => {
-            Err(TestCaseError::fail(format!("{when}: SQLite says {on_sqlite}, the model says {on_model}")))
+fn compare(on_real: &str, on_model: &str, when: &str) -> std::result::Result<(), TestCaseError> {
+    let lines = on_real.lines().chain(["(end)"]).zip(on_model.lines().chain(["(end)"]));
+    match lines.into_iter().find(|(on_real, on_model)| on_real != on_model) {
+        Some((on_real, on_model)) => {
+            Err(TestCaseError::fail(format!("{when}: the database says {on_real}, the model says {on_model}")))
         }
         None => Ok(()),
     }

@@ -35,6 +35,7 @@ macro_rules! leases_suite {
 }
 
 leases_suite!(on_sqlite, super::super::sqlite::open());
+leases_suite!(on_postgres, super::super::postgres::open());
 leases_suite!(on_the_model, async {
     let clock = std::sync::Arc::new(super::ManualClock::at(super::super::NOW));
     ((), super::ModelLeases::new(clock))

@@ -8,6 +8,7 @@ use veritail::trace::ProjectId;
 
 use super::*;
 use crate::support::model::database::ModelDatabase;
+use crate::support::postgres_server::TestDatabase;
 
 /// A database, and the lists out of it.
 pub struct Both {
@@ -40,12 +41,18 @@ macro_rules! listing_suite {
 }
 
 listing_suite!(on_sqlite, super::on_sqlite());
+listing_suite!(on_postgres, super::on_postgres());
 listing_suite!(on_the_model, super::on_the_model());
 listing_suite!(behind_hooks, super::behind_hooks());
 
 async fn on_sqlite() -> (tempfile::TempDir, Both) {
     let (folder, database) = sqlite::open().await;
     (folder, Both { database: Arc::new(database.clone()), listing: Arc::new(database) })
+}
+
+async fn on_postgres() -> (TestDatabase, Both) {
+    let (guard, database) = postgres::open().await;
+    (guard, Both { database: Arc::new(database.clone()), listing: Arc::new(database) })
 }
 
 async fn on_the_model() -> ((), Both) {

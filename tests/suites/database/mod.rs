@@ -1,4 +1,4 @@
-//! What every database promises, one test a rule; and that the model answers like SQLite.
+//! What every database promises, one test a rule; and that the model answers like the real ones.
 
 #![allow(
     unreachable_pub,
@@ -15,6 +15,8 @@ mod jobs;
 mod leases;
 mod listing;
 mod mismatches;
+mod postgres;
+mod races;
 mod sqlite;
 
 use std::sync::Arc;
@@ -100,6 +102,7 @@ macro_rules! database_suite {
 }
 
 database_suite!(on_sqlite, super::sqlite::open());
+database_suite!(on_postgres, super::postgres::open());
 database_suite!(on_the_model, async { ((), crate::support::model::database::ModelDatabase::new()) });
 database_suite!(behind_hooks, super::behind_hooks());
 

@@ -1,13 +1,12 @@
 //! What only a database in a file can show.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use tokio::task::JoinSet;
 use veritail::store::StoreError;
 use veritail::store::database::sqlite::SqliteDatabase;
 use veritail::store::database::{Basis, Database};
-use veritail::trace::{ChunkIndex, ChunkState, Epoch, TraceState};
+use veritail::trace::{ChunkIndex, TraceState};
 
 use super::*;
 
@@ -16,6 +15,11 @@ pub(super) async fn open() -> (tempfile::TempDir, SqliteDatabase) {
     let folder = tempfile::tempdir().unwrap();
     let database = SqliteDatabase::open(&file(&folder)).await.unwrap();
     (folder, database)
+}
+
+/// Another node on the same file.
+pub(super) async fn again(folder: &tempfile::TempDir) -> SqliteDatabase {
+    SqliteDatabase::open(&file(folder)).await.unwrap()
 }
 
 fn file(folder: &tempfile::TempDir) -> PathBuf {
@@ -55,7 +59,7 @@ async fn everything(db: &dyn Database) -> String {
 #[tokio::test]
 async fn two_nodes_on_one_file_see_each_other() {
     let (folder, one) = open().await;
-    let two = SqliteDatabase::open(&file(&folder)).await.unwrap();
+    let two = again(&folder).await;
     let id = running(&one).await;
     assert_eq!(job(&two, id).await, job(&one, id).await);
     assert!(two.rewind(id, &jobs::measured(&two, id, jobs::rewind(&[])).await).await.unwrap());
@@ -77,66 +81,6 @@ async fn many_nodes_may_open_a_new_file_at_the_same_moment() {
     let mut ids = nodes.join_all().await;
     ids.sort();
     assert_eq!(ids, (1..=8).map(JobId).collect::<Vec<_>>());
-}
-
-/// Tasks of two nodes record, persist and rewind one trace all at once. Nobody meets a busy database, and what is left fits
-/// together: every epoch was raised once, and every row is of a version that its changes add up to.
-#[tokio::test(flavor = "multi_thread")]
-async fn changes_of_one_trace_by_many_tasks_leave_it_consistent() {
-    let (folder, one) = open().await;
-    let two = SqliteDatabase::open(&file(&folder)).await.unwrap();
-    let id = running(&one).await;
-    let (one, two) = (Arc::new(one), Arc::new(two));
-    let mut tasks = JoinSet::new();
-    for number in 0..16u32 {
-        let db = if number % 2 == 0 { one.clone() } else { two.clone() };
-        tasks.spawn(async move {
-            let (mut recorded, mut persisted, mut raised) = (0, 0, 0);
-            for turn in 0..20u32 {
-                let index = ChunkIndex((number + turn) % 4);
-                let epoch = job(db.as_ref(), id).await.epoch;
-                match (number + turn) % 3 {
-                    0 => {
-                        let record = bytes(&format!("{:08}", index.0));
-                        let answer =
-                            db.record(id, epoch, index, epoch, &record, Some(index.next()), NOW).await.unwrap();
-                        assert_ne!(answer, Recorded::Conflict);
-                        recorded += u32::from(answer.is_taken());
-                    }
-                    1 => {
-                        let Some(row) = db.chunk(id, index).await.unwrap() else { continue };
-                        let to = object(&format!("{number}-{turn}"));
-                        persisted += u32::from(db.persist(id, index, row.version, &to, NOW).await.unwrap());
-                    }
-                    _ => {
-                        let mut rewind = jobs::rewind(&[index.0]);
-                        (rewind.from, rewind.to) = (epoch, epoch.next());
-                        raised += u32::from(
-                            db.rewind(id, &jobs::measured(db.as_ref(), id, rewind.clone()).await).await.unwrap(),
-                        );
-                    }
-                }
-            }
-            (recorded, persisted, raised)
-        });
-    }
-    let done = tasks.join_all().await;
-    let raised: u32 = done.iter().map(|(_, _, raised)| raised).sum();
-    assert!(raised > 0 && done.iter().any(|done| done.0 > 0) && done.iter().any(|done| done.1 > 0));
-    assert_eq!(job(one.as_ref(), id).await.epoch, Epoch(1 + raised));
-    for row in one.chunks(id, ChunkIndex(0), 10).await.unwrap() {
-        assert!(row.epoch <= Epoch(1 + raised));
-        match row.state {
-            ChunkState::Sealed { record } | ChunkState::Persisted { record, .. } => {
-                assert_eq!(record, bytes(&format!("{:08}", row.index.0)));
-            }
-            ChunkState::Wanted { kept, asked_in, .. } => {
-                assert_eq!(kept, None);
-                assert!(asked_in > row.epoch || row.version.0 == 1);
-            }
-            ChunkState::Open => assert_eq!(row.version.0, 1),
-        }
-    }
 }
 
 #[tokio::test]

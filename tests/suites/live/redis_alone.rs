@@ -14,6 +14,12 @@ use crate::support::redis_server::{Durability, RedisServer};
 const TRACE: &str = "veritail:{42}:trace";
 const CHUNK: &str = "veritail:{42}:chunk:0-1";
 
+/// Between two tries; attempts to connect have a pause of their own.
+#[allow(clippy::disallowed_methods, reason = "waits for a real server, between looks at it")]
+async fn pause() {
+    tokio::time::sleep(Duration::from_millis(50)).await;
+}
+
 async fn connect(server: &RedisServer) -> RedisLive {
     RedisLive::connect(&server.url(), false).await.expect("the server answers")
 }
@@ -202,7 +208,7 @@ async fn dead_server_is_unavailable_and_its_return_is_found() {
     while store.ping().await.is_err() {
         tries += 1;
         assert!(tries < 100, "the store does not come back");
-        tokio::task::yield_now().await;
+        pause().await;
     }
     assert_eq!(load(&store, JOB).await.unwrap().raw, end.encode());
     stored(store.append(JOB, more).await.unwrap());
@@ -234,7 +240,7 @@ async fn wiped_server_has_no_trace() {
             Err(_) => tries += 1,
         }
         assert!(tries < 100, "the store does not come back");
-        tokio::task::yield_now().await;
+        pause().await;
     };
     assert!(trace.is_none());
 }

@@ -293,11 +293,14 @@ pub(super) async fn release_without_grace_removes_at_once(rig: Rig) {
 }
 
 pub(super) async fn first_release_counts(rig: Rig) {
-    for job in [JobId(1), JobId(2)] {
+    for job in [JobId(1), JobId(2), JobId(3)] {
         append(&*rig.store, job, &open(&*rig.store, job).await, b"abc").await;
     }
     rig.store.release(JobId(1), chunk(0), LONG).await.unwrap();
-    rig.store.release(JobId(1), chunk(0), Duration::ZERO).await.unwrap();
+    rig.store.release(JobId(1), chunk(0), SHORT).await.unwrap();
+    rig.store.release(JobId(3), chunk(0), LONG).await.unwrap();
+    rig.store.release(JobId(3), chunk(0), Duration::ZERO).await.unwrap();
+    assert!(bytes(&*rig.store, JobId(3), chunk(0)).await.is_none(), "without grace it goes in any case");
     rig.store.release(JobId(2), chunk(0), SHORT).await.unwrap();
     rig.store.release(JobId(2), chunk(0), LONG).await.unwrap();
     rig.pass(LONGER).await;

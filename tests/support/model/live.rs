@@ -255,7 +255,7 @@ impl LiveStore for ModelLive {
         let expires = self.after(grace);
         let mut state = self.state();
         match state.kept.chunks.get_mut(&(job, chunk)) {
-            Some(copy) if copy.expires.is_none() && grace.is_zero() => {
+            Some(_) if grace.is_zero() => {
                 state.kept.chunks.remove(&(job, chunk));
             }
             Some(copy) if copy.expires.is_none() => copy.expires = Some(expires),

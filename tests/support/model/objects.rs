@@ -6,9 +6,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures::stream::{self, StreamExt as _};
 use veritail::seams::Clock;
 use veritail::store::Result;
-use veritail::store::object::{Listed, ObjectStore};
+use veritail::store::object::{Listed, ObjectStore, Objects};
 use veritail::trace::{ByteSize, Timestamp};
 
 /// See the module.
@@ -144,15 +145,17 @@ impl ObjectStore for ModelObjects {
         Ok(())
     }
 
-    async fn list(&self, prefix: &str) -> Result<Vec<Listed>> {
-        if let Some(mut listing) = self.listing() {
-            listing.catch_up();
-            let listed = listing.shown.iter().filter(|(key, _)| key.starts_with(prefix));
-            return Ok(listed.map(|(key, size)| Listed { key: key.clone(), size: *size }).collect());
-        }
-        let objects = self.objects();
-        let listed = objects.iter().filter(|(key, _)| key.starts_with(prefix));
-        Ok(listed.map(|(key, bytes)| Listed { key: key.clone(), size: ByteSize::of(bytes) }).collect())
+    fn list(&self, prefix: &str) -> Objects {
+        let shown: BTreeMap<String, ByteSize> = match self.listing() {
+            Some(mut listing) => {
+                listing.catch_up();
+                listing.shown.clone()
+            }
+            None => self.objects().iter().map(|(key, bytes)| (key.clone(), ByteSize::of(bytes))).collect(),
+        };
+        let prefix = prefix.to_owned();
+        let listed = shown.into_iter().filter(move |(key, _)| key.starts_with(&prefix));
+        stream::iter(listed.map(|(key, size)| Ok(Listed { key, size }))).boxed()
     }
 
     async fn ping(&self) -> Result<()> {

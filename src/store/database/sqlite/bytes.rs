@@ -6,11 +6,12 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::SqliteDatabase;
-use super::columns::{number, text};
 use super::errors::failed;
 use crate::store::Result;
 use crate::store::database::Database;
-use crate::store::object::{Listed, ObjectStore};
+use crate::store::database::pages::{self, Page};
+use crate::store::database::rows::{number, text};
+use crate::store::object::{Listed, ObjectStore, Objects};
 use crate::trace::ByteSize;
 
 /// The table `chunk_bytes`.
@@ -39,19 +40,24 @@ impl ObjectStore for ChunkBytes {
         Ok(())
     }
 
-    async fn list(&self, prefix: &str) -> Result<Vec<Listed>> {
-        // A prefix ends in '/', and what follows '/' among the bytes is '0'.
-        let end = prefix.strip_suffix('/').map(|path| format!("{path}0"));
-        let rows = sqlx::query(
-            "SELECT key, length(bytes) AS size FROM chunk_bytes WHERE key >= ?1 AND (?2 IS NULL OR key < ?2) ORDER BY key",
-        );
-        let rows = rows.bind(prefix).bind(end).fetch_all(&self.0.readers).await.map_err(failed)?;
-        rows.iter().map(|row| Ok(Listed { key: text(row, "key")?, size: ByteSize(number(row, "size")?) })).collect()
+    fn list(&self, prefix: &str) -> Objects {
+        let database = self.0.clone();
+        pages::list(prefix, move |page| list_page(database.clone(), page))
     }
 
     async fn ping(&self) -> Result<()> {
         Database::ping(&self.0, PING_PATIENCE).await
     }
+}
+
+async fn list_page(database: SqliteDatabase, page: Page) -> Result<Vec<Listed>> {
+    let rows = sqlx::query(
+        "SELECT key, length(bytes) AS size FROM chunk_bytes
+         WHERE key > ?1 AND (?2 IS NULL OR key < ?2) ORDER BY key LIMIT ?3",
+    );
+    let rows =
+        rows.bind(page.after).bind(page.end).bind(page.rows).fetch_all(&database.readers).await.map_err(failed)?;
+    rows.iter().map(|row| Ok(Listed { key: text(row, "key")?, size: ByteSize(number(row, "size")?) })).collect()
 }
 
 /// How long the database has to answer.

@@ -1,25 +1,14 @@
 //! The table `trace_chunks`: one row per chunk, with its record and where its copy is.
 
-use sqlx::sqlite::SqliteRow;
+use sqlx::SqliteConnection;
 
-use super::columns::{digest, number, optional_name, record, stored, text, time};
+use super::SqliteDatabase;
 use super::errors::failed;
-use super::{NAME, SqliteDatabase};
+use crate::store::Result;
+use crate::store::database::rows::chunks::{chunk_columns, read, read_waiting};
+use crate::store::database::rows::stored;
 use crate::store::database::{RowOpened, Waiting};
-use crate::store::{Result, StoreError};
-use crate::trace::{
-    ByteSize, ChunkIndex, ChunkRow, ChunkState, DataStore, Epoch, JobId, Location, Sha256, StoredObject, Timestamp,
-    Version,
-};
-
-/// The columns of a chunk's row.
-macro_rules! chunk_columns {
-    () => {
-        "job_id, chunk_index, epoch, version, state, size, crc32, sha256,
-         data_store, object_key, stored_size, stored_sha256, asked_in, persisted_at"
-    };
-}
-pub(super) use chunk_columns;
+use crate::trace::{ChunkIndex, ChunkRow, Epoch, JobId, Location, StoredObject, Timestamp, Version};
 
 pub(super) async fn open(
     database: &SqliteDatabase,
@@ -68,7 +57,7 @@ pub(super) async fn list(database: &SqliteDatabase, job: JobId, from: ChunkIndex
 }
 
 pub(super) async fn persist(
-    database: &SqliteDatabase,
+    connection: &mut SqliteConnection,
     job: JobId,
     index: ChunkIndex,
     version: Version,
@@ -90,7 +79,7 @@ pub(super) async fn persist(
     .bind(key)
     .bind(stored(size.0)?)
     .bind(&sha256.0[..])
-    .execute(&database.writer)
+    .execute(connection)
     .await
     .map_err(failed)?;
     Ok(persisted.rows_affected() == 1)
@@ -103,7 +92,7 @@ pub(super) async fn waiting(database: &SqliteDatabase, until: Timestamp, limit: 
         " FROM trace_chunks WHERE state = 'sealed' AND sealed_at <= ?1 ORDER BY sealed_at, job_id, chunk_index LIMIT ?2"
     ));
     let rows = rows.bind(until.0).bind(limit).fetch_all(&database.readers).await.map_err(failed)?;
-    rows.iter().map(waiting_row).collect()
+    rows.iter().map(read_waiting).collect()
 }
 
 pub(super) async fn spilled(database: &SqliteDatabase, limit: u32) -> Result<Vec<Waiting>> {
@@ -116,45 +105,5 @@ pub(super) async fn spilled(database: &SqliteDatabase, limit: u32) -> Result<Vec
           ORDER BY persisted_at, job_id, chunk_index LIMIT ?1"
     ));
     let rows = rows.bind(limit).fetch_all(&database.readers).await.map_err(failed)?;
-    rows.iter().map(waiting_row).collect()
-}
-
-fn waiting_row(row: &SqliteRow) -> Result<Waiting> {
-    Ok(Waiting { job: JobId(number(row, "job_id")?), row: read(row)? })
-}
-
-/// A row out of its [`chunk_columns`].
-pub(super) fn read(row: &SqliteRow) -> Result<ChunkRow> {
-    let (record, kept) = (record(row)?, read_location(row)?);
-    let persisted_at = kept.is_some().then(|| time(row, "persisted_at")).transpose()?;
-    let state = match (text(row, "state")?.as_str(), record, kept) {
-        ("open", None, None) => ChunkState::Open,
-        ("sealed", Some(record), None) => ChunkState::Sealed { record },
-        ("persisted", Some(record), Some(at)) => ChunkState::Persisted { record, at },
-        ("wanted", record, kept) => ChunkState::Wanted { record, kept, asked_in: Epoch(number(row, "asked_in")?) },
-        (state, ..) => {
-            return Err(StoreError::unreadable(NAME, format!("a chunk's row is {state:?} and does not fit")));
-        }
-    };
-    Ok(ChunkRow {
-        index: ChunkIndex(number(row, "chunk_index")?),
-        epoch: Epoch(number(row, "epoch")?),
-        version: Version(number(row, "version")?),
-        state,
-        persisted_at,
-    })
-}
-
-fn read_location(row: &SqliteRow) -> Result<Option<Location>> {
-    let Some(store) = optional_name::<DataStore>(row, "data_store")? else { return Ok(None) };
-    let object = StoredObject {
-        key: text(row, "object_key")?,
-        size: ByteSize(number(row, "stored_size")?),
-        sha256: Sha256(digest(row, "stored_sha256")?),
-    };
-    match store {
-        DataStore::Database => Ok(Some(Location::Database(object))),
-        DataStore::ObjectStore => Ok(Some(Location::Object(object))),
-        other => Err(StoreError::unreadable(NAME, format!("no chunk's copy is kept in {other}"))),
-    }
+    rows.iter().map(read_waiting).collect()
 }

@@ -1,10 +1,12 @@
 //! Erase: the end of a trace's bytes, and the deletions that it leaves to be done.
 
 use super::SqliteDatabase;
-use super::columns::number;
 use super::errors::failed;
-use super::jobs::{self, job_columns};
+use super::jobs;
 use crate::store::Result;
+use crate::store::database::rows::jobs as job_rows;
+use crate::store::database::rows::jobs::job_columns;
+use crate::store::database::rows::number;
 use crate::store::database::{Deletion, Erased};
 use crate::trace::{JobId, Timestamp, TraceState};
 
@@ -32,7 +34,7 @@ pub(super) async fn erase(
             None => Erased::Unknown,
         });
     };
-    let erased = jobs::read(row)?;
+    let erased = job_rows::read(row)?;
     for statement in [
         "DELETE FROM trace_chunks WHERE job_id = ?1 AND ?2 AND ?3",
         "UPDATE mismatches SET resolution = 'erased', resolved_at = ?2 WHERE job_id = ?1 AND resolution IS NULL AND ?3",

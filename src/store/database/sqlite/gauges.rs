@@ -1,11 +1,10 @@
 //! Counts for the gauges: what waits, what is unfinished.
 
-use sqlx::sqlite::SqliteRow;
-
 use super::SqliteDatabase;
-use super::columns::{name, number, optional_time, time};
 use super::errors::failed;
 use crate::store::Result;
+use crate::store::database::rows::gauges::{read_backlog, read_ended};
+use crate::store::database::rows::number;
 use crate::store::database::{Backlog, Unfinished};
 use crate::trace::{ByteSize, JobStatus, Timestamp};
 
@@ -23,14 +22,6 @@ pub(super) async fn spill(database: &SqliteDatabase) -> Result<Backlog> {
          FROM trace_chunks WHERE data_store = 'database'",
     );
     read_backlog(&row.fetch_one(&database.readers).await.map_err(failed)?)
-}
-
-fn read_backlog(row: &SqliteRow) -> Result<Backlog> {
-    Ok(Backlog {
-        chunks: number(row, "chunks")?,
-        bytes: ByteSize(number(row, "bytes")?),
-        oldest: optional_time(row, "oldest")?,
-    })
 }
 
 pub(super) async fn unfinished(database: &SqliteDatabase) -> Result<Unfinished> {
@@ -59,10 +50,5 @@ async fn ended(database: &SqliteDatabase) -> Result<Vec<(JobStatus, u64, Timesta
          FROM jobs WHERE state IN ('open', 'closing') AND ending_status IS NOT NULL GROUP BY final",
     );
     let rows = rows.fetch_all(&database.readers).await.map_err(failed)?;
-    let mut ended = rows
-        .iter()
-        .map(|row| Ok((name(row, "final")?, number(row, "jobs")?, time(row, "oldest")?)))
-        .collect::<Result<Vec<(JobStatus, u64, Timestamp)>>>()?;
-    ended.sort();
-    Ok(ended)
+    read_ended(&rows)
 }

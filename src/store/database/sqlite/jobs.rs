@@ -2,25 +2,13 @@
 
 use sqlx::sqlite::SqliteRow;
 
-use super::columns::{
-    digest, name, number, optional_name, optional_number, optional_text, optional_time, stored, text, time, to_json,
-};
+use super::SqliteDatabase;
 use super::errors::failed;
-use super::{NAME, SqliteDatabase};
+use crate::store::Result;
+use crate::store::database::rows::jobs::{job_columns, read};
+use crate::store::database::rows::{statements, stored, to_json};
 use crate::store::database::{Contact, Job, NewJob};
-use crate::store::{Result, StoreError};
-use crate::trace::{ByteSize, ChunkSize, Claim, Crc32, Ending, Epoch, JobId, Offset, ProjectId, Timestamp};
-
-/// The columns of a job, for `SELECT ... FROM jobs` and `RETURNING` alike.
-macro_rules! job_columns {
-    () => {
-        "id, project_id, (SELECT path FROM projects WHERE projects.id = project_id) AS project_path, name, token_sha256,
-         status, state, epoch, installed_epoch, chunk_size, trace_limit, acked_length, ending_status, ending_origin,
-         failure_reason, exit_code, claim_crc32, claim_size, ended_at, resend_attempts, asked_everything, trace_reset,
-         created_at, started_at, last_contact_at, changed_at, closed_at, size, crc32, verdict, erased_at, erased_by"
-    };
-}
-pub(super) use job_columns;
+use crate::trace::{Epoch, JobId, Timestamp};
 
 pub(super) async fn create(database: &SqliteDatabase, new: NewJob) -> Result<Job> {
     let payload = new.payload.as_ref().map(to_json).transpose()?;
@@ -102,61 +90,11 @@ pub(super) async fn set_trace_reset(database: &SqliteDatabase, job: JobId, trace
 }
 
 pub(super) async fn mark_installed(database: &SqliteDatabase, job: JobId, epoch: Epoch) -> Result<bool> {
-    let marked = sqlx::query(
-        "UPDATE jobs SET installed_epoch = ?2 WHERE id = ?1 AND epoch = ?2 AND state IN ('open', 'closing')",
-    );
+    let marked = sqlx::query(statements::MARK_INSTALLED);
     let marked = marked.bind(job.0).bind(epoch.0).execute(&database.writer).await.map_err(failed)?;
     Ok(marked.rows_affected() == 1)
 }
 
 fn read_all(rows: sqlx::Result<Vec<SqliteRow>>) -> Result<Vec<Job>> {
     rows.map_err(failed)?.iter().map(read).collect()
-}
-
-/// A job out of its [`job_columns`].
-pub(super) fn read(row: &SqliteRow) -> Result<Job> {
-    let chunk_size = number(row, "chunk_size")?;
-    Ok(Job {
-        id: JobId(number(row, "id")?),
-        project: ProjectId(number(row, "project_id")?),
-        project_path: text(row, "project_path")?,
-        name: text(row, "name")?,
-        token_sha256: digest(row, "token_sha256")?,
-        status: name(row, "status")?,
-        state: name(row, "state")?,
-        epoch: Epoch(number(row, "epoch")?),
-        installed_epoch: optional_number(row, "installed_epoch")?.map(Epoch),
-        chunk_size: ChunkSize::new(chunk_size).map_err(|error| StoreError::unreadable(NAME, error))?,
-        trace_limit: ByteSize(number(row, "trace_limit")?),
-        acked_length: Offset(number(row, "acked_length")?),
-        ending: read_ending(row)?,
-        ended_at: optional_time(row, "ended_at")?,
-        resend_attempts: number(row, "resend_attempts")?,
-        asked_everything: number::<i64>(row, "asked_everything")? != 0,
-        trace_reset: optional_number::<i64>(row, "trace_reset")?.map(|can| can != 0),
-        created_at: time(row, "created_at")?,
-        started_at: optional_time(row, "started_at")?,
-        last_contact_at: time(row, "last_contact_at")?,
-        changed_at: time(row, "changed_at")?,
-        closed_at: optional_time(row, "closed_at")?,
-        size: optional_number(row, "size")?.map(ByteSize),
-        crc32: optional_number(row, "crc32")?.map(Crc32),
-        verdict: name(row, "verdict")?,
-        erased: optional_time(row, "erased_at")?
-            .map(|at| Ok((at, optional_text(row, "erased_by")?.unwrap_or_default())))
-            .transpose()?,
-    })
-}
-
-fn read_ending(row: &SqliteRow) -> Result<Option<Ending>> {
-    let Some(status) = optional_name(row, "ending_status")? else { return Ok(None) };
-    let size = optional_number(row, "claim_size")?.map(ByteSize);
-    let claim = optional_number(row, "claim_crc32")?.map(|crc32| Claim { crc32: Crc32(crc32), size });
-    Ok(Some(Ending {
-        status,
-        failure_reason: optional_text(row, "failure_reason")?,
-        exit_code: optional_number(row, "exit_code")?,
-        claim,
-        origin: name(row, "ending_origin")?,
-    }))
 }

@@ -5,10 +5,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::SqliteDatabase;
-use super::columns::number;
 use super::errors::failed;
 use crate::store::Result;
 use crate::store::database::leases::{Generation, Leases, When};
+use crate::store::database::rows::number;
 
 /// The database's clock, in milliseconds since 1970.
 macro_rules! now {

@@ -1,28 +1,17 @@
 //! Lists for readers, out of the tables `projects` and `jobs`.
 
 use async_trait::async_trait;
-use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
 
 use super::SqliteDatabase;
-use super::columns::{number, optional_time, text, to_json};
 use super::errors::failed;
-use super::jobs::{job_columns, read};
 use crate::store::Result;
 use crate::store::database::Job;
-use crate::store::database::listing::{
-    COUNTED_MAX, JobFilter, Listed, ListedProject, Listing, Page, ProjectFilter, ProjectName,
+use crate::store::database::listing::{JobFilter, Listed, ListedProject, Listing, Page, ProjectFilter, ProjectName};
+use crate::store::database::rows::jobs::{job_columns, read};
+use crate::store::database::rows::listing::{
+    clamped, counted_max, one_more, project_columns, read_project, read_total,
 };
-use crate::trace::ProjectId;
-
-/// The columns of a project; its first and last job are found at the ends of an index.
-macro_rules! project_columns {
-    () => {
-        "id, path,
-         (SELECT created_at FROM jobs WHERE project_id = projects.id ORDER BY id LIMIT 1) AS first_job_at,
-         (SELECT created_at FROM jobs WHERE project_id = projects.id ORDER BY id DESC LIMIT 1) AS last_job_at"
-    };
-}
+use crate::store::database::rows::to_json;
 
 /// What a list of projects consists of.
 macro_rules! projects_listed {
@@ -58,8 +47,10 @@ impl Listing for SqliteDatabase {
         let among = filter.among.as_ref().map(to_json).transpose()?;
         let total = match page.counts() {
             true => {
-                let count = sqlx::query(concat!("SELECT count(*) FROM (SELECT 1 ", projects_listed!(), " LIMIT ?3)"));
-                counted(count.bind(&among).bind(&filter.search).bind(counted_max()).fetch_one(&self.readers).await)?
+                let count =
+                    sqlx::query(concat!("SELECT count(*) AS total FROM (SELECT 1 ", projects_listed!(), " LIMIT ?3)"));
+                let count = count.bind(&among).bind(&filter.search).bind(counted_max());
+                read_total(&count.fetch_one(&self.readers).await.map_err(failed)?)?
             }
             false => None,
         };
@@ -96,9 +87,10 @@ impl Listing for SqliteDatabase {
         let statuses = filter.statuses.as_ref().map(to_json).transpose()?;
         let total = match page.counts() {
             true => {
-                let count = sqlx::query(concat!("SELECT count(*) FROM (SELECT 1 ", jobs_listed!(), " LIMIT ?3)"));
+                let count =
+                    sqlx::query(concat!("SELECT count(*) AS total FROM (SELECT 1 ", jobs_listed!(), " LIMIT ?3)"));
                 let count = count.bind(filter.project.0).bind(&statuses).bind(counted_max());
-                counted(count.fetch_one(&self.readers).await)?
+                read_total(&count.fetch_one(&self.readers).await.map_err(failed)?)?
             }
             false => None,
         };
@@ -131,31 +123,4 @@ impl Listing for SqliteDatabase {
             .map_err(failed)?;
         Ok(Listed::of(rows.iter().map(read).collect::<Result<_>>()?, page, total))
     }
-}
-
-/// One more than is counted, to tell "exactly so many" from "more".
-fn counted_max() -> i64 {
-    clamped(COUNTED_MAX + 1)
-}
-
-fn counted(row: sqlx::Result<SqliteRow>) -> Result<Option<u64>> {
-    let count: i64 = row.map_err(failed)?.try_get(0).map_err(failed)?;
-    Ok(u64::try_from(count).ok().filter(|count| *count <= COUNTED_MAX))
-}
-
-fn one_more(page: Page) -> i64 {
-    i64::from(page.size) + 1
-}
-
-fn clamped(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
-}
-
-fn read_project(row: &SqliteRow) -> Result<ListedProject> {
-    Ok(ListedProject {
-        id: ProjectId(number(row, "id")?),
-        path: text(row, "path")?,
-        first_job_at: optional_time(row, "first_job_at")?,
-        last_job_at: optional_time(row, "last_job_at")?,
-    })
 }

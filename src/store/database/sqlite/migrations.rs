@@ -18,6 +18,7 @@ const VERSIONS: &[(i64, &str, &str)] = &[
     (1, "traces", include_str!("../../../../migrations/sqlite/0001_traces.sql")),
     (2, "accounts", include_str!("../../../../migrations/sqlite/0002_accounts.sql")),
     (3, "listing", include_str!("../../../../migrations/sqlite/0003_listing.sql")),
+    (4, "facts", include_str!("../../../../migrations/sqlite/0004_facts.sql")),
     (5, "started_at", include_str!("../../../../migrations/sqlite/0005_started_at.sql")),
     (6, "chunk_bytes", include_str!("../../../../migrations/sqlite/0006_chunk_bytes.sql")),
     (7, "leases", include_str!("../../../../migrations/sqlite/0007_leases.sql")),

@@ -1,13 +1,12 @@
 //! The table `mismatches`: what was found to be wrong, counted once, and kept after it was resolved.
 
-use sqlx::sqlite::SqliteRow;
-
 use super::SqliteDatabase;
-use super::columns::{json, name, number, optional_name, optional_number, optional_text, text, time, to_json};
 use super::errors::failed;
 use crate::store::Result;
+use crate::store::database::rows::mismatches::{mismatch_columns, read, read_corrupt};
+use crate::store::database::rows::{number, to_json};
 use crate::store::database::{Basis, Mismatch, MismatchFilter, NewMismatch, Note, Opened, Resolution};
-use crate::trace::{ChunkIndex, DataStore, Epoch, JobId, Kind, Timestamp};
+use crate::trace::{ChunkIndex, DataStore, JobId, Kind, Timestamp};
 
 pub(super) async fn open(database: &SqliteDatabase, new: &NewMismatch, basis: Basis) -> Result<Opened> {
     let (version, epoch) = match basis {
@@ -46,13 +45,6 @@ pub(super) async fn open(database: &SqliteDatabase, new: &NewMismatch, basis: Ba
         Some(1) => Opened::New,
         Some(_) => Opened::Known,
     })
-}
-
-macro_rules! columns {
-    () => {
-        "id, job_id, chunk_index, epoch, kind, store, detector, expected, found, first_seen, last_seen, resolution,
-         resolved_at, resolved_by, comment"
-    };
 }
 
 pub(super) async fn resolve(
@@ -94,7 +86,7 @@ pub(super) async fn acknowledge(
     .execute(&database.writer)
     .await
     .map_err(failed)?;
-    let row = sqlx::query(concat!("SELECT ", columns!(), " FROM mismatches WHERE id = ?1")).bind(id);
+    let row = sqlx::query(concat!("SELECT ", mismatch_columns!(), " FROM mismatches WHERE id = ?1")).bind(id);
     row.fetch_optional(&database.readers).await.map_err(failed)?.as_ref().map(read).transpose()
 }
 
@@ -102,7 +94,7 @@ macro_rules! select {
     () => {
         concat!(
             "SELECT ",
-            columns!(),
+            mismatch_columns!(),
             " FROM mismatches WHERE id > ?1 AND (?3 IS NULL OR (resolution IS NULL) = ?3)
               AND (?5 IS NULL OR kind = ?5) AND (?6 IS NULL OR store = ?6)"
         )
@@ -133,32 +125,5 @@ pub(super) async fn corrupt_traces(database: &SqliteDatabase) -> Result<Vec<(Kin
         "SELECT kind, store, count(DISTINCT job_id) AS jobs FROM mismatches WHERE resolution IS NULL GROUP BY kind, store",
     );
     let rows = rows.fetch_all(&database.readers).await.map_err(failed)?;
-    let mut traces = rows
-        .iter()
-        .map(|row| Ok((name(row, "kind")?, name(row, "store")?, number(row, "jobs")?)))
-        .collect::<Result<Vec<(Kind, DataStore, u64)>>>()?;
-    traces.sort();
-    Ok(traces)
-}
-
-fn read(row: &SqliteRow) -> Result<Mismatch> {
-    let resolution: Option<Resolution> = optional_name(row, "resolution")?;
-    let by = optional_text(row, "resolved_by")?;
-    Ok(Mismatch {
-        id: number(row, "id")?,
-        what: NewMismatch {
-            job: JobId(number(row, "job_id")?),
-            chunk: optional_number(row, "chunk_index")?.map(ChunkIndex),
-            epoch: Epoch(number(row, "epoch")?),
-            kind: name(row, "kind")?,
-            store: name(row, "store")?,
-            detector: name(row, "detector")?,
-            expected: json(row, "expected")?,
-            found: json(row, "found")?,
-            at: time(row, "first_seen")?,
-        },
-        last_seen: time(row, "last_seen")?,
-        resolved: resolution.map(|resolution| Ok((resolution, time(row, "resolved_at")?))).transpose()?,
-        note: by.map(|by| Ok(Note { by, comment: text(row, "comment")? })).transpose()?,
-    })
+    read_corrupt(&rows)
 }

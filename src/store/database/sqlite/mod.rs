@@ -1,6 +1,7 @@
 //! SQLite: the database of a set-up without servers, one file in WAL mode.
 //!
-//! Writers queue in front of one connection, so they never wait for each other inside SQLite; between several handles on
+//! Writers queue in front of one connection, so they never wait for each other inside SQLite, and what every chunk needs
+//! is committed [`together`]; between several handles on
 //! the same file (several nodes on one machine) SQLite's own busy timeout makes them wait. Readers have connections of
 //! their own and wait for nobody. Every commit is synced to the disk: a live copy is released because the row that names
 //! its successor is committed.
@@ -8,9 +9,9 @@
 mod accounts;
 mod bytes;
 mod chunks;
-mod columns;
 mod erasure;
 mod errors;
+mod facts;
 mod gauges;
 mod jobs;
 mod leases;
@@ -18,6 +19,7 @@ mod listing;
 mod migrations;
 mod mismatches;
 mod record;
+mod together;
 mod transitions;
 
 use std::path::Path;
@@ -27,17 +29,15 @@ use async_trait::async_trait;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Sqlite, Transaction};
 
+use super::rows::chunks::Sealing;
 use super::{
-    Backlog, Basis, Closing, Contact, Database, Deletion, Erased, Job, Mismatch, MismatchFilter, NewJob, NewMismatch,
-    Note, Opened, Recorded, Resolution, Rewind, RowOpened, Unfinished, Waiting,
+    Backlog, Basis, Closing, Contact, Database, Deletion, Erased, Job, Mismatch, MismatchFilter, NAME, NewJob,
+    NewMismatch, Note, Opened, Recorded, Resolution, Rewind, RowOpened, Unfinished, Waiting,
 };
 use crate::store::{Result, StoreError};
 use crate::trace::{ChunkIndex, ChunkRow, DataStore, Ending, Epoch, JobId, Kind, Location, Record, Timestamp, Version};
 pub use bytes::ChunkBytes;
 use errors::failed;
-
-/// Its name in messages and labels.
-const NAME: &str = DataStore::Database.as_str();
 
 /// How long a statement waits for writers of other handles, and a caller for a connection.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -49,6 +49,7 @@ const READERS: u32 = 4;
 pub struct SqliteDatabase {
     writer: SqlitePool,
     readers: SqlitePool,
+    together: together::Together,
 }
 
 impl SqliteDatabase {
@@ -71,7 +72,7 @@ impl SqliteDatabase {
         let writer = pool().max_connections(1).connect_with(file.clone()).await.map_err(failed)?;
         migrations::run(&writer).await?;
         let readers = pool().max_connections(READERS).connect_with(file.pragma("query_only", "on"));
-        Ok(Self { writer, readers: readers.await.map_err(failed)? })
+        Ok(Self { writer, readers: readers.await.map_err(failed)?, together: together::Together::default() })
     }
 
     /// The bytes of chunks that the object store did not take.
@@ -90,6 +91,8 @@ impl SqliteDatabase {
         self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(failed)
     }
 }
+
+crate::store::database::rows::cells!(sqlx::sqlite::SqliteRow, failed);
 
 #[async_trait]
 impl Database for SqliteDatabase {
@@ -167,7 +170,7 @@ impl Database for SqliteDatabase {
         next: Option<ChunkIndex>,
         at: Timestamp,
     ) -> Result<Recorded> {
-        let sealing = record::Sealing { job, epoch, index, begun, record, next, at };
+        let sealing = Sealing { job, epoch, index, begun, record, next, at };
         record::record(self, &sealing).await
     }
 
@@ -187,7 +190,7 @@ impl Database for SqliteDatabase {
         to: &Location,
         at: Timestamp,
     ) -> Result<bool> {
-        chunks::persist(self, job, index, version, to, at).await
+        self.commit(together::Write::Persist { job, index, version, to: to.clone(), at }).await
     }
 
     async fn waiting(&self, until: Timestamp, limit: u32) -> Result<Vec<Waiting>> {

@@ -1,37 +1,28 @@
 //! Record: a chunk's row gets its record, and the next chunk gets its row.
 
-use sqlx::{Sqlite, Transaction};
+use sqlx::{Sqlite, SqliteConnection, Transaction};
 
 use super::SqliteDatabase;
-use super::chunks::{self, chunk_columns};
-use super::columns::stored;
 use super::errors::failed;
+use super::together::Write;
 use crate::store::Result;
+use crate::store::database::rows::chunks::{self, Sealing, chunk_columns};
+use crate::store::database::rows::stored;
 use crate::store::database::{Recorded, decide};
-use crate::trace::{ChunkIndex, ChunkRow, ChunkState, Epoch, JobId, Record, Timestamp};
-
-/// The arguments of `Database::record`.
-pub(super) struct Sealing<'a> {
-    pub(super) job: JobId,
-    pub(super) epoch: Epoch,
-    pub(super) index: ChunkIndex,
-    pub(super) begun: Epoch,
-    pub(super) record: &'a Record,
-    pub(super) next: Option<ChunkIndex>,
-    pub(super) at: Timestamp,
-}
+use crate::trace::{ChunkIndex, ChunkRow, ChunkState, JobId, Record};
 
 /// One statement for a row that is open or not there, which is every chunk of a trace that loses nothing. It does nothing
 /// at all for any other row; that case is looked at again in a transaction.
 pub(super) async fn record(database: &SqliteDatabase, sealing: &Sealing<'_>) -> Result<Recorded> {
-    if seal_open(database, sealing).await? {
+    let Sealing { job, epoch, index, begun, record: &record, next, at } = *sealing;
+    if database.commit(Write::Seal { job, epoch, index, begun, record, next, at }).await? {
         Ok(Recorded::Sealed)
     } else {
         decide_in_transaction(database, sealing).await
     }
 }
 
-async fn seal_open(database: &SqliteDatabase, sealing: &Sealing<'_>) -> Result<bool> {
+pub(super) async fn seal_open(connection: &mut SqliteConnection, sealing: &Sealing<'_>) -> Result<bool> {
     let rows = sqlx::query(
         "INSERT INTO trace_chunks (job_id, chunk_index, epoch, version, state, size, crc32, sha256, opened_at, sealed_at)
          SELECT ?1, new.chunk_index, new.epoch, 1, new.state, new.size, new.crc32, new.sha256, ?9, new.sealed_at
@@ -56,7 +47,7 @@ async fn seal_open(database: &SqliteDatabase, sealing: &Sealing<'_>) -> Result<b
     .bind(&sealing.record.sha256.0[..])
     .bind(sealing.next.map(|next| next.0))
     .bind(sealing.at.0)
-    .fetch_all(&database.writer)
+    .fetch_all(connection)
     .await
     .map_err(failed)?;
     Ok(!rows.is_empty())

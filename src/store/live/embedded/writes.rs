@@ -78,7 +78,7 @@ pub(super) fn watch(batch: &mut Batch<'_>, job: JobId, until: Timestamp) -> Resu
 
 pub(super) fn release(batch: &mut Batch<'_>, job: JobId, chunk: ChunkId, at: Timestamp) -> Result<()> {
     match batch.copy(job, chunk)? {
-        Some(copy) if copy.expires.is_none() && at <= batch.now() => {
+        Some(_) if at <= batch.now() => {
             let pieces = batch.piece_keys(job, chunk)?;
             batch.remove_copy(job, chunk, pieces);
         }

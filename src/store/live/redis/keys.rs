@@ -1,5 +1,6 @@
 //! The names of keys.
 
+use super::cluster;
 use crate::store::live::Found;
 use crate::trace::{ChunkId, ChunkIndex, Epoch, JobId};
 
@@ -14,6 +15,16 @@ pub(super) fn trace(job: JobId) -> String {
 /// The bytes of a chunk.
 pub(super) fn chunk(job: JobId, chunk: ChunkId) -> String {
     format!("veritail:{{{job}}}:chunk:{chunk}")
+}
+
+/// The slot of all keys of a job.
+pub(super) fn slot(job: JobId) -> u16 {
+    cluster::slot(&job.to_string())
+}
+
+/// The mark of one process on the master of a slot; `tag` is in that slot.
+pub(super) fn mark(tag: &str, process: &str) -> String {
+    format!("veritail:{{{tag}}}:mark:{process}")
 }
 
 /// Reads a name; `None` for one that this store did not give.

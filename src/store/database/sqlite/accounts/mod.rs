@@ -6,13 +6,11 @@ mod runners;
 mod tokens;
 
 use async_trait::async_trait;
-use sqlx::sqlite::SqliteRow;
 
 use super::SqliteDatabase;
-use super::columns::{json, optional_text, to_json};
 use crate::store::Result;
 use crate::store::database::accounts::{
-    Accounts, ApiToken, NewRunner, NewToken, Project, Reach, Runner, RunnerId, Taken, TokenId,
+    Accounts, ApiToken, NewRunner, NewToken, Project, Runner, RunnerId, Taken, TokenId,
 };
 use crate::trace::{JobId, ProjectId, Timestamp};
 
@@ -92,20 +90,5 @@ impl Accounts for SqliteDatabase {
 
     async fn projects(&self, after: ProjectId, limit: u32) -> Result<Vec<Project>> {
         projects::list(self, after, limit).await
-    }
-}
-
-/// A reach as its column has it.
-fn reach_column(reach: &Reach) -> Result<Option<String>> {
-    match reach {
-        Reach::All => Ok(None),
-        Reach::These(projects) => to_json(projects).map(Some),
-    }
-}
-
-fn read_reach(row: &SqliteRow) -> Result<Reach> {
-    match optional_text(row, "projects")? {
-        None => Ok(Reach::All),
-        Some(_) => json(row, "projects").map(Reach::These),
     }
 }

@@ -1,30 +1,24 @@
 //! The table `projects`. Projects are made with their first job.
 
-use sqlx::sqlite::SqliteRow;
-
 use super::super::SqliteDatabase;
-use super::super::columns::{number, text};
 use super::super::errors::failed;
 use crate::store::Result;
 use crate::store::database::accounts::Project;
+use crate::store::database::rows::accounts::read_project;
 use crate::trace::ProjectId;
 
 pub(super) async fn find(database: &SqliteDatabase, project: ProjectId) -> Result<Option<Project>> {
     let row = sqlx::query("SELECT id, path FROM projects WHERE id = ?1").bind(project.0);
-    row.fetch_optional(&database.readers).await.map_err(failed)?.as_ref().map(read).transpose()
+    row.fetch_optional(&database.readers).await.map_err(failed)?.as_ref().map(read_project).transpose()
 }
 
 pub(super) async fn find_at(database: &SqliteDatabase, path: &str) -> Result<Option<Project>> {
     let row = sqlx::query("SELECT id, path FROM projects WHERE path = ?1").bind(path);
-    row.fetch_optional(&database.readers).await.map_err(failed)?.as_ref().map(read).transpose()
+    row.fetch_optional(&database.readers).await.map_err(failed)?.as_ref().map(read_project).transpose()
 }
 
 pub(super) async fn list(database: &SqliteDatabase, after: ProjectId, limit: u32) -> Result<Vec<Project>> {
     let rows = sqlx::query("SELECT id, path FROM projects WHERE id > ?1 ORDER BY id LIMIT ?2");
     let rows = rows.bind(after.0).bind(limit).fetch_all(&database.readers).await.map_err(failed)?;
-    rows.iter().map(read).collect()
-}
-
-fn read(row: &SqliteRow) -> Result<Project> {
-    Ok(Project { id: ProjectId(number(row, "id")?), path: text(row, "path")? })
+    rows.iter().map(read_project).collect()
 }

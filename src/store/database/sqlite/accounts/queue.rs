@@ -1,11 +1,12 @@
 //! Pending jobs, and who gets them.
 
 use super::super::SqliteDatabase;
-use super::super::columns::{json, optional_number, optional_text};
 use super::super::errors::failed;
-use super::super::jobs::{self, job_columns};
 use crate::store::Result;
 use crate::store::database::accounts::{RunnerId, Taken};
+use crate::store::database::rows::accounts::read_taken;
+use crate::store::database::rows::jobs::job_columns;
+use crate::store::database::rows::optional_number;
 use crate::trace::{JobId, Timestamp};
 
 pub(super) async fn take(
@@ -41,11 +42,7 @@ pub(super) async fn take(
     .await
     .map_err(failed)?;
     let Some(row) = rows.first() else { return Ok(None) };
-    let payload = match optional_text(row, "payload")? {
-        Some(_) => json(row, "payload")?,
-        None => serde_json::json!({}),
-    };
-    Ok(Some(Taken { job: jobs::read(row)?, payload }))
+    read_taken(row).map(Some)
 }
 
 pub(super) async fn runner_of(database: &SqliteDatabase, job: JobId) -> Result<Option<RunnerId>> {

@@ -1,20 +1,12 @@
 //! The table `runners`.
 
-use sqlx::sqlite::SqliteRow;
-
 use super::super::SqliteDatabase;
-use super::super::columns::{digest, number, optional_time, text, time, to_json};
 use super::super::errors::failed;
-use super::{reach_column, read_reach};
 use crate::store::Result;
 use crate::store::database::accounts::{NewRunner, Runner, RunnerId};
+use crate::store::database::rows::accounts::{reach_column, read_runner, runner_columns};
+use crate::store::database::rows::to_json;
 use crate::trace::Timestamp;
-
-macro_rules! runner_columns {
-    () => {
-        "id, description, token_sha256, projects, created_at, last_contact_at, revoked_at"
-    };
-}
 
 pub(super) async fn create(database: &SqliteDatabase, new: &NewRunner) -> Result<Runner> {
     let rows = sqlx::query(concat!(
@@ -29,19 +21,19 @@ pub(super) async fn create(database: &SqliteDatabase, new: &NewRunner) -> Result
     .fetch_all(&database.writer)
     .await
     .map_err(failed)?;
-    rows.first().ok_or_else(|| failed(sqlx::Error::RowNotFound)).and_then(read)
+    rows.first().ok_or_else(|| failed(sqlx::Error::RowNotFound)).and_then(read_runner)
 }
 
 pub(super) async fn find(database: &SqliteDatabase, token_sha256: [u8; 32]) -> Result<Option<Runner>> {
     let row = sqlx::query(concat!("SELECT ", runner_columns!(), " FROM runners WHERE token_sha256 = ?1"));
     let row = row.bind(&token_sha256[..]).fetch_optional(&database.readers).await.map_err(failed)?;
-    row.as_ref().map(read).transpose()
+    row.as_ref().map(read_runner).transpose()
 }
 
 pub(super) async fn list(database: &SqliteDatabase, after: RunnerId, limit: u32) -> Result<Vec<Runner>> {
     let rows = sqlx::query(concat!("SELECT ", runner_columns!(), " FROM runners WHERE id > ?1 ORDER BY id LIMIT ?2"));
     let rows = rows.bind(after.0).bind(limit).fetch_all(&database.readers).await.map_err(failed)?;
-    rows.iter().map(read).collect()
+    rows.iter().map(read_runner).collect()
 }
 
 pub(super) async fn revoke(database: &SqliteDatabase, runner: RunnerId, at: Timestamp) -> Result<Option<Runner>> {
@@ -50,7 +42,7 @@ pub(super) async fn revoke(database: &SqliteDatabase, runner: RunnerId, at: Time
         runner_columns!()
     ));
     let rows = rows.bind(runner.0).bind(at.0).fetch_all(&database.writer).await.map_err(failed)?;
-    rows.first().map(read).transpose()
+    rows.first().map(read_runner).transpose()
 }
 
 pub(super) async fn note_contacts(database: &SqliteDatabase, contacts: &[(RunnerId, Timestamp)]) -> Result<()> {
@@ -64,16 +56,4 @@ pub(super) async fn note_contacts(database: &SqliteDatabase, contacts: &[(Runner
     .await
     .map_err(failed)?;
     Ok(())
-}
-
-fn read(row: &SqliteRow) -> Result<Runner> {
-    Ok(Runner {
-        id: RunnerId(number(row, "id")?),
-        description: text(row, "description")?,
-        token_sha256: digest(row, "token_sha256")?,
-        projects: read_reach(row)?,
-        created_at: time(row, "created_at")?,
-        last_contact_at: optional_time(row, "last_contact_at")?,
-        revoked_at: optional_time(row, "revoked_at")?,
-    })
 }

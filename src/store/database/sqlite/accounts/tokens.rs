@@ -1,20 +1,12 @@
 //! The table `tokens`.
 
-use sqlx::sqlite::SqliteRow;
-
 use super::super::SqliteDatabase;
-use super::super::columns::{digest, json, number, optional_number, optional_time, text, time, to_json};
 use super::super::errors::failed;
-use super::{reach_column, read_reach};
 use crate::store::Result;
 use crate::store::database::accounts::{ApiToken, NewToken, TokenId};
+use crate::store::database::rows::accounts::{reach_column, read_token, token_columns};
+use crate::store::database::rows::to_json;
 use crate::trace::Timestamp;
-
-macro_rules! token_columns {
-    () => {
-        "id, name, token_sha256, scopes, projects, expires_at, created_at, last_used_at, revoked_at, rotated_from"
-    };
-}
 
 pub(super) async fn create(database: &SqliteDatabase, new: &NewToken) -> Result<ApiToken> {
     let rows = sqlx::query(concat!(
@@ -32,19 +24,19 @@ pub(super) async fn create(database: &SqliteDatabase, new: &NewToken) -> Result<
     .fetch_all(&database.writer)
     .await
     .map_err(failed)?;
-    rows.first().ok_or_else(|| failed(sqlx::Error::RowNotFound)).and_then(read)
+    rows.first().ok_or_else(|| failed(sqlx::Error::RowNotFound)).and_then(read_token)
 }
 
 pub(super) async fn find(database: &SqliteDatabase, token_sha256: [u8; 32]) -> Result<Option<ApiToken>> {
     let row = sqlx::query(concat!("SELECT ", token_columns!(), " FROM tokens WHERE token_sha256 = ?1"));
     let row = row.bind(&token_sha256[..]).fetch_optional(&database.readers).await.map_err(failed)?;
-    row.as_ref().map(read).transpose()
+    row.as_ref().map(read_token).transpose()
 }
 
 pub(super) async fn list(database: &SqliteDatabase, after: TokenId, limit: u32) -> Result<Vec<ApiToken>> {
     let rows = sqlx::query(concat!("SELECT ", token_columns!(), " FROM tokens WHERE id > ?1 ORDER BY id LIMIT ?2"));
     let rows = rows.bind(after.0).bind(limit).fetch_all(&database.readers).await.map_err(failed)?;
-    rows.iter().map(read).collect()
+    rows.iter().map(read_token).collect()
 }
 
 pub(super) async fn revoke(database: &SqliteDatabase, token: TokenId, at: Timestamp) -> Result<Option<ApiToken>> {
@@ -53,7 +45,7 @@ pub(super) async fn revoke(database: &SqliteDatabase, token: TokenId, at: Timest
         token_columns!()
     ));
     let rows = rows.bind(token.0).bind(at.0).fetch_all(&database.writer).await.map_err(failed)?;
-    rows.first().map(read).transpose()
+    rows.first().map(read_token).transpose()
 }
 
 pub(super) async fn rotate(
@@ -86,7 +78,7 @@ pub(super) async fn rotate(
     .await
     .map_err(failed)?;
     transaction.commit().await.map_err(failed)?;
-    read(&row).map(Some)
+    read_token(&row).map(Some)
 }
 
 pub(super) async fn note_uses(database: &SqliteDatabase, uses: &[(TokenId, Timestamp)]) -> Result<()> {
@@ -100,19 +92,4 @@ pub(super) async fn note_uses(database: &SqliteDatabase, uses: &[(TokenId, Times
     .await
     .map_err(failed)?;
     Ok(())
-}
-
-fn read(row: &SqliteRow) -> Result<ApiToken> {
-    Ok(ApiToken {
-        id: TokenId(number(row, "id")?),
-        name: text(row, "name")?,
-        token_sha256: digest(row, "token_sha256")?,
-        scopes: json(row, "scopes")?,
-        projects: read_reach(row)?,
-        expires_at: optional_time(row, "expires_at")?,
-        created_at: time(row, "created_at")?,
-        last_used_at: optional_time(row, "last_used_at")?,
-        revoked_at: optional_time(row, "revoked_at")?,
-        rotated_from: optional_number(row, "rotated_from")?.map(TokenId),
-    })
 }
