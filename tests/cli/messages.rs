@@ -59,9 +59,10 @@ fn errors_of_the_start_name_what_where_and_what_to_do() {
     ];
     for (arguments, variables, words) in cases {
         let arguments: Vec<&str> = ["serve"].iter().chain(*arguments).copied().collect();
-        let output =
-            veritail(&arguments).env("VERITAIL_LISTEN", "127.0.0.1:0").envs(variables.iter().copied()).output();
-        let output = output.expect("run");
+        let mut command = veritail(&arguments);
+        // What the log says before is not the message.
+        command.env("VERITAIL_LISTEN", "127.0.0.1:0").env("VERITAIL_LOG", "error").envs(variables.iter().copied());
+        let output = command.output().expect("run");
         let error = said(&output);
         assert_eq!((code(&output), error.lines().count()), (1, 1), "{error}");
         for word in *words {
