@@ -222,22 +222,25 @@ async fn flushall_while_closing_costs_the_log_once() {
     stage.stop().await;
 }
 
-/// A runner that cannot send again goes on behind a loss of many chunks, which are filled with NUL bytes. Here its log held
-/// nothing else in that place, as its claim shows: what was taken for a gap is none, and no chunk of it is left as lost.
+/// A client that cannot send again goes on behind a loss of many chunks, which are filled with NUL bytes. Here its log
+/// held nothing else in that place, as its claim shows: what was taken for a gap is none, and no chunk of it stays lost.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_gap_that_the_claim_shows_to_be_none_leaves_no_chunk_of_it_open() {
     let stage = Stage::redis().await;
+    let client = stage.client();
     let mut nul_and_more = vec![0; 3 * CHUNK + 5];
     let lost = nul_and_more.len();
     nul_and_more.extend(log(CHUNK));
-    let job = stage.client().make_job_with_reset(false).await;
-    let mut runner = Runner::new(stage.client(), &job).without_reset();
+    let job = client.make_job_with_reset(false).await;
     stage.take_objects_away();
-    runner.send(&nul_and_more[..lost]).await;
+    client.append_all(&job, 0, &nul_and_more[..lost]).await;
     stage.lose_everything().await;
-    runner.send(&nul_and_more).await;
+    // It is told where its log ends now, and has nothing of what it is asked for.
+    assert_eq!(client.append(&job, lost, &nul_and_more[lost..]).await.place(), (416, "0-0"));
+    client.append_all(&job, lost, &nul_and_more[lost..]).await;
     stage.bring_objects_back();
-    assert_eq!(runner.finish(&nul_and_more).await.state(), (200, "success"));
+    let put = crate::support::server::ended("success", &nul_and_more, false);
+    assert_eq!(client.put_until_decided(&job, &put).await.state(), (200, "success"));
     let mismatches = stage.assert_log(&job, &nul_and_more, "verified").await;
     let missing = (0..3).map(|chunk| (chunk, "missing", "resent"));
     let expected: Vec<(u64, &str, &str)> = std::iter::once((0, "gap", "resent")).chain(missing).collect();
