@@ -6,9 +6,9 @@ use clap::{Args, Subcommand};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::Failed;
 use super::client::{Client, Connection};
 use super::inspect::table;
+use super::{Failed, exit};
 use crate::seams::Clock as _;
 use crate::seams::real::SystemClock;
 
@@ -25,6 +25,7 @@ pub(super) struct Runner {
 #[derive(Debug, Subcommand)]
 enum RunnerAction {
     /// Make a runner and show its token, once. It goes to `token` in gitlab-runner's config.toml.
+    #[command(after_help = exit::OF_OTHERS)]
     Create {
         /// What people call it.
         description: String,
@@ -34,11 +35,13 @@ enum RunnerAction {
         to: To,
     },
     /// List all runners, also the revoked ones.
+    #[command(after_help = exit::OF_OTHERS)]
     List {
         #[command(flatten)]
         to: To,
     },
     /// Revoke a runner: it gets no more jobs; those that it runs go on.
+    #[command(after_help = exit::OF_OTHERS)]
     Revoke {
         /// Its number, as in the list.
         #[arg(value_name = "RUNNER")]
@@ -58,6 +61,7 @@ pub(super) struct Token {
 #[derive(Debug, Subcommand)]
 enum TokenAction {
     /// Make a token and show its secret, once.
+    #[command(after_help = exit::OF_OTHERS)]
     Create {
         /// What people call it.
         name: String,
@@ -72,11 +76,13 @@ enum TokenAction {
         to: To,
     },
     /// List all tokens, also those that are not good any more.
+    #[command(after_help = exit::OF_OTHERS)]
     List {
         #[command(flatten)]
         to: To,
     },
     /// Give a token another secret, shown once; the old one is good for nothing at once.
+    #[command(after_help = exit::OF_OTHERS)]
     Rotate {
         /// Its number, as in the list.
         #[arg(value_name = "TOKEN")]
@@ -87,6 +93,7 @@ enum TokenAction {
         to: To,
     },
     /// Revoke a token. Other nodes may let it in for `http.auth_ttl` more.
+    #[command(after_help = exit::OF_OTHERS)]
     Revoke {
         /// Its number, as in the list.
         #[arg(value_name = "TOKEN")]
@@ -106,6 +113,7 @@ pub(super) struct Project {
 #[derive(Debug, Subcommand)]
 enum ProjectAction {
     /// List all projects. A project is made with its first job.
+    #[command(after_help = exit::OF_OTHERS)]
     List {
         #[command(flatten)]
         to: To,

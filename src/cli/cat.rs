@@ -69,11 +69,21 @@ impl Cat {
         let report = report(&client, self.job).await?;
         let output = Output::open(self.output.as_deref())?;
         let path = format!("/api/v4/projects/{}/jobs/{}/trace", report.project_id, self.job);
-        let mut reading =
-            Reading { client, job: self.job, path, output, size: 0, crc32: Hasher::new(), etag: None, broken: None };
+        let mut reading = Reading {
+            client,
+            job: self.job,
+            path,
+            output,
+            size: 0,
+            crc32: Hasher::new(),
+            etag: None,
+            broken: None,
+            unwritten: false,
+        };
         let read = if self.follow { reading.follow().await } else { reading.whole(self.unverified).await };
         let ended = match read {
             Ok(ended) => ended,
+            Err(_) if reading.output.is_closed() => return Ok(exit::code(exit::OTHER)),
             Err(broken) => {
                 reading.output.abandon();
                 return Err(broken);
@@ -104,6 +114,8 @@ struct Reading {
     etag: Option<String>,
     /// Why the last stream ended early.
     broken: Option<String>,
+    /// The output took not all that it was given.
+    unwritten: bool,
 }
 
 impl Reading {
@@ -132,7 +144,8 @@ impl Reading {
             let before = self.size;
             match self.look().await {
                 Ok(()) => failures = 0,
-                Err(failed) if failures >= FAILURES_MAX => return Err(failed),
+                // What could not be written was perhaps written in part: asking for it again would write that part twice.
+                Err(failed) if self.unwritten || failures >= FAILURES_MAX => return Err(failed),
                 Err(_) => failures += 1,
             }
             breaks = if self.broken.is_some() && self.size == before { breaks + 1 } else { 0 };
@@ -185,7 +198,7 @@ impl Reading {
         while let Some(piece) = stream.next().await {
             match piece {
                 Ok(bytes) => {
-                    self.output.write(&bytes)?;
+                    self.output.write(&bytes).inspect_err(|_| self.unwritten = true)?;
                     self.crc32.update(&bytes);
                     self.size += bytes.len() as u64;
                 }
@@ -195,7 +208,7 @@ impl Reading {
                 }
             }
         }
-        self.output.flush()
+        self.output.flush().inspect_err(|_| self.unwritten = true)
     }
 
     /// What was read, against what is recorded of a finished log.

@@ -62,6 +62,9 @@ impl Connection {
             let failed = |error: &dyn std::fmt::Display| Failed(format!("{}: {error}", path.display()));
             let pem = std::fs::read(path).map_err(|error| failed(&error))?;
             let trusted = reqwest::Certificate::from_pem_bundle(&pem).map_err(|error| failed(&error))?;
+            if trusted.is_empty() {
+                return Err(failed(&"there is no certificate in it; a PEM file is needed"));
+            }
             builder = builder.tls_certs_merge(trusted);
         }
         let http = builder.build().map_err(Failed::because)?;
@@ -96,24 +99,30 @@ impl Client {
 
     /// Sends a request. `what` names what it is about, such as `job 7`, for the message where there is no such thing.
     pub(super) async fn send(&self, request: RequestBuilder, what: &str) -> Result<Response, Failed> {
-        let answer = request.send().await.map_err(|error| {
-            Failed(format!("{} does not answer ({error}); is `veritail serve` running there? See --url", self.url))
-        })?;
+        let answer = request.send().await.map_err(|error| self.silent(&error))?;
         match answer.status() {
             status if status.is_success() => Ok(answer),
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-                Err(Failed("the token is not accepted for this; give another with --token".to_owned()))
+                let why = detail(answer).await.map_or_else(String::new, |detail| format!(": {detail}"));
+                Err(Failed(format!("the token is not accepted for this{why}; give another with --token")))
             }
             StatusCode::NOT_FOUND => {
                 Err(Failed(format!("there is no {what}, or this token may not know of it; see --token and --url")))
             }
             status => {
-                let detail = answer.json::<serde_json::Value>().await.ok();
-                let detail =
-                    detail.as_ref().and_then(|problem| problem["detail"].as_str()).unwrap_or("its log says why");
+                let detail = detail(answer).await.unwrap_or_else(|| "its log says why".to_owned());
                 Err(Failed(format!("{} answered {status}: {detail}", self.url)))
             }
         }
+    }
+
+    /// What to say where no answer came. A certificate that nobody vouches for is no sign of a server that is away.
+    fn silent(&self, error: &reqwest::Error) -> Failed {
+        let (url, cause) = (&self.url, cause(error));
+        if cause.contains("certificate") {
+            return Failed(format!("{url} is not trusted ({cause}); see --ca-certificate"));
+        }
+        Failed(format!("{url} does not answer ({cause}); is `veritail serve` running there? See --url"))
     }
 
     /// A document.
@@ -126,4 +135,19 @@ impl Client {
         let answer = self.send(request, what).await?;
         answer.json().await.map_err(|error| Failed(format!("{} answered something unexpected: {error}", self.url)))
     }
+}
+
+/// The innermost cause of an error, such as "Connection refused": what is around it only repeats the address.
+pub(super) fn cause(error: &reqwest::Error) -> String {
+    let mut innermost: &dyn std::error::Error = error;
+    while let Some(deeper) = innermost.source() {
+        innermost = deeper;
+    }
+    innermost.to_string()
+}
+
+/// What a problem document says about itself.
+async fn detail(answer: Response) -> Option<String> {
+    let problem: serde_json::Value = answer.json().await.ok()?;
+    problem["detail"].as_str().map(str::to_owned)
 }

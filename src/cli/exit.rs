@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+/// Something went wrong that has no code of its own.
+pub(super) const OTHER: u8 = 1;
 /// The log is not proven yet: it is kept, and can be sent on.
 pub(super) const NOT_YET: u8 = 3;
 /// The server does not take it, and will not.
@@ -23,7 +25,7 @@ Exit codes:
 pub(super) const OF_CAT: &str = "\
 Exit codes:
   0  the whole log was written, and its checksum is the recorded one where the job has ended
-  1  something else went wrong: no such job, no answer, no place to write to
+  1  something else went wrong: no such job, no answer, no place to write to, or a reader such as `head` that wants no more
   2  the command line is wrong
   5  the log broke off because a part is not as it was recorded, or the whole is not; what was written is not all";
 

@@ -14,6 +14,7 @@ use serde::Deserialize;
 mod database;
 mod http;
 mod live;
+mod nearest;
 pub mod networks;
 mod object;
 mod pipeline;
@@ -209,6 +210,12 @@ fn explain(errors: figment::Error, figment: &Figment, rows: &[Row]) -> BadConfig
                     _ => said.clone(),
                 },
                 (_, Some(row)) if row.default == "unset" => "not a text".to_owned(),
+                (Kind::UnknownField(name, known), _) => {
+                    format!("there is no such key; {}", nearest::hint(name, known.iter().copied()))
+                }
+                (Kind::InvalidType(found, wanted), _) if ["u16", "u32", "u64", "usize"].contains(&wanted.as_str()) => {
+                    format!("found {found}, a whole number is needed")
+                }
                 (kind, _) => kind.to_string(),
             };
             let key = if key.is_empty() { key } else { format!("{key}: ") };
@@ -268,9 +275,8 @@ impl Given {
                 continue;
             }
             let Some(row) = rows.iter().find(|row| row.variable == name) else {
-                let known: Vec<&str> = rows.iter().map(|row| row.variable).collect();
-                let known = known.join(", ");
-                return Err(BadConfig::Setting(format!("{name}: there is no such variable; there are {known}")));
+                let hint = nearest::hint(&name, rows.iter().map(|row| row.variable));
+                return Err(BadConfig::Setting(format!("{name}: there is no such variable; {hint}")));
             };
             // A token made of digits stays a text.
             let value = if row.text { Value::from(text) } else { read_plain(&text) };

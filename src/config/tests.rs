@@ -41,6 +41,8 @@ fn mistakes_name_the_place_the_value_and_what_is_allowed() {
         ("[http]\nlisten = 'localhost:1'", &[], &["FILE", "http.listen", "localhost:1", "127.0.0.1:8080"]),
         ("[http]\nexternal_url = 'ci.example'", &[], &["FILE", "http.external_url", "ci.example", "https://"]),
         ("", &[("VERITAIL_EXTERNAL_URL", "ftp://x")], &["VERITAIL_EXTERNAL_URL", "ftp://x", "https://"]),
+        ("", &[("VERITAIL_CHUNK_SIZ", "1")], &["VERITAIL_CHUNK_SIZ:", "did you mean VERITAIL_CHUNK_SIZE?"]),
+        ("[pipeline]\nchunk_size = '128KiB'", &[], &["pipeline.chunk_size", "128KiB", "whole number", "16777216"]),
         ("x = [", &[], &["FILE"]),
     ];
     for (toml, variables, wanted) in cases {

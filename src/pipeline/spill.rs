@@ -12,7 +12,7 @@ use bytes::Bytes;
 
 use crate::seams::within;
 use crate::store::copies::look_object;
-use crate::store::object::{codec, keys};
+use crate::store::object::{ObjectStore, codec, keys};
 use crate::store::{Result, StoreError};
 use crate::telemetry::metrics::{self, SpillDirection};
 use crate::trace::{
@@ -189,6 +189,7 @@ impl Pipeline {
         let at = place(StoredObject { key, size: ByteSize::of(&stored), sha256: Sha256::of(&stored) });
         let (store, key) = (self.stores().of(&at), &at.object().key);
         store.put(key, stored).await?;
+        let unnamed = Unnamed { store, key };
         self.point(points::PUT).await;
         let looked = look_object(store, at.object(), record).await.reached()?;
         if looked.look != Look::Sound {
@@ -197,6 +198,7 @@ impl Pipeline {
             store.delete(key).await?;
             return Err(StoreError::unavailable(at.store().as_str(), format!("{key} was not kept as written: {look}")));
         }
+        std::mem::forget(unnamed);
         Ok(at)
     }
 
@@ -255,6 +257,18 @@ impl Pipeline {
         self.point(points::FLIPPED).await;
         metrics::spill_moved(SpillDirection::ToObjectStore);
         self.stores().spill.delete(&kept.key).await
+    }
+}
+
+/// A copy that no row names yet. Given up, by an error or by a caller that waits no longer, it is removed later.
+struct Unnamed<'a> {
+    store: &'a dyn ObjectStore,
+    key: &'a str,
+}
+
+impl Drop for Unnamed<'_> {
+    fn drop(&mut self) {
+        self.store.give_up(self.key);
     }
 }
 

@@ -216,6 +216,10 @@ hooked! { "object_store", ObjectStore {
         let call = Call { store: "object_store", operation: "list", job: None };
         self.around_listing(call, move || inner.list(&prefix))
     }
+
+    fn give_up(&self, key: &str) {
+        self.inner.give_up(key);
+    }
 }
     put(key: &str, bytes: Bytes) -> (), None;
     get(key: &str) -> Option<Bytes>, None;

@@ -125,7 +125,7 @@ async fn look_for_leavings(scenario: &Scenario, stores: &Stores, sent: &[Sent], 
     }
     if scenario.kills && !orphans.is_empty() {
         line.explained.push(format!(
-            "{} objects that a killed node wrote and no row came to name: the inventory removes them",
+            "{} objects that no row names, left by a lost answer or a process that stopped: they are removed later",
             orphans.len()
         ));
     } else {

@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 use load::Load;
 use report::{Line, Report};
 use scenarios::Scenario;
-use stack::Stack;
+use stack::{Engines, Stack};
 
 struct Options {
     only: Option<String>,
@@ -57,18 +57,21 @@ fn main() -> ExitCode {
     }
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let mut report = Report::default();
+    let mut engines = Engines::start();
     for scenario in scenarios {
         let began = Instant::now();
-        let line = runtime.block_on(run(scenario, &options));
+        let (line, again) = runtime.block_on(run(scenario, engines, &options));
+        engines = again;
         report.add(line.took(began.elapsed()));
     }
+    drop(engines);
     report.print();
     if report.failed() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// The load with the fault in its middle, then calm, then the audit.
-async fn run(scenario: &Scenario, options: &Options) -> Line {
-    let mut stack = Stack::start((scenario.needs)()).await;
+async fn run(scenario: &Scenario, engines: Engines, options: &Options) -> (Line, Engines) {
+    let mut stack = Stack::start(scenario.redis, engines).await;
     let under_way = load::start(&stack, &options.load);
     tokio::time::sleep(options.load.time / 4).await;
     (scenario.fault)(&mut stack).await;
@@ -77,8 +80,8 @@ async fn run(scenario: &Scenario, options: &Options) -> Line {
     if line.is_bad() {
         line.say(stack.last_words());
         if options.keep {
-            line.say(format!("kept in {}", stack.keep().display()));
+            line.say(format!("kept in {}", stack.keep_logs().display()));
         }
     }
-    line
+    (line, stack.stop())
 }

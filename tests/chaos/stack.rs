@@ -6,77 +6,132 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::TryStreamExt as _;
-use tempfile::TempDir;
 use veritail::pipeline::Stores;
-use veritail::store::database::sqlite::SqliteDatabase;
+use veritail::seams::real::SystemClock;
+use veritail::store::database::postgres::PostgresDatabase;
 use veritail::store::live::redis::RedisLive;
-use veritail::store::object::bucket::Bucket;
+use veritail::store::object::bucket::{Bucket, Options};
 use veritail::store::object::keys;
-use veritail::trace::JobId;
+use veritail::trace::{ChunkIndex, ChunkState, JobId};
 
 use crate::balancer::Balancer;
-use crate::support::redis_server::{Durability, RedisServer};
-use crate::support::server::{Binary, Client};
+use crate::support::bad_network::BadNetwork;
+use crate::support::postgres_server::{self, PostgresServer};
+use crate::support::redis_sentinel::RedisSentinel;
+use crate::support::redis_server::{Durability, Product, RedisServer};
+use crate::support::server::{Binary, Client, Job, Send as _};
+use crate::support::weed::Weed;
 
 /// Nodes over the same stores.
 const NODES: usize = 3;
 /// Small, so that a short log has many chunks.
 const CHUNK_SIZE: &str = "16384";
 
-/// What a scenario needs.
-pub struct Needs {
-    redis: Durability,
+/// The servers that all scenarios share, one after the other: they take seconds to start.
+pub struct Engines {
+    pub postgres: PostgresServer,
+    pub weed: Weed,
+    scenarios: u32,
 }
 
-impl Needs {
-    /// Everything as it comes.
-    pub fn everything() -> Self {
-        Self { redis: Durability::Nothing }
-    }
-
-    /// A Redis that writes everything to its disk before it answers.
-    pub fn a_redis_that_keeps() -> Self {
-        Self { redis: Durability::Always }
+impl Engines {
+    /// Starts them; they answer when this returns.
+    pub fn start() -> Self {
+        Self { postgres: PostgresServer::start(), weed: Weed::start(), scenarios: 0 }
     }
 }
 
-/// See the module. Everything ends with it.
+/// The Redis that a scenario wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Redis {
+    /// One server that keeps nothing over a restart but what it was told to save.
+    Alone,
+    /// One server that writes everything to its disk before it answers.
+    Keeps,
+    /// A master and a replica behind three Sentinels.
+    Sentinels,
+}
+
+/// The same, running.
+pub enum RunningRedis {
+    Alone(RedisServer),
+    Sentinels(RedisSentinel),
+}
+
+/// See the module. Everything but the engines ends with it.
 pub struct Stack {
     nodes: Vec<Binary>,
     balancer: Balancer,
-    pub redis: RedisServer,
-    folder: TempDir,
+    redis: RunningRedis,
+    pub engines: Engines,
+    /// Between the nodes and S3.
+    pub network: BadNetwork,
     client: Client,
+    database: String,
+    bucket: String,
 }
 
 impl Stack {
     /// Starts everything; it answers when this returns.
-    pub async fn start(needs: Needs) -> Self {
-        let redis = RedisServer::start(needs.redis);
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = |name: &str| folder.path().join(name).display().to_string();
-        let (database, objects, url) = (path("veritail.db"), path("objects"), redis.url());
-        let variables = [
-            ("VERITAIL_REDIS_URL", url.as_str()),
-            ("VERITAIL_DATABASE_PATH", &database),
-            ("VERITAIL_OBJECT_PATH", &objects),
-            ("VERITAIL_CHUNK_SIZE", CHUNK_SIZE),
-            ("VERITAIL_SWEEP_INTERVAL", "500ms"),
-            ("VERITAIL_LIVE_SWEEP_INTERVAL", "2s"),
-            ("VERITAIL_LIVE_GRACE", "1s"),
-            ("VERITAIL_LEASE_TIME", "3s"),
-            ("VERITAIL_SPILL_AFTER", "1s"),
-        ];
-        let nodes: Vec<Binary> = (0..NODES).map(|_| Binary::start(&variables)).collect();
+    pub async fn start(redis: Redis, mut engines: Engines) -> Self {
+        engines.scenarios += 1;
+        let (database, bucket) = (format!("chaos_{}", engines.scenarios), format!("chaos-{}", engines.scenarios));
+        engines.postgres.execute("postgres", format!("CREATE DATABASE {database}")).await;
+        engines.weed.make_bucket(&bucket);
+        let redis = match redis {
+            Redis::Alone => RunningRedis::Alone(RedisServer::start(Durability::Nothing)),
+            Redis::Keeps => RunningRedis::Alone(RedisServer::start(Durability::Always)),
+            Redis::Sentinels => RunningRedis::Sentinels(RedisSentinel::start(Product::Redis)),
+        };
+        let network = BadNetwork::before(engines.weed.port()).await;
         let balancer = Balancer::start().await;
-        let client = nodes[0].client().by_way_of(balancer.address());
-        let stack = Self { nodes, balancer, redis, folder, client };
+        let nowhere = Client::new(balancer.address(), "");
+        let mut stack =
+            Self { nodes: Vec::new(), balancer, redis, engines, network, client: nowhere, database, bucket };
+        let variables = stack.variables();
+        let variables: Vec<(&str, &str)> =
+            variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        stack.nodes = (0..NODES).map(|_| Binary::start(&variables)).collect();
+        stack.client = stack.nodes[0].client().by_way_of(stack.balancer.address());
         stack.tell_balancer();
         stack
     }
 
+    fn variables(&self) -> Vec<(String, String)> {
+        let mut variables = self.s3_variables(self.network.port());
+        let mut set = |name: &str, value: &str| variables.push((name.to_owned(), value.to_owned()));
+        set("VERITAIL_REDIS_URL", &self.redis_url());
+        set("VERITAIL_DATABASE_URL", &self.engines.postgres.url(&self.database));
+        set("VERITAIL_OBJECT_STORE_URL", &format!("s3://{}", self.bucket));
+        // Everything in seconds that is minutes in production, so that a scenario takes seconds too.
+        set("VERITAIL_CHUNK_SIZE", CHUNK_SIZE);
+        set("VERITAIL_SWEEP_INTERVAL", "500ms");
+        set("VERITAIL_LIVE_SWEEP_INTERVAL", "2s");
+        set("VERITAIL_LIVE_GRACE", "1s");
+        set("VERITAIL_LEASE_TIME", "3s");
+        set("VERITAIL_SPILL_AFTER", "1s");
+        set("VERITAIL_OBJECT_PATIENCE", "3s");
+        set("VERITAIL_OBJECT_TIMEOUT", "2s");
+        set("VERITAIL_OBJECT_RETRY_FOR", "500ms");
+        set("VERITAIL_DATABASE_STATEMENT_TIMEOUT", "3s");
+        set("VERITAIL_DATABASE_ACQUIRE_TIMEOUT", "2s");
+        variables
+    }
+
+    /// How S3 is reached at a port: the network before it, or the server itself.
+    fn s3_variables(&self, port: u16) -> Vec<(String, String)> {
+        let own = format!(":{}", self.engines.weed.port());
+        let moved = |(name, value): (String, String)| (name, value.replace(&own, &format!(":{port}")));
+        self.engines.weed.variables().into_iter().map(moved).collect()
+    }
+
     fn tell_balancer(&self) {
         self.balancer.send_to(self.nodes.iter().map(|node| node.client().address()).collect());
+    }
+
+    /// Stops everything but the engines.
+    pub fn stop(self) -> Engines {
+        self.engines
     }
 
     /// A client by way of the balancer, with a connection for each request.
@@ -110,19 +165,40 @@ impl Stack {
         signal("CONT", self.nodes[node].pid());
     }
 
-    /// Says something to Redis, which must answer well.
-    pub fn redis_command(&self, words: &[&str]) {
-        self.redis.command(words);
+    fn redis_url(&self) -> String {
+        match &self.redis {
+            RunningRedis::Alone(redis) => redis.url(),
+            RunningRedis::Sentinels(redis) => redis.url(),
+        }
     }
 
-    /// The stores themselves, past the nodes.
+    /// The one Redis server of the scenario.
+    pub fn redis(&mut self) -> &mut RedisServer {
+        match &mut self.redis {
+            RunningRedis::Alone(redis) => redis,
+            RunningRedis::Sentinels(_) => panic!("this scenario has a master and a replica"),
+        }
+    }
+
+    /// The Sentinels of the scenario.
+    pub fn sentinels(&mut self) -> &mut RedisSentinel {
+        match &mut self.redis {
+            RunningRedis::Alone(_) => panic!("this scenario has one Redis"),
+            RunningRedis::Sentinels(redis) => redis,
+        }
+    }
+
+    /// The stores themselves, past the nodes and the network.
     pub async fn stores(&self) -> Stores {
-        let live = RedisLive::connect(&self.redis.url(), false).await.expect("Redis answers");
-        let database = SqliteDatabase::open(&self.folder.path().join("veritail.db")).await.expect("the database opens");
-        let objects = Bucket::folder(&self.folder.path().join("objects")).expect("the objects are there");
+        let live = RedisLive::connect(&self.redis_url(), false).await.expect("Redis answers");
+        let url = self.engines.postgres.url(&self.database);
+        let database = PostgresDatabase::connect(&url, postgres_server::settings()).await.expect("PostgreSQL answers");
+        let variables = self.s3_variables(self.engines.weed.port());
+        let url = format!("s3://{}", self.bucket);
+        let objects = Bucket::open(&url, &variables, Options::default(), Arc::new(SystemClock));
         Stores {
             live: Arc::new(live),
-            objects: Arc::new(objects),
+            objects: Arc::new(objects.expect("a bucket")),
             spill: Arc::new(database.chunk_bytes()),
             leases: Arc::new(database.clone()),
             database: Arc::new(database),
@@ -139,9 +215,9 @@ impl Stack {
                 if lost.contains(&job) || lost.len() == most {
                     continue;
                 }
-                let rows = stores.database.chunks(job, veritail::trace::ChunkIndex(0), 100).await.expect("rows");
+                let rows = stores.database.chunks(job, ChunkIndex(0), 100).await.expect("rows");
                 let named = rows.iter().any(|row| match &row.state {
-                    veritail::trace::ChunkState::Persisted { at, .. } => at.object().key == object.key,
+                    ChunkState::Persisted { at, .. } => at.object().key == object.key,
                     _ => false,
                 });
                 if named {
@@ -161,8 +237,8 @@ impl Stack {
     /// Reads a trace, however it ends.
     pub async fn read(&self, job: JobId) {
         let project = self.stores().await.database.job(job).await.expect("answered").expect("a job").project;
-        let job = crate::support::server::Job { id: job.0, token: String::new(), project: project.0 };
-        let _ = crate::support::server::Send::try_answer(self.client.trace_request(&job)).await;
+        let job = Job { id: job.0, token: String::new(), project: project.0 };
+        let _ = self.client.trace_request(&job).try_answer().await;
     }
 
     /// The end of what each node logged.
@@ -176,9 +252,13 @@ impl Stack {
         words
     }
 
-    /// Keeps the folder; where it is.
-    pub fn keep(self) -> PathBuf {
-        self.folder.keep()
+    /// Writes what every node logged to a folder that stays; where it is.
+    pub fn keep_logs(&self) -> PathBuf {
+        let folder = tempfile::tempdir().expect("a folder").keep();
+        for (number, node) in self.nodes.iter().enumerate() {
+            std::fs::write(folder.join(format!("node-{number}.log")), node.log()).expect("written");
+        }
+        folder
     }
 }
 

@@ -96,3 +96,21 @@ async fn a_job_that_is_not_there_is_said_to_be_so() {
     assert_eq!(status, Some(1), "{said}");
     assert!(said.contains("there is no job 7"), "{said}");
 }
+
+/// `head` has its lines and goes: nothing is wrong, and nothing is to be said. Following ends with it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_that_wants_no_more_is_no_mistake() {
+    let server = Server::start(&[]);
+    let (client, sent) = (server.client(), log(1_000_000));
+    let job = client.make_job().await;
+    client.append_all(&job, 0, &sent).await;
+    for more in [&[][..], &["--follow"]] {
+        let mut command = server.command(&["cat", "1"]);
+        let mut reading = command.args(more).spawn().expect("it runs");
+        drop(reading.stdout.take());
+        let ended = crate::program::until("its end", || reading.try_wait().expect("a child"));
+        let mut said = String::new();
+        std::io::Read::read_to_string(&mut reading.stderr.take().expect("piped"), &mut said).expect("text");
+        assert_eq!((ended.code(), said.as_str()), (Some(1), ""), "{more:?}");
+    }
+}

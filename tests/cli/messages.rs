@@ -59,9 +59,10 @@ fn errors_of_the_start_name_what_where_and_what_to_do() {
     ];
     for (arguments, variables, words) in cases {
         let arguments: Vec<&str> = ["serve"].iter().chain(*arguments).copied().collect();
-        let output =
-            veritail(&arguments).env("VERITAIL_LISTEN", "127.0.0.1:0").envs(variables.iter().copied()).output();
-        let output = output.expect("run");
+        let mut command = veritail(&arguments);
+        // What the log says before is not the message.
+        command.env("VERITAIL_LISTEN", "127.0.0.1:0").env("VERITAIL_LOG", "error").envs(variables.iter().copied());
+        let output = command.output().expect("run");
         let error = said(&output);
         assert_eq!((code(&output), error.lines().count()), (1, 1), "{error}");
         for word in *words {
@@ -141,6 +142,12 @@ fn inspect_says_what_is_wrong_with_where_it_was_to_look() {
         assert_eq!((code(&output), said(&output).contains(word)), (2, true), "{}", said(&output));
         assert!(said(&output).contains(url), "{}", said(&output));
     }
+    let away = said(&run(&["inspect", "1", "--token", "x", "--url", "http://127.0.0.1:1"]));
+    assert!(away.contains("Connection refused") && !away.contains("/api/"), "the cause, and no address twice: {away}");
+    let no_certificate =
+        ["inspect", "1", "--token", "x", "--url", "https://127.0.0.1:1", "--ca-certificate", "Cargo.toml"];
+    let no_certificate = run(&no_certificate);
+    assert!(said(&no_certificate).contains("Cargo.toml: there is no certificate"), "{}", said(&no_certificate));
     let no_token = run(&["inspect", "1", "--data-dir", "/nowhere"]);
     assert!(code(&no_token) == 2 && said(&no_token).contains("--token"), "{}", said(&no_token));
     let help = run(&["inspect", "--help"]);
@@ -213,4 +220,24 @@ async fn a_mismatch_is_logged_in_words() {
     let cut = log.lines().find(|line| line.contains("stream was cut")).unwrap_or_else(|| panic!("{log}"));
     let error = cut.split("error=").nth(1).expect("a field");
     assert_eq!(cut.matches(error).count(), 1, "{cut}");
+}
+
+/// Somebody who may only read is told what is missing, and not that the job is another's.
+#[tokio::test]
+async fn a_reader_is_told_what_its_token_may_not_do() {
+    let server = Binary::start(&[]);
+    let url = format!("http://{}", server.client().address());
+    let admin = ["--url", &url, "--token", "admin-token-of-the-tests"];
+    let made = run(&[&["token", "create", "--all-projects", "reader"][..], &admin].concat());
+    let token = String::from_utf8_lossy(&made.stdout).trim().to_owned();
+    assert!(token.starts_with("vtr_"), "{}", said(&made));
+    let spool = tempfile::tempdir().expect("a folder");
+    let spool = spool.path().to_str().expect("text");
+    for (arguments, wanted) in [
+        (&["project", "list"][..], "this needs the admin token"),
+        (&["send", "--project", "a/b", "--name", "x", "--spool-dir", spool], "this token may not make jobs"),
+    ] {
+        let output = run(&[arguments, &["--url", &url, "--token", &token]].concat());
+        assert!(said(&output).contains(wanted) && said(&output).contains("--token"), "{}", said(&output));
+    }
 }

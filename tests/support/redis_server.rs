@@ -194,8 +194,10 @@ impl RedisServer {
         false
     }
 
+    /// True if *this* server answers: while it was down its port may have become another's.
     fn answers(&self) -> bool {
-        answers(self.port)
+        let own = self.child.as_ref().map(|child| child.id().to_string()).unwrap_or_default();
+        answers(self.port) && [String::new(), own].contains(&info(self.port, "process_id"))
     }
 }
 

@@ -85,9 +85,14 @@ impl Weed {
         variables(self.port(), READER)
     }
 
-    /// Stops the server as `kill -9` does, and starts it again on the same ports and folder.
-    pub fn restart(&mut self) {
+    /// Stops the server as `kill -9` does. Nothing answers until [`restart`](Self::restart).
+    pub fn stop(&mut self) {
         self.process = None;
+    }
+
+    /// Stops the server, if it runs, and starts it again on the same ports and folder.
+    pub fn restart(&mut self) {
+        self.stop();
         assert!(self.launch(), "weed did not start again");
     }
 

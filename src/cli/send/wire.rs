@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::spool::{Ending, Job, Origin};
 use crate::cli::Failed;
-use crate::cli::client::{Client, Connection};
+use crate::cli::client::{Client, Connection, cause};
 
 /// How long one request may take.
 const REQUEST: Duration = Duration::from_secs(60);
@@ -54,6 +54,11 @@ impl Wire {
         let wanted = json!({ "project": origin.project, "name": origin.name, "trace_reset": true });
         let request = self.client.request(Method::POST, "/api/v1/jobs").json(&wanted).timeout(REQUEST);
         let answer = request.send().await.map_err(|error| later(&error))?;
+        if [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN].contains(&answer.status()) {
+            let why =
+                "this token may not make jobs; give the admin's with --token, or a job with --job and --job-token";
+            return Err(Answer::Refused(format!("the server answered {}: {why}", answer.status())));
+        }
         if answer.status() != StatusCode::CREATED {
             return Err(read(answer).await);
         }
@@ -109,13 +114,8 @@ async fn answer_to(request: RequestBuilder) -> Answer {
 }
 
 fn later(error: &reqwest::Error) -> Answer {
-    let mut why = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(deeper) = cause {
-        why = format!("{why}: {deeper}");
-        cause = deeper.source();
-    }
-    Answer::Later { why, after: None }
+    let server = error.url().map_or_else(|| "the server".to_owned(), |url| url.origin().ascii_serialization());
+    Answer::Later { why: format!("{server}: {}", cause(error)), after: None }
 }
 
 async fn read(answer: Response) -> Answer {

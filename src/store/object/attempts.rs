@@ -51,7 +51,8 @@ impl Attempts {
         keys.into_iter().for_each(|key| self.remember(key));
     }
 
-    fn remember(&self, key: String) {
+    /// Remembers a key that nobody will name.
+    pub(super) fn remember(&self, key: String) {
         let now = self.clock.now();
         let mut lost = self.lost();
         if lost.len() == REMEMBERED_MAX {

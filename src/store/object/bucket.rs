@@ -255,6 +255,10 @@ impl ObjectStore for Bucket {
         Ok(deleted)
     }
 
+    fn give_up(&self, key: &str) {
+        self.attempts.remember(key.to_owned());
+    }
+
     async fn remove_lost_attempts(&self) -> Result<u64> {
         let keys = self.attempts.take_lost(self.options.settled_after);
         if keys.is_empty() {

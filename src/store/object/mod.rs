@@ -58,7 +58,11 @@ pub trait ObjectStore: Send + Sync {
         Ok(deleted)
     }
 
-    /// Removes what puts may have left that failed a while ago, as far as this process remembers them. Answers how many
+    /// Nobody will ever name this object, whether it is there or not: it is removed a while later, like what failed puts
+    /// may have left.
+    fn give_up(&self, _key: &str) {}
+
+    /// Removes what puts may have left that failed a while ago, and what was given up, as far as this process remembers them. Answers how many
     /// keys are settled; what fails stays for the next time.
     async fn remove_lost_attempts(&self) -> Result<u64> {
         Ok(0)
