@@ -75,12 +75,16 @@ impl Pipeline {
         Ok(unmoved)
     }
 
-    /// The whole equals the runner's claim: what was taken for a gap is none.
-    pub(super) async fn heal_gaps(&self, job: &Job, gaps: &[(Offset, Offset)]) -> Result<()> {
+    /// The whole equals the runner's claim: what was taken for a gap is none, and nothing below it is filler. A gap may
+    /// reach over many chunks, each of which may have a mismatch that was left open on its account.
+    pub(super) async fn heal_gaps(&self, job: &Job, rows: &[ChunkRow], gaps: &[(Offset, Offset)]) -> Result<()> {
+        if gaps.is_empty() {
+            return Ok(());
+        }
         for (from, _) in gaps {
             self.note_resent(job.id, Some(job.chunk_size.index_of(*from))).await?;
         }
-        Ok(())
+        self.note_healed(job, rows, &[]).await
     }
 
     /// Resolves the mismatches of chunks that are good again: begun anew after the mismatch, or proven elsewhere although

@@ -163,7 +163,7 @@ impl Pipeline {
         let required = Whole::required(acknowledged, claim.as_ref());
         match whole.finding(acknowledged, claim.as_ref()) {
             Finding::Equal => {
-                self.heal_gaps(job, &gaps).await?;
+                self.heal_gaps(job, &rows, &gaps).await?;
                 self.close(job, &whole, Verdict::Verified).await
             }
             Finding::Unclaimed if gaps.is_empty() => self.close(job, &whole, Verdict::Unclaimed).await,

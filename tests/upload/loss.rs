@@ -82,6 +82,9 @@ async fn a_chunk_lost_in_the_middle_of_a_closing_job_costs_one_patch(stage: Stag
     let put = crate::support::server::ended("success", &log, true);
     assert_eq!(stage.client().put(&job, &put).await.state(), (202, "running"));
     stage.lose(&job, 7, 1).await;
+    // A reader finds it at once, however it learns of it.
+    drop(crate::support::server::Send::try_answer(stage.client().trace_request(&job)).await);
+    stage.until_found(&job).await;
     stage.bring_objects_back();
     let before = runner.counts;
     assert_eq!(runner.finish(&log).await.state(), (200, "success"));
@@ -207,12 +210,40 @@ async fn flushall_while_closing_costs_the_log_once() {
     runner.send(&log).await;
     let put = crate::support::server::ended("success", &log, true);
     assert_eq!(stage.client().put(&job, &put).await.state(), (202, "running"));
+    stage.until_all_recorded().await;
     stage.lose_everything().await;
+    stage.until_lost(&job, 9).await;
     stage.bring_objects_back();
     assert_eq!(runner.finish(&log).await.state(), (200, "success"));
     let mismatches = stage.assert_log(&job, &log, "verified").await;
     let expected: Vec<(u64, &str, &str)> = (0..9).map(|chunk| (chunk, "missing", "resent")).collect();
     assert_mismatches(&mismatches, stage.live(), &expected);
     assert!(runner.counts.sent <= 3 * log.len(), "{:?}", runner.counts);
+    stage.stop().await;
+}
+
+/// A client that cannot send again goes on behind a loss of many chunks, which are filled with NUL bytes. Here its log
+/// held nothing else in that place, as its claim shows: what was taken for a gap is none, and no chunk of it stays lost.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gap_that_the_claim_shows_to_be_none_leaves_no_chunk_of_it_open() {
+    let stage = Stage::redis().await;
+    let client = stage.client();
+    let mut nul_and_more = vec![0; 3 * CHUNK + 5];
+    let lost = nul_and_more.len();
+    nul_and_more.extend(log(CHUNK));
+    let job = client.make_job_with_reset(false).await;
+    stage.take_objects_away();
+    client.append_all(&job, 0, &nul_and_more[..lost]).await;
+    stage.lose_everything().await;
+    // It is told where its log ends now, and has nothing of what it is asked for.
+    assert_eq!(client.append(&job, lost, &nul_and_more[lost..]).await.place(), (416, "0-0"));
+    client.append_all(&job, lost, &nul_and_more[lost..]).await;
+    stage.bring_objects_back();
+    let put = crate::support::server::ended("success", &nul_and_more, false);
+    assert_eq!(client.put_until_decided(&job, &put).await.state(), (200, "success"));
+    let mismatches = stage.assert_log(&job, &nul_and_more, "verified").await;
+    let missing = (0..3).map(|chunk| (chunk, "missing", "resent"));
+    let expected: Vec<(u64, &str, &str)> = std::iter::once((0, "gap", "resent")).chain(missing).collect();
+    assert_mismatches(&mismatches, stage.live(), &expected);
     stage.stop().await;
 }

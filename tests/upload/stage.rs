@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::support::redis_server::{Durability, RedisServer};
+use crate::support::runner::pause;
 use crate::support::server::{Away, Binary, Client, Hooks, Job, Node};
 
 /// A server, and hands on its live store.
@@ -110,8 +111,28 @@ impl Stage {
 
     /// Waits until the loss of a chunk is written down.
     pub async fn until_found(&self, job: &Job) {
-        let found = |report: &Value| report["mismatches"].as_array().is_some_and(|all| !all.is_empty());
-        self.client().integrity_until(job, "a mismatch", found).await;
+        self.until_lost(job, 1).await;
+    }
+
+    /// Waits until the loss of so many chunks is written down. Whoever had a chunk in hand when its live copy was lost
+    /// still moves it on if the object store takes it; once the loss is written down, nobody has one any more.
+    pub async fn until_lost(&self, job: &Job, chunks: usize) {
+        let found = |report: &Value| report["mismatches"].as_array().is_some_and(|all| all.len() >= chunks);
+        self.client().integrity_until(job, "a mismatch for each lost chunk", found).await;
+    }
+
+    /// Waits until a job that ended, while the object store is away, got as far as moving its chunks on: by then all of
+    /// them are recorded, the last one too. The answer to the final PUT does not say so, it waits for so long only.
+    pub async fn until_all_recorded(&self) {
+        let Self::Redis { server, .. } = self else { panic!("only the program has a log") };
+        let tried = |log: &str| log.contains("not proven yet") || log.contains("moving an unfinished job on failed");
+        for _ in 0..600 {
+            if tried(&server.log()) {
+                return;
+            }
+            pause(50).await;
+        }
+        panic!("nobody tried to prove the trace: {}", server.log());
     }
 
     /// Ends it.
