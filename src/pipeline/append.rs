@@ -451,6 +451,11 @@ impl Pipeline {
                 (TraceState::Open, _) if agreed.job.status == JobStatus::Pending => {
                     Err(Appended::Ended { status: JobStatus::Pending })
                 }
+                // It was asked to send again, and its final PUT came once more after that: late, or twice.
+                (TraceState::Closing, _) if self.is_short_of_claim(&agreed) => {
+                    self.ask_for_the_rest(&agreed.job).await?;
+                    return Box::pin(self.reconciled(job, false)).await;
+                }
                 (TraceState::Closing, _) => {
                     Err(Appended::Closing { length: within_claim(&agreed, agreed.end.length()) })
                 }
@@ -473,6 +478,12 @@ impl Pipeline {
             Ok(agreed) => Err(Appended::Elsewhere { position: agreed.end.write_position() }),
             Err(answer) => Err(answer),
         })
+    }
+
+    /// True if a trace holds less than its runner claims, and the runner may be asked for it.
+    fn is_short_of_claim(&self, agreed: &Agreed) -> bool {
+        let claimed = agreed.job.ending.as_ref().and_then(|ending| ending.claim).and_then(|claim| claim.size);
+        self.can_ask(&agreed.job) && claimed.is_some_and(|size| Offset::ZERO + size > agreed.end.length())
     }
 
     /// The trace passed its limit: nothing of this body is stored, and the job fails.

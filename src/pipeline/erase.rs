@@ -6,9 +6,9 @@
 
 use std::time::Duration;
 
-use crate::store::Result;
 use crate::store::database::{Deletion, Erased, Job};
-use crate::store::object::keys;
+use crate::store::object::{ObjectStore, keys};
+use crate::store::{Result, StoreError};
 use crate::trace::{ChunkId, ChunkRow, Epoch, JobId};
 
 use super::sweep::SweepReport;
@@ -18,6 +18,10 @@ use super::{Pipeline, points};
 const UPLOAD_DEADLINE: Duration = Duration::from_secs(900);
 /// Epochs of one chunk whose live copies are removed at once; what is older goes with the sweep of the live store.
 const EPOCHS_MAX: u32 = 16;
+/// Time for them, after which the rest is left to the next sweep: a store that hangs must not hold up everything else.
+const DELETIONS_FOR: Duration = Duration::from_secs(60);
+/// Times that a prefix is deleted before a listing has to be empty.
+const ROUNDS: u32 = 10;
 /// Deletions taken up in one sweep.
 const DELETIONS_MAX: u32 = 100;
 
@@ -39,7 +43,14 @@ impl Pipeline {
         Ok(erased)
     }
 
+    /// What one store cannot do now keeps no other from it.
     async fn remove_copies(&self, job: &Job, rows: &[ChunkRow]) -> Result<()> {
+        let live = self.remove_live_copies(job, rows).await;
+        let persistent = self.delete_objects(job.id).await;
+        live.and(persistent)
+    }
+
+    async fn remove_live_copies(&self, job: &Job, rows: &[ChunkRow]) -> Result<()> {
         self.bury(job).await?;
         let live = &self.stores().live;
         for row in rows {
@@ -48,24 +59,27 @@ impl Pipeline {
                 live.release(job.id, chunk, Duration::ZERO).await?;
             }
         }
-        self.delete_objects(job.id).await
+        Ok(())
     }
 
-    /// Deletes every object of a job, quarantine and what lies in the database included, until a listing is empty.
+    /// Deletes every object of a job, quarantine and what lies in the database included, until a listing is empty. The
+    /// database comes first: something lies there while the object store is away.
     async fn delete_objects(&self, job: JobId) -> Result<()> {
-        let (objects, spill) = (&self.stores().objects, &self.stores().spill);
-        for (objects, prefix) in
-            [(objects, keys::job_prefix(job)), (objects, keys::quarantine_prefix(job)), (spill, keys::job_prefix(job))]
-        {
-            while objects.delete_below(&prefix).await? > 0 {}
-        }
-        Ok(())
+        let (objects, spill) = (self.stores().objects.as_ref(), self.stores().spill.as_ref());
+        let in_database = delete_all(spill, &keys::job_prefix(job)).await;
+        let in_store = delete_all(objects, &keys::job_prefix(job)).await;
+        let in_quarantine = delete_all(objects, &keys::quarantine_prefix(job)).await;
+        in_database.and(in_store).and(in_quarantine)
     }
 
     /// The deletions that are due.
     pub(super) async fn sweep_deletions(&self, report: &mut SweepReport) -> Result<()> {
-        for Deletion { id, job } in self.stores().database.due_deletions(self.now(), DELETIONS_MAX).await? {
-            let deleted = self.delete_objects(job).await;
+        let begun = self.now();
+        for Deletion { id, job } in self.stores().database.due_deletions(begun, DELETIONS_MAX).await? {
+            if u128::from(self.now().ms_since(begun)) >= DELETIONS_FOR.as_millis() {
+                break;
+            }
+            let deleted = self.in_time(self.delete_objects(job)).await;
             if report.count("deleting an erased trace's objects", job, deleted).is_some() {
                 let noted = self.stores().database.deletion_done(id).await;
                 report.count("noting a deletion", job, noted);
@@ -73,4 +87,13 @@ impl Pipeline {
         }
         Ok(())
     }
+}
+
+async fn delete_all(objects: &dyn ObjectStore, prefix: &str) -> Result<()> {
+    for _ in 0..ROUNDS {
+        if objects.delete_below(prefix).await? == 0 {
+            return Ok(());
+        }
+    }
+    Err(StoreError::unavailable("object_store", format!("what is below {prefix} is listed although it was deleted")))
 }

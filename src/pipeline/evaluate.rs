@@ -197,7 +197,7 @@ impl Pipeline {
     }
 
     /// Whether the runner of this job can be asked to send bytes again.
-    fn can_ask(&self, job: &Job) -> bool {
+    pub(super) fn can_ask(&self, job: &Job) -> bool {
         let claims =
             job.ending.as_ref().is_some_and(|ending| ending.origin == Origin::Runner && ending.claim.is_some());
         claims && job.trace_reset == Some(true) && job.resend_attempts < self.settings().resend_attempts

@@ -1,7 +1,7 @@
 //! Writing down what is confirmed to be wrong.
 
 use crate::store::Result;
-use crate::store::database::{Basis, Found, Job, NewMismatch, Opened, Resolution};
+use crate::store::database::{Basis, Found, Job, MismatchFilter, NewMismatch, Opened, Resolution};
 use crate::telemetry::metrics;
 use crate::trace::{ByteSize, ChunkIndex, ChunkRow, DataStore, Detector, JobId, Kind, Look, Offset, Record, Verdict};
 
@@ -39,6 +39,14 @@ impl Pipeline {
         self.note_gap_on(job, from, to, detector, Basis::Trace(job.epoch)).await
     }
 
+    /// True if a gap at this place was ever written down: one that a person took note of is not opened again.
+    async fn was_noted(&self, job: &Job, at: Offset) -> Result<bool> {
+        let filter = MismatchFilter { job: Some(job.id), kind: Some(Kind::Gap), limit: 1000, ..Default::default() };
+        let chunk = Some(job.chunk_size.index_of(at));
+        let known = self.stores().database.mismatches(filter).await?;
+        Ok(known.iter().any(|known| known.what.chunk == chunk && known.what.epoch == job.epoch))
+    }
+
     async fn note_gap_on(&self, job: &Job, from: Offset, to: Offset, detector: Detector, basis: Basis) -> Result<bool> {
         let gap = |size: ByteSize| Found { offset: Some(from), size: Some(size), ..Found::default() };
         let mismatch = NewMismatch {
@@ -59,7 +67,8 @@ impl Pipeline {
     /// how long the trace is, that is the first time anybody learns that something is missing.
     pub(super) async fn note_late_acknowledgement(&self, closed: &Job) -> Result<()> {
         let end = Offset::ZERO + closed.size.unwrap_or(ByteSize::ZERO);
-        if closed.verdict == Verdict::Unclaimed && closed.acked_length > end {
+        let is_short = closed.verdict == Verdict::Unclaimed && closed.acked_length > end;
+        if is_short && !self.was_noted(closed, end).await? {
             self.note_gap_on(closed, end, closed.acked_length, Detector::Sweep, Basis::Nothing).await?;
         }
         Ok(())

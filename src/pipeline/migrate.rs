@@ -48,7 +48,7 @@ impl Pipeline {
         if !self.stores().database.persist(job, row.index, row.version, &to, self.now()).await? {
             // Somebody else was first. Nobody names this object; if the row still wants these very bytes, it is given it.
             if !self.find_again(job, row.index, record, &to).await? {
-                self.stores().of(&to).delete(&to.object().key).await?;
+                self.remove_unnamed(&to).await;
                 return Ok(Migrated::Moved);
             }
         }

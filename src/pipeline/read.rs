@@ -205,8 +205,8 @@ impl Pipeline {
     ) -> std::result::Result<Option<Bytes>, ReadError> {
         let live = &self.stores().live;
         let promised = |entry: &Entry| match entry {
-            Entry::Live(end) => end.promised(index),
-            Entry::Tombstone(_) | Entry::Unreadable { .. } => None,
+            Entry::Live(end) if end.is_of_job_made_at(job.created_at) => end.promised(index),
+            _ => None,
         };
         let Some(trace) = live.load(job.id).await? else { return Ok(None) };
         let Some((chunk, _)) = promised(&trace.entry) else { return Ok(None) };

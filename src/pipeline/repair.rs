@@ -24,7 +24,7 @@ impl Pipeline {
     pub(super) async fn repair(&self, job: JobId, row: &ChunkRow, record: &Record, bytes: &Bytes) -> Result<bool> {
         let to = self.keep(job, row, bytes, record).await?;
         if !self.stores().database.persist(job, row.index, row.version, &to, self.now()).await? {
-            self.stores().of(&to).delete(&to.object().key).await?;
+            self.remove_unnamed(&to).await;
             return Ok(false);
         }
         let index = row.index;

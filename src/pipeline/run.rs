@@ -9,6 +9,8 @@ use crate::trace::Detector;
 use super::Pipeline;
 use super::work::Item;
 
+/// How often what failed uploads may have left is removed.
+const LOST_ATTEMPTS_EVERY: Duration = Duration::from_secs(30);
 /// How often a node that comes to rest looks whether everything is done.
 const DRAIN_POLL: Duration = Duration::from_millis(20);
 
@@ -18,6 +20,7 @@ impl Pipeline {
         for _ in 0..self.settings().migrate_workers.max(1) {
             self.spawn_loop("work", |node| async move { node.work_on().await });
         }
+        self.spawn_loop("lost_attempts", |node| async move { node.remove_lost_attempts_for_ever().await });
         self.spawn_loop("contacts", |node| async move { node.write_contacts_for_ever().await });
         self.spawn_loop("sweep", |node| async move {
             let every = node.settings().sweep_interval;
@@ -67,6 +70,16 @@ impl Pipeline {
             };
             if let Err(error) = done {
                 tracing::warn!(job_id = job.0, %error, "job {job}: not done yet, the next sweep tries again");
+            }
+        }
+    }
+
+    /// Every node knows its own.
+    async fn remove_lost_attempts_for_ever(&self) {
+        while !self.work.is_draining() {
+            self.seams().clock.sleep(LOST_ATTEMPTS_EVERY).await;
+            if let Err(error) = self.stores().objects.remove_lost_attempts().await {
+                tracing::warn!(%error, "objects of failed uploads could not be removed yet");
             }
         }
     }

@@ -26,10 +26,12 @@ use super::{Pipeline, points};
 
 /// While a node spills, one chunk in this time tries the object store.
 const TRY_EVERY: Duration = Duration::from_secs(5);
+/// A failure of the object store says nothing any more about one that comes so much later.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(600);
 /// How long the amount that lies in the database is believed.
 const COUNT_KEPT_FOR: Duration = Duration::from_secs(1);
-/// Bytes in the database that no row came to name are removed after this time: no move takes longer.
-const UNNAMED_GRACE: Duration = Duration::from_secs(3600);
+/// Bytes in the database that no row came to name are removed after this time: no node is paused for longer in a move.
+const UNNAMED_GRACE: Duration = Duration::from_secs(24 * 3600);
 /// Chunks moved on between two looks at the list.
 const BATCH: u32 = 50;
 /// Time for moving on in one sweep.
@@ -43,6 +45,8 @@ pub(super) struct Spill(Mutex<State>);
 struct State {
     /// Since when nothing succeeded.
     failing_since: Option<Timestamp>,
+    /// When it last failed.
+    last_failed: Option<Timestamp>,
     /// Set while chunks go to the database: when the object store is tried next.
     next_try: Option<Timestamp>,
     /// What lies in the database, and when that was counted.
@@ -103,6 +107,13 @@ impl Spill {
     /// Notes a failure. True if it has failed for so long now that chunks go to the database.
     fn failed(&self, now: Timestamp, spill_after: Duration) -> bool {
         let mut state = self.state();
+        // A failure long after the last one is a new beginning: in between nobody asked.
+        let past = FORGOTTEN_AFTER.max(spill_after).as_millis();
+        let forgotten = state.last_failed.is_some_and(|last| u128::from(now.ms_since(last)) > past);
+        if forgotten && state.next_try.is_none() {
+            state.failing_since = None;
+        }
+        state.last_failed = Some(now);
         let since = *state.failing_since.get_or_insert(now);
         let spills = u128::from(now.ms_since(since)) >= spill_after.as_millis();
         if spills && state.next_try.is_none() {
@@ -206,7 +217,7 @@ impl Pipeline {
     pub(super) async fn sweep_spilled(&self, report: &mut SweepReport) -> Result<()> {
         let begun = self.now();
         let mut tried = std::collections::BTreeSet::new();
-        while u128::from(self.now().ms_since(begun)) < MOVES_FOR.as_millis() {
+        'moves: while u128::from(self.now().ms_since(begun)) < MOVES_FOR.as_millis() {
             // Chunks that stay are first in line; asking for that many more reaches those behind them.
             let limit = BATCH + u32::try_from(tried.len()).unwrap_or(u32::MAX - BATCH);
             let spilled = self.stores().database.spilled(limit).await?;
@@ -216,19 +227,26 @@ impl Pipeline {
                 break;
             }
             for chunk in untried {
-                if !self.spill.tries_object_store(self.now()) {
-                    return Ok(());
+                let in_time = u128::from(self.now().ms_since(begun)) < MOVES_FOR.as_millis();
+                if !in_time || !self.spill.tries_object_store(self.now()) {
+                    break 'moves;
                 }
+                // One chunk that cannot be moved keeps no other from it.
                 let moved = self.in_time(self.move_on(chunk.job, chunk.row.index)).await;
-                if report.count("moving a chunk from the database to the object store", chunk.job, moved).is_none() {
-                    // Most likely all others would fail too.
-                    self.spill.failed(self.now(), self.settings().spill_after);
-                    return Ok(());
+                if report.count("moving a chunk from the database to the object store", chunk.job, moved).is_some() {
+                    report.moved += 1;
                 }
-                report.moved += 1;
             }
         }
         self.stores().database.remove_unnamed_bytes(UNNAMED_GRACE).await.map(drop)
+    }
+
+    /// Somebody else was first: no row names this copy, and none will.
+    pub(super) async fn remove_unnamed(&self, copy: &Location) {
+        let (store, key) = (self.stores().of(copy), &copy.object().key);
+        if store.delete(key).await.is_err() {
+            store.give_up(key);
+        }
     }
 
     async fn move_on(&self, job: JobId, index: ChunkIndex) -> Result<()> {
@@ -249,10 +267,13 @@ impl Pipeline {
             Ok(None) | Err(ReadError::Damaged { .. } | ReadError::Lost { .. }) => return Ok(()),
             Err(ReadError::Store(error)) => return Err(error),
         };
-        let to = self.keep_in_object_store(job, &row, &bytes, record).await?;
+        let to = self.keep_in_object_store(job, &row, &bytes, record).await.inspect_err(|_| {
+            self.spill.failed(self.now(), self.settings().spill_after);
+        })?;
         self.point(points::READ_BACK).await;
         if !database.persist(job, index, row.version, &to, self.now()).await? {
-            return self.stores().of(&to).delete(&to.object().key).await;
+            self.remove_unnamed(&to).await;
+            return Ok(());
         }
         self.point(points::FLIPPED).await;
         metrics::spill_moved(SpillDirection::ToObjectStore);
@@ -302,6 +323,13 @@ mod tests {
         assert!(!spill.failed(at(60), AFTER) && !spill.failed(at(119), AFTER));
         assert!(spill.tries_object_store(at(119)));
         assert!(spill.failed(at(120), AFTER));
+    }
+
+    #[test]
+    fn two_failures_far_apart_are_no_outage() {
+        let spill = Spill::default();
+        assert!(!spill.failed(at(0), AFTER) && !spill.failed(at(3600), AFTER) && !spill.failed(at(3659), AFTER));
+        assert!(spill.failed(at(3660), AFTER));
     }
 
     #[test]

@@ -70,7 +70,6 @@ impl Pipeline {
             self.sweep_deletions(&mut report).await,
             self.sweep_chunks(now.before(SEALED_FOR), &mut report).await,
             self.sweep_spilled(&mut report).await,
-            self.stores().objects.remove_lost_attempts().await.map(drop),
         ];
         passes.into_iter().collect::<Result<Vec<()>>>().map(|_| report)
     }

@@ -45,6 +45,9 @@ const SETTINGS: &str = "
            set_config('synchronous_commit', replace(current_setting('synchronous_commit'), 'off', 'on'), false),
            set_config('default_transaction_isolation', 'read committed', false)";
 
+/// How long an idle connection has to show that it lives: one whose server vanished without a word never does.
+const PING_MAX: Duration = Duration::from_secs(1);
+
 impl Pool {
     pub(super) fn new(options: PgConnectOptions, settings: Settings) -> Self {
         let places = Arc::new(Semaphore::new(settings.pool_size.max(1) as usize));
@@ -62,7 +65,11 @@ impl Pool {
                     let connection = self.connect().await.map_err(failed)?;
                     return Ok(Held { connection, idle: self.idle.clone(), _place: place });
                 };
-                if !tested || connection.ping().await.is_ok() {
+                let lives = !tested || {
+                    let ping = async { connection.ping().await.map_err(failed) };
+                    within(PING_MAX, "no answer", ping).await.is_ok()
+                };
+                if lives {
                     return Ok(Held { connection, idle: self.idle.clone(), _place: place });
                 }
             }
