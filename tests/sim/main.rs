@@ -26,7 +26,7 @@ use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Seeds without a number given; the test runner of the project asks for 10,000.
+/// Seeds without a number given; the test runner of the project asks for 6,000.
 const SEEDS: u64 = 1000;
 
 /// Failing seeds that are printed in full.
