@@ -285,7 +285,7 @@ impl Auth {
     ) -> StoreResult<Option<Known>> {
         let now = self.clock.now();
         let remembered = self.jobs.get(&job).filter(|(_, known)| may(known));
-        let is_fresh = |since: Timestamp| u128::from(now.ms_since(since)) < self.ttl.as_millis();
+        let is_fresh = |since: Timestamp| now.since(since) < self.ttl;
         if let Some((_, known)) = remembered.as_ref().filter(|(since, _)| is_fresh(*since)) {
             return Ok(Some(known.clone()));
         }

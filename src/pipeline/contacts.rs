@@ -49,7 +49,7 @@ impl Contacts {
     /// True if what was acknowledged waits for longer than `patience`: what is acknowledged now might be lost unseen.
     pub(super) fn too_far_behind(&self, now: Timestamp, patience: Duration) -> bool {
         let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        inner.waiting_since.is_some_and(|since| u128::from(now.ms_since(since)) > patience.as_millis())
+        inner.waiting_since.is_some_and(|since| now.since(since) > patience)
     }
 
     /// Since when a runner that says nothing is silent, and not merely unheard.

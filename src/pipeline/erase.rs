@@ -76,7 +76,7 @@ impl Pipeline {
     pub(super) async fn sweep_deletions(&self, report: &mut SweepReport) -> Result<()> {
         let begun = self.now();
         for Deletion { id, job } in self.stores().database.due_deletions(begun, DELETIONS_MAX).await? {
-            if u128::from(self.now().ms_since(begun)) >= DELETIONS_FOR.as_millis() {
+            if self.now().since(begun) >= DELETIONS_FOR {
                 break;
             }
             let deleted = self.in_time(self.delete_objects(job)).await;

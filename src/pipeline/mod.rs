@@ -152,7 +152,7 @@ impl Pipeline {
     /// True if the runner of a job was not heard of for so long, while it could have been: an outage is nobody's silence.
     fn is_silent(&self, job: &crate::store::database::Job, limit: std::time::Duration) -> bool {
         let since = job.last_contact_at.max(self.contacts.hearing_since());
-        u128::from(self.now().ms_since(since)) >= limit.as_millis()
+        self.now().since(since) >= limit
     }
 
     /// A named point between two durable steps.

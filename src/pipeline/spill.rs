@@ -108,14 +108,14 @@ impl Spill {
     fn failed(&self, now: Timestamp, spill_after: Duration) -> bool {
         let mut state = self.state();
         // A failure long after the last one is a new beginning: in between nobody asked.
-        let past = FORGOTTEN_AFTER.max(spill_after).as_millis();
-        let forgotten = state.last_failed.is_some_and(|last| u128::from(now.ms_since(last)) > past);
+        let past = FORGOTTEN_AFTER.max(spill_after);
+        let forgotten = state.last_failed.is_some_and(|last| now.since(last) > past);
         if forgotten && state.next_try.is_none() {
             state.failing_since = None;
         }
         state.last_failed = Some(now);
         let since = *state.failing_since.get_or_insert(now);
-        let spills = u128::from(now.ms_since(since)) >= spill_after.as_millis();
+        let spills = now.since(since) >= spill_after;
         if spills && state.next_try.is_none() {
             state.next_try = Some(now.after(TRY_EVERY));
             metrics::spilling(true);
@@ -178,7 +178,7 @@ impl Pipeline {
     async fn count_spilled(&self) -> Result<()> {
         let now = self.now();
         let counted = self.spill.state().counted;
-        if counted.is_none_or(|(at, _)| u128::from(now.ms_since(at)) >= COUNT_KEPT_FOR.as_millis()) {
+        if counted.is_none_or(|(at, _)| now.since(at) >= COUNT_KEPT_FOR) {
             let bytes = self.stores().database.spill().await?.bytes;
             self.spill.state().counted = Some((now, bytes));
         }
@@ -217,7 +217,7 @@ impl Pipeline {
     pub(super) async fn sweep_spilled(&self, report: &mut SweepReport) -> Result<()> {
         let begun = self.now();
         let mut tried = std::collections::BTreeSet::new();
-        'moves: while u128::from(self.now().ms_since(begun)) < MOVES_FOR.as_millis() {
+        'moves: while self.now().since(begun) < MOVES_FOR {
             // Chunks that stay are first in line; asking for that many more reaches those behind them.
             let limit = BATCH + u32::try_from(tried.len()).unwrap_or(u32::MAX - BATCH);
             let spilled = self.stores().database.spilled(limit).await?;
@@ -227,7 +227,7 @@ impl Pipeline {
                 break;
             }
             for chunk in untried {
-                let in_time = u128::from(self.now().ms_since(begun)) < MOVES_FOR.as_millis();
+                let in_time = self.now().since(begun) < MOVES_FOR;
                 if !in_time || !self.spill.tries_object_store(self.now()) {
                     break 'moves;
                 }

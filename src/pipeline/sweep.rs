@@ -78,7 +78,7 @@ impl Pipeline {
     async fn sweep_chunks(&self, until: Timestamp, report: &mut SweepReport) -> Result<()> {
         let mut tried = std::collections::BTreeSet::new();
         let begun = self.now();
-        while report.chunks < CHUNKS_MAX && u128::from(self.now().ms_since(begun)) < CHUNKS_FOR.as_millis() {
+        while report.chunks < CHUNKS_MAX && self.now().since(begun) < CHUNKS_FOR {
             // Chunks that fail stay first in line; asking for that many more reaches those behind them.
             let limit = BATCH + u32::try_from(tried.len()).unwrap_or(u32::MAX - BATCH);
             let waiting = self.stores().database.waiting(until, limit).await?;
@@ -161,7 +161,7 @@ impl Pipeline {
 
     fn canceled_for_too_long(&self, job: &Job) -> bool {
         let limit = self.settings().cancel_timeout;
-        u128::from(self.now().ms_since(job.changed_at)) >= limit.as_millis() && self.is_silent(job, limit)
+        self.now().since(job.changed_at) >= limit && self.is_silent(job, limit)
     }
 
     /// A live store that holds less than was acknowledged has lost something, whether or not a runner speaks now. One that

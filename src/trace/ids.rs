@@ -150,6 +150,11 @@ impl Timestamp {
         self.plus_ms(i64::try_from(time.as_millis()).map_or(i64::MIN, i64::wrapping_neg))
     }
 
+    /// The time that passed since `earlier`; nothing if that is later.
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(self.ms_since(earlier))
+    }
+
     /// As the API shows it: RFC 3339 in UTC.
     pub fn to_rfc3339(self) -> String {
         jiff::Timestamp::from_millisecond(self.0).map(|at| at.to_string()).unwrap_or_default()
