@@ -13,6 +13,7 @@ pub mod plan;
 pub mod proof;
 pub mod state;
 pub mod verdict;
+pub mod verification;
 
 pub use checksum::{Crc32, Midstate, Record, Sha256};
 pub use chunks::{ChunkSize, Span};
@@ -21,3 +22,4 @@ pub use ids::{ByteSize, ChunkId, ChunkIndex, Epoch, JobId, Offset, ProjectId, Ti
 pub use open_end::{Head, OpenEnd, Phase};
 pub use state::{ChunkRow, ChunkState, JobStatus, Location, StoredObject, TraceState};
 pub use verdict::{DataStore, Detector, Kind, Look, Verdict};
+pub use verification::{RunState, Schedule, Tally};

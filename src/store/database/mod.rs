@@ -12,6 +12,7 @@ mod pages;
 pub mod postgres;
 mod rows;
 pub mod sqlite;
+pub mod verifications;
 
 use std::time::Duration;
 
