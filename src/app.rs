@@ -4,6 +4,7 @@ mod gauges;
 mod measure;
 mod private;
 mod redis;
+mod schedules;
 mod stores;
 
 use std::net::SocketAddr;
@@ -13,7 +14,9 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
+use tokio_cron_scheduler::JobSchedulerError;
 
+use self::schedules::Schedules;
 use crate::api::auth::{ADMIN_TOKEN_FILE, Auth, NoAdminToken, admin_token};
 use crate::api::limits::Limits;
 use crate::api::server::tls::{self, NoTls, Tls};
@@ -30,6 +33,7 @@ use crate::telemetry::exporter::{self, CannotExport, UPKEEP_INTERVAL};
 use crate::telemetry::metrics::{self, Task};
 use crate::trace::chunks::BadChunkSize;
 use crate::trace::{ByteSize, ChunkSize};
+use crate::verify::Verifier;
 
 /// Why Veritail does not start. Each says what to do next.
 #[derive(Debug, thiserror::Error)]
@@ -81,6 +85,9 @@ pub enum CannotStart {
     /// The fail point for a crash test cannot be read.
     #[error(transparent)]
     FailPoint(#[from] BadFailPoint),
+    /// The verifier's schedules cannot be kept.
+    #[error("the verifier's schedules cannot be kept: {0}; see the settings of verify")]
+    Schedules(#[from] JobSchedulerError),
     /// Metrics cannot be recorded.
     #[error(transparent)]
     Metrics(#[from] CannotExport),
@@ -96,6 +103,8 @@ pub struct Running {
     pub admin_token_file: Option<PathBuf>,
     api: Api,
     pipeline: Pipeline,
+    verifier: Verifier,
+    schedules: Schedules,
     tls: Option<Arc<Tls>>,
     drain_timeout: Duration,
     stop: oneshot::Sender<()>,
@@ -136,6 +145,8 @@ pub async fn start(config: Config) -> Result<Running, CannotStart> {
 
     schedule_tasks(&config, &seams);
     pipeline.start();
+    let verifier = Verifier::new(pipeline.clone(), (&config.verify).into());
+    let schedules = schedules::start(&config.verify, &verifier).await?;
     let sampler = gauges::sample_for_ever(pipeline.clone(), config.telemetry.gauge_interval.0);
     seams.spawn.spawn("gauges", Box::pin(sampler));
     if let Some(redis) = opened.redis {
@@ -163,7 +174,20 @@ pub async fn start(config: Config) -> Result<Running, CannotStart> {
     };
     seams.spawn.spawn("http", Box::pin(served));
     let drain_timeout = config.http.drain_timeout.0;
-    Ok(Running { address, admin_token, admin_token_file, api, pipeline, tls, drain_timeout, stop, stopped, tasks })
+    Ok(Running {
+        address,
+        admin_token,
+        admin_token_file,
+        api,
+        pipeline,
+        verifier,
+        schedules,
+        tls,
+        drain_timeout,
+        stop,
+        stopped,
+        tasks,
+    })
 }
 
 /// How often it is written down when tokens and runners were last seen.
@@ -229,6 +253,11 @@ impl Running {
         &self.pipeline
     }
 
+    /// Its verifier, for the same.
+    pub fn verifier(&self) -> &Verifier {
+        &self.verifier
+    }
+
     /// Stops in reverse order: takes no more connections, finishes requests in flight, then what the pipeline has
     /// acknowledged. True if everything settled in time; what did not is taken up after the next start.
     pub async fn stop(self) -> bool {
@@ -241,6 +270,7 @@ impl Running {
             tracing::warn!("requests were still in flight after {waited}; they are cut");
         }
         let _ = within(clock.as_ref(), self.drain_timeout, write_last_seen(&self.api)).await;
+        self.schedules.stop().await;
         let settled = self.pipeline.drain(self.drain_timeout).await;
         self.tasks.end().await;
         finished && settled

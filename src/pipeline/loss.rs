@@ -23,7 +23,7 @@ impl Pipeline {
             chunk: Some(row.index),
             epoch: row.epoch,
             kind,
-            store,
+            store: kind.store(store),
             detector,
             expected: record.into(),
             found: found.as_ref().map(Found::from).unwrap_or_default(),
@@ -74,7 +74,7 @@ impl Pipeline {
         Ok(())
     }
 
-    async fn note_mismatch(&self, mismatch: NewMismatch, basis: Basis) -> Result<bool> {
+    pub(super) async fn note_mismatch(&self, mismatch: NewMismatch, basis: Basis) -> Result<bool> {
         let opened = self.stores().database.open_mismatch(&mismatch, basis).await?;
         if opened == Opened::New {
             let NewMismatch { job, chunk, epoch, kind, store, detector, .. } = &mismatch;

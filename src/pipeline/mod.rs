@@ -17,6 +17,7 @@ mod close;
 mod contacts;
 mod erase;
 mod evaluate;
+pub mod examine;
 mod finalize;
 mod gap;
 mod known;
@@ -52,6 +53,7 @@ pub use sweep::SweepReport;
 use crate::seams::Seams;
 use crate::store::database::Database;
 use crate::store::database::leases::Leases;
+use crate::store::database::verifications::Verifications;
 use crate::store::live::LiveStore;
 use crate::store::object::ObjectStore;
 use crate::trace::Location;
@@ -69,6 +71,8 @@ pub struct Stores {
     pub spill: Arc<dyn ObjectStore>,
     /// Says whose turn it is.
     pub leases: Arc<dyn Leases>,
+    /// What the verifier remembers.
+    pub verifications: Arc<dyn Verifications>,
 }
 
 impl Stores {
@@ -131,6 +135,11 @@ impl Pipeline {
     /// The stores it works over.
     pub fn stores(&self) -> &Stores {
         &self.0.stores
+    }
+
+    /// Its name, which tells it from other nodes.
+    pub fn name(&self) -> &str {
+        &self.0.name
     }
 
     /// Its time, chance and tasks.

@@ -165,7 +165,7 @@ impl Pipeline {
 
     /// A proven chunk has no good copy any more: a runner that is still there and can send again is asked for it.
     /// Otherwise the row keeps the copy that it has, bad as it is.
-    async fn want_again(&self, job: JobId, row: &ChunkRow) -> Result<()> {
+    pub(super) async fn want_again(&self, job: JobId, row: &ChunkRow) -> Result<()> {
         let Some(job) = self.stores().database.job(job).await? else { return Ok(()) };
         if !job.is_unfinished() || !asks(&job) {
             return Ok(());

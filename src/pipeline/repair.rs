@@ -71,7 +71,8 @@ impl Pipeline {
             else {
                 continue;
             };
-            if at.store() != mismatch.what.store || bad.iter().any(|lost: &Lost| lost.index == row.index) {
+            let seen_at_the_copy = mismatch.what.store != self.stores().live.name();
+            if !seen_at_the_copy || bad.iter().any(|lost: &Lost| lost.index == row.index) {
                 continue;
             }
             if self.look_persisted(at, record).await.reached()?.look == Look::Sound {

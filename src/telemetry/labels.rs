@@ -2,7 +2,7 @@
 
 use crate::telemetry::family::label_values;
 use crate::trace::state::names;
-use crate::trace::{DataStore, Detector, JobStatus, Kind};
+use crate::trace::{DataStore, Detector, JobStatus, Kind, Look, RunState, Schedule};
 
 names! {
     /// What a request is for.
@@ -426,6 +426,58 @@ names! {
 }
 
 names! {
+    /// How the verifier's look at a copy ended.
+    CheckResult {
+        /// As recorded.
+        Ok = "ok",
+        /// It differs.
+        Mismatch = "mismatch",
+        /// It is not there.
+        Missing = "missing",
+        /// Its row changed meanwhile.
+        Moved = "moved",
+        /// Its store could not be asked.
+        Error = "error",
+    }
+}
+
+impl From<Look> for CheckResult {
+    fn from(look: Look) -> Self {
+        match look {
+            Look::Sound => Self::Ok,
+            Look::Differs(Kind::Missing) => Self::Missing,
+            Look::Differs(_) => Self::Mismatch,
+            Look::Moved => Self::Moved,
+            Look::Unreachable => Self::Error,
+        }
+    }
+}
+
+names! {
+    /// What came of an attempt to heal.
+    Repair {
+        /// A good copy took the place of the bad one.
+        Repaired = "repaired",
+        /// No copy is as recorded.
+        Unrepairable = "unrepairable",
+    }
+}
+
+names! {
+    /// What came of the moment at which a schedule is due on a node.
+    Tick {
+        /// There was work, and it was done.
+        Ran = "ran",
+        /// Other nodes had it, or nothing was due.
+        Idle = "idle",
+        /// The one before was still at work: this one was left out.
+        Overlapped = "overlapped",
+        /// It could not be done.
+        Failed = "failed",
+    }
+}
+
+names! {
     /// The levels of log messages that are counted.
     LogLevel {
         /// A person must look.
@@ -437,6 +489,7 @@ names! {
 
 label_values!(
     Answer,
+    CheckResult,
     ClientChecksum,
     Comparison,
     DataStore,
@@ -452,14 +505,18 @@ label_values!(
     Operation,
     RedisRollback,
     Rejection,
+    Repair,
     RewindCause,
     RewindResult,
     Route,
+    RunState,
+    Schedule,
     Source,
-    Status,
     SpillDirection,
+    Status,
     StoreOperation,
     Success,
     Task,
     TaskResult,
+    Tick,
 );

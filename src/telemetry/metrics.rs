@@ -11,7 +11,7 @@ use super::labels::{Comparison, Direction, Ended, Eviction, LogLevel, Source, Su
 
 /// Milliseconds as the seconds that Prometheus wants.
 #[allow(clippy::cast_precision_loss, reason = "no time span here comes near 2^53 ms")]
-fn seconds(ms: u64) -> f64 {
+pub(super) fn seconds(ms: u64) -> f64 {
     ms as f64 / 1000.0
 }
 
@@ -28,7 +28,7 @@ fn count(of: u64) -> f64 {
 }
 
 /// A moment as Unix time in seconds.
-fn unix(at: Timestamp) -> f64 {
+pub(super) fn unix(at: Timestamp) -> f64 {
     seconds(at.ms_since(Timestamp(0)))
 }
 
