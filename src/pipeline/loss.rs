@@ -47,6 +47,31 @@ impl Pipeline {
         Ok(known.iter().any(|known| known.what.chunk == chunk && known.what.epoch == job.epoch))
     }
 
+    /// True if a person took note of this very difference before: it is not opened again while nothing changed.
+    pub(super) async fn is_acknowledged(
+        &self,
+        job: JobId,
+        row: &ChunkRow,
+        (kind, store): (Kind, DataStore),
+        found: Option<&Record>,
+    ) -> Result<bool> {
+        let filter = MismatchFilter {
+            job: Some(job),
+            kind: Some(kind),
+            store: Some(store),
+            open: Some(false),
+            limit: 1000,
+            ..Default::default()
+        };
+        let found = found.map(Found::from).unwrap_or_default();
+        let known = self.stores().database.mismatches(filter).await?;
+        Ok(known.iter().any(|known| {
+            let is_same =
+                known.what.chunk == Some(row.index) && known.what.epoch == row.epoch && known.what.found == found;
+            is_same && matches!(known.resolved, Some((Resolution::Acknowledged, _)))
+        }))
+    }
+
     async fn note_gap_on(&self, job: &Job, from: Offset, to: Offset, detector: Detector, basis: Basis) -> Result<bool> {
         let gap = |size: ByteSize| Found { offset: Some(from), size: Some(size), ..Found::default() };
         let mismatch = NewMismatch {

@@ -146,6 +146,10 @@ impl Pipeline {
                 continue;
             }
             let label = (kind, sight.store, examiner.detector);
+            if self.is_acknowledged(job, row, difference, sight.found().as_ref()).await? {
+                examined.differences.push(difference);
+                continue;
+            }
             if self.note_difference(&known, row, promise.record, label, sight.found()).await? == Look::Moved {
                 return Ok(None);
             }
