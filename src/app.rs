@@ -24,7 +24,7 @@ use crate::api::server::{self, Edge};
 use crate::api::{Api, router};
 use crate::config::Config;
 use crate::config::value::{Secret, Span};
-use crate::pipeline::Pipeline;
+use crate::pipeline::{Pipeline, Settings};
 use crate::seams::abort::{self, AbortAt, BadFailPoint};
 use crate::seams::real::{NoFailPoints, OwnedTasks, SystemChance, SystemClock};
 use crate::seams::{Clock, FailPoints, Seams, within};
@@ -126,7 +126,7 @@ pub async fn start(config: Config) -> Result<Running, CannotStart> {
     let configured = config.http.admin_token.is_some();
     let admin_token_file = (!configured).then(|| config.data_dir.join(ADMIN_TOKEN_FILE));
 
-    let pipeline = Pipeline::new(opened.stores, seams.clone(), (&config.pipeline).into());
+    let pipeline = Pipeline::new(opened.stores, seams.clone(), pipeline_settings(&config));
     let limits = Limits::from(&config.http);
     let auth = Auth::new(&admin_token, config.http.auth_ttl.0, opened.accounts, seams.clock.clone(), limits);
     let api = Api::new(
@@ -188,6 +188,13 @@ pub async fn start(config: Config) -> Result<Running, CannotStart> {
         stopped,
         tasks,
     })
+}
+
+/// A node that was given no name has its machine's.
+fn pipeline_settings(config: &Config) -> Settings {
+    let settings = Settings::from(&config.pipeline);
+    let machine = || rustix::system::uname().nodename().to_string_lossy().into_owned();
+    Settings { node_name: Some(settings.node_name.unwrap_or_else(machine)), ..settings }
 }
 
 /// How often it is written down when tokens and runners were last seen.

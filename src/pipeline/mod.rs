@@ -94,7 +94,7 @@ pub struct Node {
     stores: Stores,
     seams: Seams,
     settings: Settings,
-    /// Tells this node from the others, in leases.
+    /// Tells this node from the others, in leases and in what it finds.
     name: String,
     spill: spill::Spill,
     known: known::KnownTraces,
@@ -118,7 +118,7 @@ impl Pipeline {
     pub fn new(stores: Stores, seams: Seams, settings: Settings) -> Self {
         let started = seams.clock.now();
         Self(Arc::new(Node {
-            name: seams.chance.name(),
+            name: settings.node_name.clone().unwrap_or_else(|| seams.chance.name()),
             spill: spill::Spill::default(),
             stores,
             seams,
@@ -150,6 +150,11 @@ impl Pipeline {
     /// Its settings.
     pub fn settings(&self) -> &Settings {
         &self.0.settings
+    }
+
+    /// What this node is called in what it writes down.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// Writes down what this node acknowledged.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use futures::{FutureExt as _, StreamExt as _, stream};
 
+use crate::pipeline::examine::Examiner;
 use crate::store::Result;
 use crate::store::database::leases::When;
 use crate::store::database::verifications::{Cursor, Cycle as Ended, NewRun, Place, RunId};
@@ -147,7 +148,8 @@ impl Verifier {
                 cursor.at = Place { job: from, index: ChunkIndex(0) };
             }
             let rows = self.verifications().kept_chunks(cursor.at, end.min(block_end), PAGE).await?;
-            let seen = self.look_at_all(&rows, open, &mut wrong_in).await?;
+            let examiner = self.examiner(Detector::Full, cursor.run);
+            let seen = self.look_at_all(&rows, examiner, open, &mut wrong_in).await?;
             if seen.looks > 0 && seen.unreachable == seen.looks {
                 // The store is away. What was not seen is not passed over.
                 tracing::warn!(%shard, "the verifier's full run waits: no copy could be reached");
@@ -195,11 +197,12 @@ impl Verifier {
     async fn look_at_all<'a>(
         &'a self,
         rows: &'a [(JobId, ChunkRow)],
+        examiner: Examiner,
         open: &'a Open,
         wrong_in: &mut Option<JobId>,
     ) -> Result<Tally> {
         let look = |(job, row): &'a (JobId, ChunkRow)| {
-            self.look(&self.full_budget, *job, row, Detector::Full, open).map(|look| (*job, look)).boxed()
+            self.look(&self.full_budget, (*job, row), examiner, open).map(|look| (*job, look)).boxed()
         };
         let looks: Vec<BoxFuture<'a, _>> = rows.iter().map(look).collect();
         let mut looks = stream::iter(looks).buffered(self.settings.full.concurrency.max(1));
@@ -211,23 +214,23 @@ impl Verifier {
                 *wrong_in = Some(job);
             }
             if let Some(before) = present.filter(|before| *before != job) {
-                seen += self.look_at_whole(before, *wrong_in == Some(before)).await?;
+                seen += self.look_at_whole(before, *wrong_in == Some(before), examiner).await?;
             }
             present = Some(job);
             seen += look;
         }
         // A trace that goes on behind these chunks is added up once more at its end: rows are cheap.
         if let Some(last) = present {
-            seen += self.look_at_whole(last, *wrong_in == Some(last)).await?;
+            seen += self.look_at_whole(last, *wrong_in == Some(last), examiner).await?;
         }
         Ok(seen)
     }
 
-    async fn look_at_whole(&self, job: JobId, has_wrong_chunks: bool) -> Result<Tally> {
+    async fn look_at_whole(&self, job: JobId, has_wrong_chunks: bool, examiner: Examiner) -> Result<Tally> {
         if has_wrong_chunks {
             return Ok(Tally::default());
         }
-        let wrong = self.node.examine_whole(job, self.examiner(Detector::Full)).await?;
+        let wrong = self.node.examine_whole(job, examiner).await?;
         Ok(Tally { differs: wrong.is_some().into(), ..Tally::default() })
     }
 }

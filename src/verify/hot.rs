@@ -10,6 +10,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use futures::{FutureExt as _, StreamExt as _, stream};
 
+use crate::pipeline::examine::Examiner;
 use crate::store::Result;
 use crate::store::database::verifications::{Place, RunFilter};
 use crate::telemetry::verification as telemetry;
@@ -138,8 +139,9 @@ impl Verifier {
             .into_iter()
             .filter(|(job, row)| shards.contains(&shard_of(*job)) && self.seen.is_new(*job, row, now))
             .collect();
+        let examiner = self.examiner(Detector::Hot, run.id());
         let looks: Vec<BoxFuture<'_, _>> =
-            new.iter().map(|(job, row)| self.look_while_hot(*job, row, open).boxed()).collect();
+            new.iter().map(|(job, row)| self.look_while_hot(*job, row, examiner, open).boxed()).collect();
         let mut looks = stream::iter(looks).buffer_unordered(self.settings.hot.concurrency.max(1));
         while let Some(look) = looks.next().await {
             if !run.add(look?).await? {
@@ -149,8 +151,8 @@ impl Verifier {
         Ok(true)
     }
 
-    async fn look_while_hot(&self, job: JobId, row: &ChunkRow, open: &Open) -> Result<Tally> {
-        let look = self.look(&self.hot_budget, job, row, Detector::Hot, open).await;
+    async fn look_while_hot(&self, job: JobId, row: &ChunkRow, examiner: Examiner, open: &Open) -> Result<Tally> {
+        let look = self.look(&self.hot_budget, (job, row), examiner, open).await;
         if look.as_ref().map_or(true, |look| look.unreachable > 0 || look.moved > 0) {
             self.seen.forget(job, row);
         }
@@ -171,7 +173,7 @@ impl Verifier {
             });
             for job in due {
                 self.hot_budget.take_amount(job.chunk_size.bytes(), 1).await;
-                let seen = self.node.examine_unfinished(job.id, self.examiner(Detector::Hot)).await?;
+                let seen = self.node.examine_unfinished(job.id, self.examiner(Detector::Hot, run.id())).await?;
                 if !run.add(seen).await? {
                     return Ok(false);
                 }

@@ -80,7 +80,7 @@ impl Verifier {
 
     /// One trace: every recorded chunk, what is live, and the whole. `None`: the run is to stop.
     async fn check_trace(&self, job: JobId, open: &Open, run: &mut Running) -> Result<Option<TraceChecked>> {
-        let examiner = self.examiner(Detector::Manual);
+        let examiner = self.examiner(Detector::Manual, run.id());
         let mut checked = TraceChecked { job, tally: Tally::default(), differences: Vec::new() };
         let mut from = ChunkIndex(0);
         loop {

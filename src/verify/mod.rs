@@ -34,7 +34,7 @@ use crate::pipeline::Pipeline;
 use crate::pipeline::examine::Examiner;
 use crate::store::Result;
 use crate::store::database::MismatchFilter;
-use crate::store::database::verifications::Verifications;
+use crate::store::database::verifications::{RunId, Verifications};
 use crate::telemetry::verification::{self as telemetry, Tick};
 use crate::trace::{ChunkIndex, ChunkRow, Detector, JobId, Schedule, Tally, Timestamp};
 
@@ -127,21 +127,20 @@ impl Verifier {
         self.node.stores().verifications.as_ref()
     }
 
-    fn examiner(&self, detector: Detector) -> Examiner {
-        Examiner { detector, heals: self.settings.repairs }
+    fn examiner(&self, detector: Detector, run: RunId) -> Examiner {
+        Examiner { detector, run: Some(run), heals: self.settings.repairs }
     }
 
     /// Examines one chunk within the budget.
     async fn look(
         &self,
         budget: &Budget,
-        job: JobId,
-        row: &ChunkRow,
-        detector: Detector,
+        (job, row): (JobId, &ChunkRow),
+        examiner: Examiner,
         open: &Open,
     ) -> Result<Tally> {
         budget.take(row).await;
-        let examined = self.node.examine(job, row, self.examiner(detector)).await?;
+        let examined = self.node.examine(job, row, examiner).await?;
         let is_sound = examined.tally.looks > 0 && examined.tally.sound == examined.tally.looks;
         if is_sound && open.contains(&(job, row.index)) {
             // Somebody put the bytes back by other means.

@@ -38,7 +38,7 @@ impl Pipeline {
             self.stores().live.release(job.id, row.id(), Duration::ZERO).await?;
             let is_sound = sights.iter().any(|sight| sight.store != live_name && sight.look == Look::Sound);
             if is_sound {
-                self.note_repaired(job.id, row.index).await?;
+                self.note_repaired(job.id, row.index, "the copy that counts is as recorded").await?;
                 telemetry::repaired(true);
             }
             return Ok(is_sound);

@@ -12,6 +12,7 @@ use bytes::Bytes;
 
 use crate::store::Result;
 use crate::store::copies::{Looked, look_live};
+use crate::store::database::verifications::RunId;
 use crate::telemetry::verification as telemetry;
 use crate::trace::verdict::agree_against;
 use crate::trace::{
@@ -19,12 +20,15 @@ use crate::trace::{
 };
 
 use super::Pipeline;
+use super::loss::{Evidence, Finder};
 
 /// Who examines, and what may be done about what is found.
 #[derive(Clone, Copy, Debug)]
 pub struct Examiner {
     /// The label of what it finds.
     pub detector: Detector,
+    /// The run that it belongs to.
+    pub run: Option<RunId>,
     /// Whether what can be healed is healed, or only written down.
     pub heals: bool,
 }
@@ -145,12 +149,12 @@ impl Pipeline {
             if examined.differences.contains(&difference) {
                 continue;
             }
-            let label = (kind, sight.store, examiner.detector);
+            let label = (kind, sight.store, Finder { detector: examiner.detector, run: examiner.run });
             if self.is_acknowledged(job, row, difference, sight.found().as_ref()).await? {
                 examined.differences.push(difference);
                 continue;
             }
-            if self.note_difference(&known, row, promise.record, label, sight.found()).await? == Look::Moved {
+            if self.note_difference(&known, row, promise.record, label, evidence(sight, &sights, promise.record)).await? == Look::Moved {
                 return Ok(None);
             }
             examined.differences.push(difference);
@@ -199,8 +203,14 @@ impl Pipeline {
 
     /// A chunk that has open mismatches is found to be sound wherever it lies: they are resolved, but for a gap.
     pub async fn note_sound_again(&self, job: JobId, row: &ChunkRow) -> Result<()> {
-        self.note_repaired(job, row.index).await
+        self.note_repaired(job, row.index, "every copy was found as recorded").await
     }
+}
+
+/// What is known of a difference: where bytes begin to differ is known if another copy is right.
+fn evidence(sight: &Sight, sights: &[Sight], record: &Record) -> Evidence {
+    let good = sights.iter().find_map(|sight| sight.good_bytes(record));
+    Evidence::of(sight.bytes.as_deref(), good.map(|good| &good[..]))
 }
 
 fn has_difference(sights: &[Sight]) -> bool {

@@ -87,6 +87,10 @@ impl Pipeline {
             // Without a record in the database, state and bytes are both the live store's.
             store: self.stores().live.name(),
             detector: examiner.detector,
+            run: examiner.run.map(|run| run.0),
+            node: self.name().to_owned(),
+            first_difference: None,
+            notify_at: self.notify_at(),
             expected: (&record).into(),
             found: found.as_ref().map(Found::from).unwrap_or_default(),
             at: self.now(),

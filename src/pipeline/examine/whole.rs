@@ -26,6 +26,10 @@ impl Pipeline {
             // Every copy is as recorded: what does not add up are rows.
             store: DataStore::Database,
             detector: examiner.detector,
+            run: examiner.run.map(|run| run.0),
+            node: self.name().to_owned(),
+            first_difference: None,
+            notify_at: self.notify_at(),
             expected: Found { size: job.size, crc32: job.crc32, ..Found::default() },
             found: Found { size: Some(whole.length - Offset::ZERO), crc32: whole.crc32, ..Found::default() },
             at: self.now(),

@@ -17,8 +17,12 @@ async fn found(node: &Node, job: &Job, chunk: u32, kind: Kind) {
         kind,
         store: DataStore::ObjectStore,
         detector: Detector::Read,
+        run: None,
+        node: "one".to_owned(),
         expected: Found { size: Some(ByteSize(4)), ..Found::default() },
         found: Found::default(),
+        first_difference: None,
+        notify_at: None,
         at: Timestamp(1_700_000_000_000),
     };
     node.stores().database.open_mismatch(&mismatch, Basis::Nothing).await.expect("written down");
