@@ -34,7 +34,7 @@ impl Pipeline {
             found: Found { size: Some(whole.length - Offset::ZERO), crc32: whole.crc32, ..Found::default() },
             at: self.now(),
         };
-        self.note_mismatch(mismatch, Basis::Nothing).await?;
+        self.note_mismatch(mismatch, Basis::Closed(job.epoch)).await?;
         Ok(Some(kind))
     }
 

@@ -83,6 +83,8 @@ pub enum Basis {
     Row(Version),
     /// The trace, in this epoch and not closed.
     Trace(Epoch),
+    /// The trace, in this epoch, closed and not erased.
+    Closed(Epoch),
     /// Nothing that the database knows of: bytes that no row speaks for.
     Nothing,
 }

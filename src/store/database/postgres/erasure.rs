@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use sqlx::postgres::PgConnection;
 
 use super::PostgresDatabase;
-use super::calls::{Repeat, Step, Work, arguments, plain};
+use super::calls::{Repeat, Step, Work, arguments};
 use super::jobs;
 use super::mismatches::{RESOLVE, resolving};
 use crate::store::Result;
@@ -51,7 +51,7 @@ impl Work for Erasing<'_> {
                  RETURNING ",
                 job_columns!()
             ),
-            arguments![job.0, at.0, plain(by)],
+            arguments![job.0, at.0, by],
         );
         let Some(row) = row.fetch_optional(&mut *connection).await? else { return Ok(None) };
         let erased = job_rows::read(&row)?;

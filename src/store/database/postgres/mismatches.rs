@@ -3,7 +3,7 @@
 use sqlx::postgres::PgArguments;
 
 use super::PostgresDatabase;
-use super::calls::{Repeat, arguments, plain};
+use super::calls::{Repeat, arguments};
 use crate::store::Result;
 use crate::store::database::rows::mismatches::{mismatch_columns, opened, read, read_corrupt};
 use crate::store::database::rows::{stored, to_json};
@@ -49,6 +49,10 @@ pub(super) async fn open(database: &PostgresDatabase, new: &NewMismatch, basis: 
             open_on!("SELECT 1 FROM jobs WHERE id = $1 AND epoch = $10 AND state IN ('open', 'closing') FOR SHARE"),
             i64::from(epoch.0),
         ),
+        Basis::Closed(epoch) => (
+            open_on!("SELECT 1 FROM jobs WHERE id = $1 AND epoch = $10 AND state IN ('closed', 'archived') FOR SHARE"),
+            i64::from(epoch.0),
+        ),
         Basis::Nothing => (open_on!("SELECT $10::bigint"), 0),
     };
     let arguments = arguments![
@@ -63,7 +67,7 @@ pub(super) async fn open(database: &PostgresDatabase, new: &NewMismatch, basis: 
         new.at.0,
         measured,
         new.run,
-        plain(&new.node),
+        &new.node,
         new.first_difference.map(|at| stored(at.0)).transpose()?,
         new.notify_at.map(|at| at.0),
     ];
@@ -98,7 +102,7 @@ pub(super) fn resolving(
     at: Timestamp,
 ) -> Result<PgArguments> {
     let chunk = chunk.map(|index| i64::from(index.0));
-    Ok(arguments![job.0, chunk, resolution.as_str(), at.0, plain(&note.by), plain(&note.comment)])
+    Ok(arguments![job.0, chunk, resolution.as_str(), at.0, &note.by, &note.comment])
 }
 
 pub(super) async fn acknowledge(
@@ -110,7 +114,7 @@ pub(super) async fn acknowledge(
     let sql = "UPDATE mismatches SET resolution = $2, resolved_at = $3, resolved_by = $4, comment = $5
                WHERE id = $1 AND resolution IS NULL";
     let resolution = Resolution::Acknowledged.as_str();
-    database.change(Repeat::Safe, sql, arguments![id, resolution, at.0, plain(&note.by), plain(&note.comment)]).await?;
+    database.change(Repeat::Safe, sql, arguments![id, resolution, at.0, &note.by, &note.comment]).await?;
     find(database, id).await
 }
 
