@@ -9,6 +9,7 @@
 mod accounts;
 mod agreement;
 mod chunks;
+mod earlier;
 mod endings;
 mod gauges;
 mod jobs;
@@ -16,6 +17,7 @@ mod leases;
 mod listing;
 mod mismatches;
 mod postgres;
+mod postgres_tls;
 mod races;
 mod sqlite;
 
@@ -103,6 +105,7 @@ macro_rules! database_suite {
 
 database_suite!(on_sqlite, super::sqlite::open());
 database_suite!(on_postgres, super::postgres::open());
+database_suite!(on_the_oldest_postgres, super::postgres::open_on_the_oldest());
 database_suite!(on_the_model, async { ((), crate::support::model::database::ModelDatabase::new()) });
 database_suite!(behind_hooks, super::behind_hooks());
 
