@@ -122,6 +122,9 @@ impl Client {
         if cause.contains("certificate") {
             return Failed(format!("{url} is not trusted ({cause}); see --ca-certificate"));
         }
+        if let Some(hint) = wrong_scheme(error) {
+            return Failed(format!("{url}: {hint} in --url ({cause})"));
+        }
         Failed(format!("{url} does not answer ({cause}); is `veritail serve` running there? See --url"))
     }
 
@@ -144,6 +147,23 @@ pub(super) fn cause(error: &reqwest::Error) -> String {
         innermost = deeper;
     }
     innermost.to_string()
+}
+
+/// What to write instead where TLS is spoken to a server that speaks none, or the other way around.
+pub(super) fn wrong_scheme(error: &reqwest::Error) -> Option<&'static str> {
+    let secured = error.url()?.scheme() == "https";
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        // The answer to a request that was no TLS is an alert of TLS, which is no HTTP.
+        if !secured && cause.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse) {
+            return Some("what answers there is not HTTP but perhaps TLS: try https://");
+        }
+        if secured && cause.to_string().contains("InvalidContentType") {
+            return Some("what answers there is not TLS: try http://");
+        }
+        source = cause.source();
+    }
+    None
 }
 
 /// What a problem document says about itself.

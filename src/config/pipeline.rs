@@ -22,6 +22,8 @@ settings! {
         resend_window: Span = Span::secs(600), range Span::secs(1)..=Span::hours(24), env "VERITAIL_RESEND_WINDOW";
         /// Time between two sweeps of unfinished traces.
         sweep_interval: Span = Span::secs(15), range Span::ms(100)..=Span::hours(1), env "VERITAIL_SWEEP_INTERVAL";
+        /// Jobs or chunks that a sweep takes up at the same time.
+        sweep_concurrency: usize = 8, range 1..=256, env "VERITAIL_SWEEP_CONCURRENCY";
         /// Time between two sweeps of the live store's keys.
         live_sweep_interval: Span = Span::secs(600), range Span::ms(100)..=Span::hours(24),
             env "VERITAIL_LIVE_SWEEP_INTERVAL";
@@ -60,6 +62,7 @@ impl From<&Pipeline> for pipeline::Settings {
             resend_attempts: config.resend_attempts,
             resend_window: config.resend_window.0,
             sweep_interval: config.sweep_interval.0,
+            sweep_concurrency: config.sweep_concurrency,
             live_sweep_interval: config.live_sweep_interval.0,
             contact_interval: config.contact_interval.0,
             migrate_workers: config.migrate_workers,

@@ -75,11 +75,11 @@ impl Pipeline {
     /// The deletions that are due.
     pub(super) async fn sweep_deletions(&self, report: &mut SweepReport) -> Result<()> {
         let begun = self.now();
-        for Deletion { id, job } in self.stores().database.due_deletions(begun, DELETIONS_MAX).await? {
-            if self.now().since(begun) >= DELETIONS_FOR {
-                break;
-            }
-            let deleted = self.in_time(self.delete_objects(job)).await;
+        let due = self.stores().database.due_deletions(begun, DELETIONS_MAX).await?;
+        let work = due.into_iter().take_while(|_| self.now().since(begun) < DELETIONS_FOR);
+        let work =
+            work.map(|Deletion { id, job }| async move { (id, job, self.in_time(self.delete_objects(job)).await) });
+        for (id, job, deleted) in self.side_by_side(work).await {
             if report.count("deleting an erased trace's objects", job, deleted).is_some() {
                 let noted = self.stores().database.deletion_done(id).await;
                 report.count("noting a deletion", job, noted);

@@ -17,6 +17,8 @@ pub struct Settings {
     pub resend_window: Duration,
     /// Time between two sweeps.
     pub sweep_interval: Duration,
+    /// Jobs or chunks that a sweep takes up at the same time.
+    pub sweep_concurrency: usize,
     /// Time between two sweeps of the live store's keys.
     pub live_sweep_interval: Duration,
     /// How often acknowledged lengths are written to the database.
@@ -55,6 +57,7 @@ impl Default for Settings {
             resend_attempts: 3,
             resend_window: Duration::from_secs(600),
             sweep_interval: Duration::from_secs(15),
+            sweep_concurrency: 8,
             live_sweep_interval: Duration::from_secs(600),
             contact_interval: Duration::from_secs(1),
             migrate_workers: 4,

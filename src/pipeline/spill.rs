@@ -221,19 +221,21 @@ impl Pipeline {
     pub(super) async fn sweep_spilled(&self, report: &mut SweepReport) -> Result<()> {
         let begun = self.now();
         let mut tried = Tried::default();
-        'moves: while self.now().since(begun) < MOVES_FOR {
+        let mut goes_on = true;
+        while goes_on {
             let untried = tried.untried(self.stores().database.spilled(tried.ask(BATCH)).await?);
             if untried.is_empty() {
                 break;
             }
-            for chunk in untried {
-                let in_time = self.now().since(begun) < MOVES_FOR;
-                if !in_time || !self.spill.tries_object_store(self.now()) {
-                    break 'moves;
-                }
-                // One chunk that cannot be moved keeps no other from it.
-                let moved = self.in_time(self.move_on(chunk.job, chunk.row.index)).await;
-                if report.count("moving a chunk from the database to the object store", chunk.job, moved).is_some() {
+            let work = untried.into_iter().take_while(|_| {
+                goes_on = self.now().since(begun) < MOVES_FOR && self.spill.tries_object_store(self.now());
+                goes_on
+            });
+            let work = work
+                .map(|chunk| async move { (chunk.job, self.in_time(self.move_on(chunk.job, chunk.row.index)).await) });
+            // One chunk that cannot be moved keeps no other from it.
+            for (job, moved) in self.side_by_side(work).await {
+                if report.count("moving a chunk from the database to the object store", job, moved).is_some() {
                     report.moved += 1;
                 }
             }

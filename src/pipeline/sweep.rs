@@ -1,10 +1,12 @@
 //! Sweep: whatever must happen and was not finished, found in the database and taken up again.
 //!
-//! The queue in memory is a shortcut; this is what makes a node's death harmless. Oldest first, in bounded batches, and
-//! no error is swallowed: each is logged, counted, and does not keep the rest from going on.
+//! The queue in memory is a shortcut; this is what makes a node's death harmless. Oldest first, in bounded batches, several
+//! at a time, and no error is swallowed: each is logged, counted, and does not keep the rest from going on.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
+
+use futures::{StreamExt as _, stream};
 
 use crate::seams::within;
 use crate::store::database::{Job, Waiting};
@@ -102,11 +104,13 @@ impl Pipeline {
             if untried.is_empty() {
                 break;
             }
-            for chunk in untried {
-                report.chunks += 1;
+            report.chunks += untried.len() as u64;
+            let work = untried.into_iter().map(|chunk| async move {
                 let migrating = self.migrate_or_rewind(chunk.job, chunk.row.index, Detector::Sweep);
-                let migrated = self.in_time(migrating).await;
-                report.count("migrating a chunk", chunk.job, migrated);
+                (chunk.job, self.in_time(migrating).await)
+            });
+            for (job, migrated) in self.side_by_side(work).await {
+                report.count("migrating a chunk", job, migrated);
             }
         }
         Ok(())
@@ -127,12 +131,18 @@ impl Pipeline {
             let jobs = self.stores().database.unfinished_jobs(after, BATCH).await?;
             let Some(last) = jobs.last() else { return Ok(()) };
             after = last.id;
-            for job in jobs {
-                report.jobs += 1;
-                let swept = self.in_time(self.sweep_job(&job)).await;
-                report.count("moving an unfinished job on", job.id, swept);
+            report.jobs += jobs.len() as u64;
+            let work = jobs.into_iter().map(|job| async move { (job.id, self.in_time(self.sweep_job(&job)).await) });
+            for (job, swept) in self.side_by_side(work).await {
+                report.count("moving an unfinished job on", job, swept);
             }
         }
+    }
+
+    /// Does several of these at a time; what each came to, in the order in which they ended. Nodes do the same things at
+    /// the same time anyway, so nothing has to be kept apart.
+    pub(super) async fn side_by_side<F: Future>(&self, work: impl Iterator<Item = F>) -> Vec<F::Output> {
+        stream::iter(work).buffer_unordered(self.settings().sweep_concurrency.max(1)).collect().await
     }
 
     /// One thing that hangs must not keep everything else waiting. Given up, it is as if the node had died there.
@@ -201,9 +211,9 @@ impl Pipeline {
             let jobs = self.stores().database.changed_jobs(since, after, BATCH).await?;
             let Some(last) = jobs.last() else { return Ok(()) };
             after = last.id;
-            for job in jobs {
-                let told = self.tell_live(&job).await;
-                report.count("bringing its state to the live store", job.id, told);
+            let work = jobs.into_iter().map(|job| async move { (job.id, self.in_time(self.tell_live(&job)).await) });
+            for (job, told) in self.side_by_side(work).await {
+                report.count("bringing its state to the live store", job, told);
             }
         }
     }

@@ -4,7 +4,7 @@
 //! was long gone. The database says what each key is worth. Nothing is removed that is not proven elsewhere: the remains
 //! of a chunk that was lost are put into quarantine first.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::store::Result;
@@ -27,14 +27,19 @@ impl Pipeline {
         loop {
             let page = self.stores().live.scan(from, PAGE).await?;
             // Within one page a job is looked up once.
-            let mut jobs = HashMap::new();
+            let mut by_job: BTreeMap<JobId, Vec<Found>> = BTreeMap::new();
             for found in page.found {
-                let swept = self.sweep_key(found, &mut jobs).await;
-                let job = match found {
-                    Found::Trace(job) | Found::Chunk { job, .. } => job,
-                };
-                if report.count("sweeping a live key", job, swept) == Some(true) {
-                    report.removed += 1;
+                match found {
+                    Found::Chunk { released: true, .. } => {}
+                    Found::Trace(job) | Found::Chunk { job, .. } => by_job.entry(job).or_default().push(found),
+                }
+            }
+            let work = by_job.into_iter().map(|(job, found)| async move { (job, self.sweep_keys(job, &found).await) });
+            for (job, swept) in self.side_by_side(work).await {
+                for swept in swept {
+                    if report.count("sweeping a live key", job, swept) == Some(true) {
+                        report.removed += 1;
+                    }
                 }
             }
             match page.next {
@@ -44,22 +49,28 @@ impl Pipeline {
         }
     }
 
-    async fn sweep_key(&self, found: Found, jobs: &mut HashMap<JobId, Option<Job>>) -> Result<bool> {
-        let id = match found {
-            Found::Chunk { released: true, .. } => return Ok(false),
-            Found::Trace(job) | Found::Chunk { job, .. } => job,
+    /// The keys of one job; for each whether a copy was removed.
+    async fn sweep_keys(&self, id: JobId, found: &[Found]) -> Vec<Result<bool>> {
+        let job = match self.stores().database.job(id).await {
+            Ok(Some(job)) => job,
+            Ok(None) => {
+                // A job that this database does not know: perhaps it is the wrong database. A person must look.
+                tracing::warn!(
+                    job_id = id.0,
+                    "job {id}: in the live store and not in the database; its keys are left alone"
+                );
+                return Vec::new();
+            }
+            Err(error) => return vec![Err(error)],
         };
-        if let std::collections::hash_map::Entry::Vacant(vacant) = jobs.entry(id) {
-            vacant.insert(self.stores().database.job(id).await?);
+        let mut swept = Vec::new();
+        for found in found {
+            swept.push(self.sweep_key(&job, *found).await);
         }
-        let Some(job) = jobs.get(&id).and_then(Option::as_ref) else {
-            // A job that this database does not know: perhaps it is the wrong database. A person must look.
-            tracing::warn!(
-                job_id = id.0,
-                "job {id}: in the live store and not in the database; its keys are left alone"
-            );
-            return Ok(false);
-        };
+        swept
+    }
+
+    async fn sweep_key(&self, job: &Job, found: Found) -> Result<bool> {
         let over = !matches!(job.state, TraceState::Open | TraceState::Closing);
         match found {
             Found::Trace(_) if over => self.bury(job).await.map(|()| false),

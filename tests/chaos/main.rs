@@ -1,7 +1,9 @@
 //! Faults with real servers: three nodes over Redis, PostgreSQL and S3, tens of runners, one fault at a time, then an audit.
 //!
 //! `cargo test --test chaos` runs every scenario and prints a report; `-- --only redis` those whose name has this in it,
-//! `--runners 60 --seconds 30` a longer load, `--keep` leaves the logs of a failed scenario where they are.
+//! `--runners 60 --seconds 30` a longer load, `--keep` leaves the logs of a failed scenario where they are. With
+//! `--old PROGRAM` nodes begin as that program, an earlier version, and go on as the one of now where they are restarted:
+//! `--only node --old PROGRAM` is an upgrade under load, and both versions side by side.
 #![allow(clippy::disallowed_methods, reason = "the tests wait for real servers")]
 #![allow(unreachable_pub, reason = "one test binary, nothing outside of it")]
 #![allow(clippy::unwrap_used, reason = "a test that unwraps nothing has failed")]
@@ -16,6 +18,7 @@ mod report;
 mod scenarios;
 mod stack;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -28,10 +31,11 @@ struct Options {
     only: Option<String>,
     load: Load,
     keep: bool,
+    old: Option<PathBuf>,
 }
 
 fn options() -> Options {
-    let mut options = Options { only: None, load: Load::default(), keep: false };
+    let mut options = Options { only: None, load: Load::default(), keep: false, old: None };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         let mut value = || words.next().expect("a value after the option");
@@ -39,6 +43,7 @@ fn options() -> Options {
             "--only" => options.only = Some(value()),
             "--runners" => options.load.runners = value().parse().expect("a number of runners"),
             "--seconds" => options.load.time = Duration::from_secs(value().parse().expect("a number of seconds")),
+            "--old" => options.old = Some(PathBuf::from(value())),
             "--keep" => options.keep = true,
             // Options of the standard test runner mean nothing here.
             _ => {}
@@ -57,7 +62,7 @@ fn main() -> ExitCode {
     }
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let mut report = Report::default();
-    let mut engines = Engines::start();
+    let mut engines = Engines::start(options.old.as_deref());
     for scenario in scenarios {
         let began = Instant::now();
         let (line, again) = runtime.block_on(run(scenario, engines, &options));

@@ -1,6 +1,6 @@
 //! What a scenario runs on: the engines, three nodes over them, and a balancer before the nodes.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::support::bad_network::BadNetwork;
 use crate::support::postgres_server::{self, PostgresServer};
 use crate::support::redis_sentinel::RedisSentinel;
 use crate::support::redis_server::{Durability, Product, RedisServer};
-use crate::support::server::{Binary, Client, Job, Send as _};
+use crate::support::server::{Binary, Client, Job, PROGRAM, Send as _};
 use crate::support::weed::Weed;
 
 /// Nodes over the same stores.
@@ -31,13 +31,16 @@ const CHUNK_SIZE: &str = "16384";
 pub struct Engines {
     pub postgres: PostgresServer,
     pub weed: Weed,
+    /// What nodes are before they are restarted.
+    program: PathBuf,
     scenarios: u32,
 }
 
 impl Engines {
-    /// Starts them; they answer when this returns.
-    pub fn start() -> Self {
-        Self { postgres: PostgresServer::start(), weed: Weed::start(), scenarios: 0 }
+    /// Starts them; they answer when this returns. Nodes begin as `program`, and are restarted as the program of now.
+    pub fn start(program: Option<&Path>) -> Self {
+        let program = program.unwrap_or(Path::new(PROGRAM)).to_owned();
+        Self { postgres: PostgresServer::start(), weed: Weed::start(), program, scenarios: 0 }
     }
 }
 
@@ -91,7 +94,7 @@ impl Stack {
         let variables = stack.variables();
         let variables: Vec<(&str, &str)> =
             variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        stack.nodes = (0..NODES).map(|_| Binary::start(&variables)).collect();
+        stack.nodes = (0..NODES).map(|_| Binary::start_program(&stack.engines.program, &variables)).collect();
         stack.client = stack.nodes[0].client().by_way_of(stack.balancer.address());
         stack.tell_balancer();
         stack

@@ -31,6 +31,29 @@ async fn a_finished_log_comes_whole_to_the_screen_and_to_a_file() {
     assert!(std::fs::read(&file).expect("written") == sent);
 }
 
+/// A line without an end is as long in a terminal as it is in a file.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_line_of_a_megabyte_comes_whole_to_a_terminal() {
+    const TERMINAL: &str = "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))";
+    let server = Server::start(&[]);
+    let client = server.client();
+    let job = client.make_job().await;
+    let sent: Vec<u8> =
+        (0..1_000_000u32).map(|at| b'a' + u8::try_from(at % 23 + at / 1000 % 3).expect("small")).collect();
+    client.append_all(&job, 0, &sent).await;
+    assert_eq!(client.put_until_decided(&job, &ended("success", &sent, true)).await.status, 200);
+    let cat = server.command(&["cat", "1"]);
+    let mut terminal = std::process::Command::new("python3");
+    terminal.args(["-c", TERMINAL]).arg(cat.get_program()).args(cat.get_args()).stdin(std::process::Stdio::null());
+    let environment = cat.get_envs().filter_map(|(name, value)| Some((name, value?)));
+    let output =
+        terminal.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).envs(environment).output();
+    let output = output.expect("python3 runs");
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert_eq!(output.stdout.len(), sent.len());
+    assert!(output.stdout == sent);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_followed_log_comes_as_it_grows_and_ends_with_its_job() {
     let server = Server::start(&[]);

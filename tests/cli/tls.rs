@@ -41,8 +41,20 @@ fn a_log_goes_over_tls_and_a_stranger_is_not_trusted() {
     assert!(list[0]["web_url"].as_str().is_some_and(|url| url.starts_with("https://")), "{list}");
     let (status, said) = code(&over_tls(&server, &["cat", "1"], None).output().expect("it runs"));
     assert_eq!(status, Some(1), "{said}");
-    // Without TLS there is no answer.
-    assert_eq!(server.command(&["cat", "1"]).output().expect("it runs").status.code(), Some(1));
+}
+
+#[test]
+fn the_wrong_scheme_is_answered_with_the_right_one() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (certificate, key) = certify(folder.path(), "one");
+    let secured = Server::start(&[("VERITAIL_TLS_CERTIFICATE", &certificate), ("VERITAIL_TLS_KEY", &key)]);
+    let plain = Server::start(&[]);
+    for command in [["cat", "1"], ["inspect", "1"]] {
+        let (status, said) = code(&secured.command(&command).output().expect("it runs"));
+        assert!(status == Some(1) && said.contains("try https://"), "{said}");
+        let (status, said) = code(&over_tls(&plain, &command, Some(&certificate)).output().expect("it runs"));
+        assert!(status == Some(1) && said.contains("try http://"), "{said}");
+    }
 }
 
 #[test]

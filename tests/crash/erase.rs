@@ -5,7 +5,7 @@ use veritail::pipeline::points;
 use veritail::store::object::keys;
 use veritail::trace::{JobId, TraceState};
 
-use super::ground::{Ground, Live, Pace};
+use super::ground::{Ground, On, Pace};
 use super::points::{drive, make_runners};
 use super::remains;
 use super::runner::Unanswered;
@@ -13,16 +13,21 @@ use super::server::{ADMIN_TOKEN, Server};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_death_while_erasing_leaves_no_copy_embedded() {
-    die_while_erasing(Live::Embedded).await;
+    die_while_erasing(On::Embedded).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_death_while_erasing_leaves_no_copy_redis() {
-    die_while_erasing(Live::Redis).await;
+    die_while_erasing(On::Redis).await;
 }
 
-async fn die_while_erasing(live: Live) {
-    let mut ground = Ground::new(live, Pace::Quiet);
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_death_while_erasing_leaves_no_copy_production() {
+    die_while_erasing(On::Production).await;
+}
+
+async fn die_while_erasing(on: On) {
+    let mut ground = Ground::new(on, Pace::Quiet).await;
     let server = Server::start(&mut ground, Some(&format!("{}:1", points::ERASED))).await;
     let mut runners = make_runners(&ground).await;
     drive(&mut runners, None).await.expect("it lives until something is erased");

@@ -1,4 +1,4 @@
-//! What a process stands on and leaves behind: its folder, its Redis, its port.
+//! What a process stands on and leaves behind: its folder, its engines, its port.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,13 +12,18 @@ use veritail::store::live::embedded::EmbeddedLive;
 use veritail::store::live::redis::RedisLive;
 use veritail::store::object::bucket::Bucket;
 
+use crate::support::production::Production;
 use crate::support::redis_server::{Durability, RedisServer};
 
-/// Which live store a process uses.
+/// Which engines a process uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Live {
+pub enum On {
+    /// What it comes with.
     Embedded,
+    /// Redis, and else what it comes with.
     Redis,
+    /// Redis, PostgreSQL and S3.
+    Production,
 }
 
 /// How busy a process is beside its requests.
@@ -38,13 +43,23 @@ pub struct Ground {
     /// The port of every process but the first, which takes a free one.
     pub port: u16,
     folder: TempDir,
-    redis: Option<RedisServer>,
+    engines: Engines,
+}
+
+enum Engines {
+    Embedded,
+    Redis(RedisServer),
+    Production(Box<Production>),
 }
 
 impl Ground {
-    pub fn new(live: Live, pace: Pace) -> Self {
-        let redis = (live == Live::Redis).then(|| RedisServer::start(Durability::Nothing));
-        Self { pace, port: 0, folder: tempfile::tempdir().expect("a folder"), redis }
+    pub async fn new(on: On, pace: Pace) -> Self {
+        let engines = match on {
+            On::Embedded => Engines::Embedded,
+            On::Redis => Engines::Redis(RedisServer::start(Durability::Nothing)),
+            On::Production => Engines::Production(Box::new(Production::start().await)),
+        };
+        Self { pace, port: 0, folder: tempfile::tempdir().expect("a folder"), engines }
     }
 
     pub fn folder(&self) -> &Path {
@@ -56,15 +71,29 @@ impl Ground {
         self.folder().join("stderr.txt")
     }
 
+    /// What tells a process of its engines.
+    pub fn variables(&self) -> Vec<(String, String)> {
+        match &self.engines {
+            Engines::Embedded => Vec::new(),
+            Engines::Redis(redis) => vec![("VERITAIL_REDIS_URL".to_owned(), redis.url())],
+            Engines::Production(production) => production.variables(production.s3_port()),
+        }
+    }
+
     pub fn redis_url(&self) -> Option<String> {
-        self.redis.as_ref().map(RedisServer::url)
+        match &self.engines {
+            Engines::Embedded => None,
+            Engines::Redis(redis) => Some(redis.url()),
+            Engines::Production(production) => Some(production.redis.url()),
+        }
     }
 
     /// The stores themselves, to look at and to harm. No process runs meanwhile: the embedded store has one owner.
     pub async fn open(&self) -> Stores {
-        let live: Arc<dyn LiveStore> = match self.redis_url() {
-            Some(url) => Arc::new(RedisLive::connect(&url, false).await.expect("Redis answers")),
-            None => {
+        let live: Arc<dyn LiveStore> = match &self.engines {
+            Engines::Production(production) => return production.stores().await,
+            Engines::Redis(redis) => Arc::new(RedisLive::connect(&redis.url(), false).await.expect("Redis answers")),
+            Engines::Embedded => {
                 let live = EmbeddedLive::open(&self.folder().join("live"), Arc::new(SystemClock));
                 Arc::new(live.expect("the folder opens after a crash"))
             }

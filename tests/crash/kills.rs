@@ -9,7 +9,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use serde_json::json;
 use tokio::time::sleep;
 
-use super::ground::{CHUNK_SIZE, Ground, Live, Pace};
+use super::ground::{CHUNK_SIZE, Ground, On, Pace};
 use super::remains;
 use super::runner::{Runner, Unanswered, log};
 use super::server::Server;
@@ -25,22 +25,27 @@ const TRIES: u32 = 3000;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_under_load_it_loses_nothing_embedded() {
-    kill_under_load(Live::Embedded).await;
+    kill_under_load(On::Embedded).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_under_load_it_loses_nothing_redis() {
-    kill_under_load(Live::Redis).await;
+    kill_under_load(On::Redis).await;
 }
 
-async fn kill_under_load(live: Live) {
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_under_load_it_loses_nothing_production() {
+    kill_under_load(On::Production).await;
+}
+
+async fn kill_under_load(on: On) {
     let seed = match std::env::var(SEED) {
         Ok(seed) => seed.parse().expect("a number"),
         Err(_) => SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs(),
     };
     println!("{SEED}={seed}");
     let mut dice = StdRng::seed_from_u64(seed);
-    let mut ground = Ground::new(live, Pace::Busy);
+    let mut ground = Ground::new(on, Pace::Busy).await;
     let mut server = Server::start(&mut ground, None).await;
 
     let last_round = Arc::new(AtomicBool::new(false));
@@ -68,7 +73,7 @@ async fn kill_under_load(live: Live) {
     server.kill().await;
     let jobs: Vec<i64> = runners.iter().map(|runner| runner.id).collect();
     let orphans = remains::after_one_sweep(&ground, &jobs).await;
-    println!("{live:?}: {ROUNDS} kills, {} jobs, {orphans} objects that no row names", jobs.len());
+    println!("{on:?}: {ROUNDS} kills, {} jobs, {orphans} objects that no row names", jobs.len());
 }
 
 /// Uploads one log after the other until the last kill is over.

@@ -7,10 +7,11 @@ use serde_json::{Value, json};
 use veritail::pipeline::points;
 use veritail::trace::{ChunkId, ChunkIndex, Epoch, JobId};
 
-use super::ground::{CHUNK_SIZE, Ground, Live, Pace};
+use super::ground::{CHUNK_SIZE, Ground, On, Pace};
 use super::remains;
 use super::runner::{Runner, Unanswered, log};
 use super::server::Server;
+use crate::support::production::Production;
 
 /// What happens to the first of two jobs until the process dies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,21 +112,29 @@ fn every_point_has_a_case() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_death_at_any_point_loses_nothing_embedded() {
     for case in CASES {
-        die_and_go_on(Live::Embedded, case).await;
+        die_and_go_on(On::Embedded, case).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_death_at_any_point_loses_nothing_redis() {
     for case in CASES {
-        die_and_go_on(Live::Redis, case).await;
+        die_and_go_on(On::Redis, case).await;
     }
 }
 
-async fn die_and_go_on(live: Live, case: &Case) {
-    let name = format!("{live:?}: {}:{} {:?} {:?}", case.point, case.time, case.story, case.then);
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_death_at_any_point_loses_nothing_production() {
+    let _servers = Production::hold();
+    for case in CASES {
+        die_and_go_on(On::Production, case).await;
+    }
+}
+
+async fn die_and_go_on(on: On, case: &Case) {
+    let name = format!("{on:?}: {}:{} {:?} {:?}", case.point, case.time, case.story, case.then);
     println!("{name}");
-    let mut ground = Ground::new(live, Pace::Quiet);
+    let mut ground = Ground::new(on, Pace::Quiet).await;
     let mut runners = Vec::new();
     prepare(&mut ground, &mut runners, case.story).await;
 

@@ -44,10 +44,8 @@ impl Server {
             // The turn of a process that died is over soon.
             .env("VERITAIL_LEASE_TIME", "300ms")
             // Long enough that nothing expires while it is counted.
-            .env("VERITAIL_LIVE_GRACE", "10m");
-        if let Some(url) = ground.redis_url() {
-            command.env("VERITAIL_REDIS_URL", url);
-        }
+            .env("VERITAIL_LIVE_GRACE", "10m")
+            .envs(ground.variables());
         if let Some(point) = fail_point {
             command.env("VERITAIL_FAIL_POINT", point);
         }

@@ -16,6 +16,7 @@ use crate::support::hooks::Recorder;
 use crate::support::model::live::ModelLive;
 use crate::support::redis_server::{Durability, Product, RedisServer};
 
+mod earlier;
 mod embedded_alone;
 mod faults;
 mod redis_alone;
@@ -90,6 +91,12 @@ async fn cluster() -> Rig {
     Rig { store: Arc::new(store), time: Time::Real, _ground: Box::new(ground) }
 }
 
+async fn valkey_cluster() -> Rig {
+    let ground = redis_shapes::valkey_cluster().await;
+    let store = RedisLive::connect(&ground.url(), false).await.expect("the Cluster answers");
+    Rig { store: Arc::new(store), time: Time::Real, _ground: Box::new(ground) }
+}
+
 async fn sentinel() -> Rig {
     let ground = redis_shapes::sentinel().await;
     let store = RedisLive::connect(&ground.url(), false).await.expect("the master answers");
@@ -115,7 +122,7 @@ macro_rules! live_suite {
     };
 }
 
-live_suite!(model, embedded, redis, valkey, tls, cluster, sentinel, hooked => [
+live_suite!(model, embedded, redis, valkey, tls, cluster, valkey_cluster, sentinel, hooked => [
     load_of_an_unknown_job_is_none,
     open_makes_a_key_that_load_reads_back,
     open_of_a_key_that_exists_is_refused_with_what_is_there,

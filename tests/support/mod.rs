@@ -5,11 +5,13 @@
 
 pub mod azurite;
 pub mod bad_network;
+pub mod certificates;
 pub mod clock;
 pub mod free_ports;
 pub mod hooks;
 pub mod model;
 pub mod postgres_server;
+pub mod production;
 pub mod program;
 pub mod redis_cluster;
 pub mod redis_sentinel;

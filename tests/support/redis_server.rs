@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+use super::certificates::Authority;
+
 /// What the server writes to its disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Durability {
@@ -47,6 +49,8 @@ pub struct RedisServer {
     arguments: Vec<String>,
     /// The text of a Sentinel's file; it is written anew for every start.
     sentinel: Option<String>,
+    /// Its second port, where it speaks TLS; 0 without.
+    tls_port: u16,
     child: Option<Child>,
 }
 
@@ -58,15 +62,26 @@ impl RedisServer {
 
     /// The same of a product, with further arguments.
     pub fn start_with(product: Product, durability: Durability, arguments: &[&str]) -> Self {
-        Self::start_any(product, durability, arguments, None)
+        Self::start_any(product, durability, arguments, None, None)
+    }
+
+    /// The same with a second port for TLS, if there is an authority that signs its certificate.
+    pub fn start_over(tls: Option<&Authority>, product: Product, arguments: &[&str]) -> Self {
+        Self::start_any(product, Durability::Nothing, arguments, tls, None)
     }
 
     /// Starts a Sentinel; `file` says what it watches.
-    pub fn start_sentinel(product: Product, file: &str) -> Self {
-        Self::start_any(product, Durability::Nothing, &[], Some(file.to_owned()))
+    pub fn start_sentinel(tls: Option<&Authority>, product: Product, arguments: &[&str], file: &str) -> Self {
+        Self::start_any(product, Durability::Nothing, arguments, tls, Some(file.to_owned()))
     }
 
-    fn start_any(product: Product, durability: Durability, arguments: &[&str], sentinel: Option<String>) -> Self {
+    fn start_any(
+        product: Product,
+        durability: Durability,
+        arguments: &[&str],
+        tls: Option<&Authority>,
+        sentinel: Option<String>,
+    ) -> Self {
         let arguments: Vec<String> = arguments.iter().map(ToString::to_string).collect();
         // Between finding a free port and taking it somebody else may take it.
         for _ in 0..5 {
@@ -77,8 +92,12 @@ impl RedisServer {
                 product,
                 arguments: arguments.clone(),
                 sentinel: sentinel.clone(),
+                tls_port: 0,
                 child: None,
             };
+            if let Some(authority) = tls {
+                server.speak_tls(authority);
+            }
             if server.launch() {
                 return server;
             }
@@ -94,6 +113,25 @@ impl RedisServer {
     /// Its port, without TLS.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Its port with TLS.
+    pub fn tls_port(&self) -> u16 {
+        self.tls_port
+    }
+
+    fn speak_tls(&mut self, authority: &Authority) {
+        self.tls_port = free_port();
+        let (certificate, key) = authority.sign("127.0.0.1").write(self.folder.path());
+        let files =
+            [("--tls-cert-file", certificate), ("--tls-key-file", key), ("--tls-ca-cert-file", authority.file())];
+        let files = files.into_iter().flat_map(|(name, file)| [name.to_owned(), file.display().to_string()]);
+        self.arguments.extend(["--tls-port".to_owned(), self.tls_port.to_string()]);
+        self.arguments.extend(files);
+        // Clients need no certificate unless a test says so.
+        if !self.arguments.iter().any(|argument| argument == "--tls-auth-clients") {
+            self.arguments.extend(["--tls-auth-clients".to_owned(), "no".to_owned()]);
+        }
     }
 
     /// Its folder.

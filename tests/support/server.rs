@@ -15,5 +15,5 @@ mod node;
 pub use away::Away;
 pub use binary::Binary;
 pub use client::{Answer, Client, Job, Send, ended, log};
-pub use launch::{ADMIN_TOKEN, kill, launch, log_of};
+pub use launch::{ADMIN_TOKEN, PROGRAM, kill, launch, log_of};
 pub use node::{Hooks, Node};

@@ -1,13 +1,13 @@
 //! Uploads in which the live store loses bytes. A lost chunk costs one patch, not the log.
 
-use crate::stage::{Stage, assert_mismatches, on_both};
+use crate::stage::{Stage, assert_mismatches, on_every_stage};
 use crate::support::runner::{PATCH_MAX, Runner};
 use crate::support::server::log;
 
 /// A chunk's size, as it is by default.
 pub const CHUNK: usize = 131_072;
 
-on_both! {
+on_every_stage! {
     the_tail_lost_after_the_last_patch_is_sent_again
     the_tail_lost_while_the_job_runs_is_sent_again
     a_chunk_lost_in_the_middle_of_a_running_job_costs_one_patch

@@ -3,11 +3,11 @@
 use serde_json::json;
 
 use crate::proxy::Proxy;
-use crate::stage::{Stage, on_both};
+use crate::stage::{Stage, on_every_stage};
 use crate::support::runner::{PATCH_MAX, Runner};
 use crate::support::server::{Binary, log};
 
-on_both! {
+on_every_stage! {
     a_log_goes_up_in_whole_patches_and_not_a_byte_twice
     an_answer_lost_after_the_bytes_were_stored_costs_one_patch
     a_lost_answer_to_the_final_put_ends_well

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::loss::CHUNK;
+use crate::support::redis_cluster::RedisCluster;
 use crate::support::redis_sentinel::RedisSentinel;
 use crate::support::redis_server::{Durability, Product, RedisServer, order};
 use crate::support::runner::{PATCH_MAX, Runner, pause};
@@ -73,9 +74,30 @@ async fn flushall_is_noticed_and_what_is_missing_is_looked_for_at_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn failover_under_load_ends_with_every_log_whole() {
     let mut sentinel = RedisSentinel::start(Product::Redis);
-    let server = program(&sentinel.url());
+    send_while(&sentinel.url(), move || {
+        sentinel.fail_over();
+        sentinel
+    })
+    .await;
+}
+
+/// One of three masters dies while runners send to all of them, and its replica takes its slots.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_master_of_a_cluster_lost_under_load_costs_no_log_a_byte() {
+    let mut cluster = RedisCluster::start(Product::Redis);
+    cluster.add_replica(1, Product::Redis);
+    send_while(&cluster.url(), move || {
+        cluster.fail_over();
+        cluster
+    })
+    .await;
+}
+
+/// Sends logs while something happens; each is whole in the end.
+async fn send_while<T: Send + 'static>(url: &str, happens: impl FnOnce() -> T + Send + 'static) {
+    let server = program(url);
     let client = server.client().clone();
-    let logs: Vec<Vec<u8>> = (0..8).map(|job| log(400_000 + 1000 * job)).collect();
+    let logs: Vec<Vec<u8>> = (0..12).map(|job| log(400_000 + 1000 * job)).collect();
     let uploads: Vec<_> = logs
         .iter()
         .map(|log| {
@@ -96,11 +118,7 @@ async fn failover_under_load_ends_with_every_log_whole() {
         })
         .collect();
     pause(700).await;
-    let failed_over = tokio::task::spawn_blocking(move || {
-        sentinel.fail_over();
-        sentinel
-    });
-    let sentinel = failed_over.await.expect("the replica takes over");
+    let servers = tokio::task::spawn_blocking(happens).await.expect("the replica takes over");
     let mut failed = 0;
     for (upload, log) in uploads.into_iter().zip(&logs) {
         let (job, status, counts) =
@@ -110,5 +128,5 @@ async fn failover_under_load_ends_with_every_log_whole() {
         failed += counts.failed;
     }
     assert!(failed > 0, "no upload met the failover");
-    drop(sentinel);
+    drop(servers);
 }

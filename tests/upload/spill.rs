@@ -1,22 +1,84 @@
 //! The object store is away: chunks go to the database, are proven there, and move on when it is back.
 
 use serde_json::Value;
+use sqlx::Connection as _;
 
+use crate::support::postgres_server::{PostgresServer, TestDatabase};
 use crate::support::runner::Runner;
 use crate::support::server::{Binary, Client, Job, Send as _, log};
 
 /// Five chunks and a bit.
 const LOG: usize = 5 * 131_072 + 77;
 
-fn start(spill_max: &str) -> Binary {
-    Binary::start(&[
+/// The database that chunks go to.
+enum Database {
+    Sqlite,
+    Postgres(TestDatabase),
+}
+
+impl Database {
+    async fn postgres() -> Self {
+        Self::Postgres(TestDatabase::new(&PostgresServer::shared()).await)
+    }
+
+    /// How many rows hold bytes.
+    async fn rows_with_bytes(&self, server: &Binary) -> i64 {
+        const COUNT: &str = "SELECT count(*) FROM chunk_bytes";
+        match self {
+            Self::Sqlite => {
+                let file = server.data_dir().join("veritail.db");
+                let file = sqlx::sqlite::SqliteConnectOptions::new().filename(file);
+                let mut connection = sqlx::SqliteConnection::connect_with(&file).await.expect("the server's database");
+                sqlx::query_scalar(COUNT).fetch_one(&mut connection).await.expect("a table")
+            }
+            Self::Postgres(database) => {
+                let mut connection = database.server().connection(database.name()).await;
+                sqlx::query_scalar(COUNT).fetch_one(&mut connection).await.expect("a table")
+            }
+        }
+    }
+}
+
+/// The same scenario on every database, a test each.
+macro_rules! on_every_database {
+    ($($name:ident)+) => {
+        mod sqlite {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $name() {
+                super::$name(super::Database::Sqlite).await;
+            })+
+        }
+        mod postgres {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $name() {
+                super::$name(super::Database::postgres().await).await;
+            })+
+        }
+    };
+}
+
+on_every_database! {
+    chunks_go_to_the_database_and_on_to_the_object_store
+    a_restart_forgets_nothing_of_what_lies_in_the_database
+    the_database_takes_no_more_than_its_limit_and_the_rest_waits
+    an_erased_trace_leaves_nothing_in_the_database
+}
+
+fn start(database: &Database, spill_max: &str) -> Binary {
+    let url = match database {
+        Database::Sqlite => None,
+        Database::Postgres(database) => Some(database.url()),
+    };
+    let mut variables = vec![
         ("VERITAIL_SPILL_AFTER", "0ms"),
         ("VERITAIL_SPILL_MAX", spill_max),
         ("VERITAIL_SWEEP_INTERVAL", "200ms"),
         ("VERITAIL_GAUGE_INTERVAL", "200ms"),
         ("VERITAIL_LIVE_GRACE", "0s"),
         ("VERITAIL_LEASE_TIME", "1s"),
-    ])
+    ];
+    variables.extend(url.as_deref().map(|url| ("VERITAIL_DATABASE_URL", url)));
+    Binary::start(&variables)
 }
 
 /// How many chunks have a good copy in `store`.
@@ -44,9 +106,8 @@ async fn until_metric(client: &Client, name: &str, wanted: f64) {
     panic!("{name} is {}, not {wanted}", client.metric(name, "").await);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn chunks_go_to_the_database_and_on_to_the_object_store() {
-    let (server, log) = (start("1000000"), log(LOG));
+async fn chunks_go_to_the_database_and_on_to_the_object_store(database: Database) {
+    let (server, log) = (start(&database, "1000000"), log(LOG));
     let client = server.client();
     server.take_objects_away();
     let job = upload(client, &log).await;
@@ -67,9 +128,8 @@ async fn chunks_go_to_the_database_and_on_to_the_object_store() {
     assert!(client.metric("veritail_integrity_mismatches_total", "").await.abs() < 0.5);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_restart_forgets_nothing_of_what_lies_in_the_database() {
-    let (mut server, log) = (start("1000000"), log(LOG));
+async fn a_restart_forgets_nothing_of_what_lies_in_the_database(database: Database) {
+    let (mut server, log) = (start(&database, "1000000"), log(LOG));
     server.take_objects_away();
     let job = upload(server.client(), &log).await;
     server.bring_objects_back();
@@ -79,10 +139,9 @@ async fn a_restart_forgets_nothing_of_what_lies_in_the_database() {
     assert!(client.trace(&job).await == log);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_database_takes_no_more_than_its_limit_and_the_rest_waits() {
+async fn the_database_takes_no_more_than_its_limit_and_the_rest_waits(database: Database) {
     // Two chunks fit.
-    let (server, log) = (start("300000"), log(LOG));
+    let (server, log) = (start(&database, "300000"), log(LOG));
     let client = server.client();
     server.take_objects_away();
     let job = client.make_job().await;
@@ -96,9 +155,8 @@ async fn the_database_takes_no_more_than_its_limit_and_the_rest_waits() {
     assert!(client.trace(&job).await == log);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_erased_trace_leaves_nothing_in_the_database() {
-    let server = start("1000000");
+async fn an_erased_trace_leaves_nothing_in_the_database(database: Database) {
+    let server = start(&database, "1000000");
     let client = server.client();
     server.take_objects_away();
     let (job, kept) = (upload(client, &log(LOG)).await, upload(client, b"this one stays").await);
@@ -108,8 +166,7 @@ async fn an_erased_trace_leaves_nothing_in_the_database() {
     server.bring_objects_back();
     client.integrity_until(&kept, "in the object store", |integrity| copies_in(integrity, "object_store") == 1).await;
     until_metric(client, "veritail_spill_chunks", 0.0).await;
-    let database = rows_with_bytes(&server).await;
-    assert_eq!(database, 0, "rows with bytes are left");
+    assert_eq!(rows_with_bytes(&database, &server).await, 0, "rows with bytes are left");
 }
 
 /// Nothing is left to be kept or moved on, so nothing else would tell the node.
@@ -128,12 +185,10 @@ async fn a_node_without_work_notices_that_the_object_store_is_back() {
 }
 
 /// Waits until the table of bytes is empty, and says how many rows it has.
-async fn rows_with_bytes(server: &Binary) -> i64 {
-    let file = sqlx::sqlite::SqliteConnectOptions::new().filename(server.data_dir().join("veritail.db"));
-    let pool = sqlx::SqlitePool::connect_with(file).await.expect("the server's database");
+async fn rows_with_bytes(database: &Database, server: &Binary) -> i64 {
     let mut left = -1;
     for _ in 0..300 {
-        left = sqlx::query_scalar("SELECT count(*) FROM chunk_bytes").fetch_one(&pool).await.expect("a table");
+        left = database.rows_with_bytes(server).await;
         if left == 0 {
             break;
         }

@@ -1,10 +1,13 @@
-//! Where a scenario plays: the same parts on the embedded stores and on Redis, and the same ways to lose bytes.
+//! Where a scenario plays: the same parts on the embedded stores, on Redis, and on the engines of production, and the same
+//! ways to lose bytes.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::support::bad_network::{BadNetwork, Fault};
+use crate::support::production::Production;
 use crate::support::redis_server::{Durability, RedisServer};
 use crate::support::runner::pause;
 use crate::support::server::{Away, Binary, Client, Hooks, Job, Node};
@@ -25,7 +28,19 @@ pub enum Stage {
         /// Its Redis.
         redis: RedisServer,
     },
+    /// The real program over Redis, PostgreSQL and S3.
+    Production {
+        /// The program.
+        server: Box<Binary>,
+        /// Its engines.
+        engines: Box<Production>,
+        /// Between it and S3.
+        network: BadNetwork,
+    },
 }
+
+/// How every program is set, so that nothing is waited for longer than it must be.
+const QUICK: &[(&str, &str)] = &[("VERITAIL_SWEEP_INTERVAL", "200ms"), ("VERITAIL_FINALIZE_WAIT", "500ms")];
 
 impl Stage {
     /// On the embedded stores.
@@ -40,19 +55,29 @@ impl Stage {
     pub async fn redis() -> Self {
         let redis = RedisServer::start(Durability::Nothing);
         let url = redis.url();
-        let variables = [
-            ("VERITAIL_REDIS_URL", url.as_str()),
-            ("VERITAIL_SWEEP_INTERVAL", "200ms"),
-            ("VERITAIL_FINALIZE_WAIT", "500ms"),
-        ];
+        let variables = [&[("VERITAIL_REDIS_URL", url.as_str())], QUICK].concat();
         Self::Redis { server: Box::new(Binary::start(&variables)), redis }
+    }
+
+    /// On Redis, PostgreSQL and S3.
+    pub async fn production() -> Self {
+        let engines = Production::start().await;
+        let network = BadNetwork::before(engines.s3_port()).await;
+        let engines_at = engines.variables(network.port());
+        let mut variables: Vec<(&str, &str)> =
+            engines_at.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        variables.extend(QUICK);
+        // A store that is away says so at once, as a folder does.
+        variables.push(("VERITAIL_OBJECT_RETRY_FOR", "100ms"));
+        let server = Box::new(Binary::start(&variables));
+        Self::Production { server, engines: Box::new(engines), network }
     }
 
     /// A client with the admin's token.
     pub fn client(&self) -> &Client {
         match self {
             Self::Embedded { node, .. } => node.client(),
-            Self::Redis { server, .. } => server.client(),
+            Self::Redis { server, .. } | Self::Production { server, .. } => server.client(),
         }
     }
 
@@ -60,7 +85,7 @@ impl Stage {
     pub fn live(&self) -> &'static str {
         match self {
             Self::Embedded { .. } => "embedded",
-            Self::Redis { .. } => "redis",
+            Self::Redis { .. } | Self::Production { .. } => "redis",
         }
     }
 
@@ -69,6 +94,7 @@ impl Stage {
         match self {
             Self::Embedded { away, .. } => away.take("object_store", Away::ALL),
             Self::Redis { server, .. } => server.take_objects_away(),
+            Self::Production { network, .. } => network.always(Some(("PUT", Fault::Refuse(503)))),
         }
     }
 
@@ -77,6 +103,7 @@ impl Stage {
         match self {
             Self::Embedded { away, .. } => away.bring_back("object_store", Away::ALL),
             Self::Redis { server, .. } => server.bring_objects_back(),
+            Self::Production { network, .. } => network.always(None),
         }
     }
 
@@ -84,9 +111,9 @@ impl Stage {
     pub async fn lose(&self, job: &Job, index: u32, epoch: u32) {
         match self {
             Self::Embedded { node, .. } => node.lose_live_copy(job, index, epoch).await,
-            Self::Redis { redis, .. } => {
+            Self::Redis { .. } | Self::Production { .. } => {
                 let key = format!("veritail:{{{}}}:chunk:{index}-{epoch}", job.id);
-                let lost: u64 = command(redis, &["DEL", &key]).await;
+                let lost: u64 = command(self.redis_server(), &["DEL", &key]).await;
                 assert_eq!(lost, 1, "{key} is not in the live store");
             }
         }
@@ -94,8 +121,22 @@ impl Stage {
 
     /// Redis loses everything at once.
     pub async fn lose_everything(&self) {
-        let Self::Redis { redis, .. } = self else { panic!("only Redis can be flushed from outside") };
-        let _: String = command(redis, &["FLUSHALL"]).await;
+        let _: String = command(self.redis_server(), &["FLUSHALL"]).await;
+    }
+
+    fn redis_server(&self) -> &RedisServer {
+        match self {
+            Self::Embedded { .. } => panic!("only Redis can be reached from outside"),
+            Self::Redis { redis, .. } => redis,
+            Self::Production { engines, .. } => &engines.redis,
+        }
+    }
+
+    fn program(&self) -> &Binary {
+        match self {
+            Self::Embedded { .. } => panic!("it is no program of its own"),
+            Self::Redis { server, .. } | Self::Production { server, .. } => server,
+        }
     }
 
     /// The log is there byte for byte, by its own account proven; answers its mismatches.
@@ -124,7 +165,7 @@ impl Stage {
     /// Waits until a job that ended, while the object store is away, got as far as moving its chunks on: by then all of
     /// them are recorded, the last one too. The answer to the final PUT does not say so, it waits for so long only.
     pub async fn until_all_recorded(&self) {
-        let Self::Redis { server, .. } = self else { panic!("only the program has a log") };
+        let server = self.program();
         let tried = |log: &str| log.contains("not proven yet") || log.contains("moving an unfinished job on failed");
         for _ in 0..600 {
             if tried(&server.log()) {
@@ -139,7 +180,7 @@ impl Stage {
     pub async fn stop(self) {
         match self {
             Self::Embedded { node, .. } => node.stop().await,
-            Self::Redis { server, .. } => {
+            Self::Redis { server, .. } | Self::Production { server, .. } => {
                 assert_eq!(server.client().metric("veritail_panics_total", "").await, 0.0, "{}", server.log());
             }
         }
@@ -168,8 +209,8 @@ async fn command<T: redis::FromRedisValue>(server: &RedisServer, words: &[&str])
     command.arg(&words[1..]).query_async(&mut connection).await.expect("done")
 }
 
-/// The same scenario on both stages, a test each.
-macro_rules! on_both {
+/// The same scenario on every stage, a test each.
+macro_rules! on_every_stage {
     ($($name:ident)+) => {
         mod embedded {
             $(#[tokio::test(flavor = "multi_thread")]
@@ -183,6 +224,12 @@ macro_rules! on_both {
                 super::$name($crate::stage::Stage::redis().await).await;
             })+
         }
+        mod production {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $name() {
+                super::$name($crate::stage::Stage::production().await).await;
+            })+
+        }
     };
 }
-pub(crate) use on_both;
+pub(crate) use on_every_stage;

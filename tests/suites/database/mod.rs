@@ -9,6 +9,7 @@
 mod accounts;
 mod agreement;
 mod chunks;
+mod earlier;
 mod endings;
 mod gauges;
 mod jobs;
@@ -16,6 +17,7 @@ mod leases;
 mod listing;
 mod mismatches;
 mod postgres;
+mod postgres_tls;
 mod races;
 mod sqlite;
 
@@ -122,7 +124,8 @@ macro_rules! database_suite {
 }
 
 database_suite!(on_sqlite, super::on_sqlite());
-database_suite!(on_postgres, super::on_postgres());
+database_suite!(on_postgres, super::on_postgres(super::postgres::open().await));
+database_suite!(on_the_oldest_postgres, super::on_postgres(super::postgres::open_on_the_oldest().await));
 database_suite!(on_the_model, super::on_the_model());
 database_suite!(behind_hooks, super::behind_hooks());
 
@@ -135,8 +138,7 @@ async fn on_sqlite() -> Opened<tempfile::TempDir, SqliteDatabase> {
     (folder, database, bytes)
 }
 
-async fn on_postgres() -> Opened<TestDatabase, PostgresDatabase> {
-    let (guard, database) = postgres::open().await;
+async fn on_postgres((guard, database): (TestDatabase, PostgresDatabase)) -> Opened<TestDatabase, PostgresDatabase> {
     let bytes = Arc::new(database.chunk_bytes());
     (guard, database, bytes)
 }

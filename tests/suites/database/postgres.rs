@@ -24,6 +24,21 @@ pub(super) async fn open() -> (TestDatabase, PostgresDatabase) {
     (guard, database)
 }
 
+/// The same on the oldest release that will do.
+pub(super) async fn open_on_the_oldest() -> (TestDatabase, PostgresDatabase) {
+    let guard = TestDatabase::new(&PostgresServer::shared_oldest()).await;
+    let database = guard.open().await;
+    (guard, database)
+}
+
+#[tokio::test]
+async fn the_oldest_release_is_14() {
+    let (guard, _database) = open_on_the_oldest().await;
+    let mut connection = guard.server().connection(guard.name()).await;
+    let version: String = sqlx::query_scalar("SHOW server_version").fetch_one(&mut connection).await.unwrap();
+    assert!(version.starts_with("14."), "{version}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn many_nodes_may_start_on_an_empty_database_at_the_same_moment() {
     let guard = Arc::new(TestDatabase::empty(&PostgresServer::shared()).await);

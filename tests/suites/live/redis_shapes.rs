@@ -55,10 +55,17 @@ impl<T> Pool<T> {
 }
 
 static CLUSTER: LazyLock<Pool<RedisCluster>> = LazyLock::new(Pool::new);
+static VALKEY_CLUSTER: LazyLock<Pool<RedisCluster>> = LazyLock::new(Pool::new);
 static SENTINEL: LazyLock<Pool<RedisSentinel>> = LazyLock::new(Pool::new);
 
 pub(super) async fn cluster() -> Shared<RedisCluster> {
     let shared = CLUSTER.take(|| RedisCluster::start(Product::Redis)).await;
+    shared.flush();
+    shared
+}
+
+pub(super) async fn valkey_cluster() -> Shared<RedisCluster> {
+    let shared = VALKEY_CLUSTER.take(|| RedisCluster::start(Product::Valkey)).await;
     shared.flush();
     shared
 }
@@ -91,7 +98,7 @@ fn slot_of(cluster: &RedisCluster, job: i64) -> u16 {
 }
 
 /// Appends until it gets in, as a runner does; an append that was in already counts.
-async fn append_at_last(store: &RedisLive, job: JobId, end: &OpenEnd, bytes: &[u8]) -> OpenEnd {
+pub(super) async fn append_at_last(store: &RedisLive, job: JobId, end: &OpenEnd, bytes: &[u8]) -> OpenEnd {
     let (append, next) = append_of(end, bytes);
     for _ in 0..1500 {
         match store.append(job, append.clone()).await {

@@ -8,61 +8,39 @@ use veritail::store::live::LiveStore;
 use veritail::store::live::redis::{Options, RedisLive};
 use veritail::store::{Result, StoreError};
 
-use super::steps::{JOB, append, bury, chunk, open as open_trace, scan};
-use crate::support::redis_server::{Durability, Product, RedisServer, free_port, order};
+use super::redis_shapes::append_at_last;
+use super::steps::{JOB, append, bury, bytes, chunk, open as open_trace, scan};
+use crate::support::certificates::Authority;
+use crate::support::redis_cluster::RedisCluster;
+use crate::support::redis_sentinel::RedisSentinel;
+use crate::support::redis_server::{Product, RedisServer, info, order};
 
 /// The rules in docs/operations/redis.md, between these marks.
 const PAGE: &str = include_str!("../../../docs/operations/redis.md");
 
-/// A server with a TLS port, its authority, and a certificate for clients.
+/// A server with a TLS port, its authority, and a user with the documented rules.
 pub(super) struct Server {
     server: RedisServer,
-    port: u16,
-    authority: String,
-    client: (String, String),
-    _certificates: tempfile::TempDir,
+    authority: Authority,
 }
 
 impl Server {
     /// Starts it; `strict` wants a certificate of its clients.
     pub(super) fn start(strict: bool) -> Self {
-        let key = rcgen::KeyPair::generate().expect("a key");
-        let mut parameters = rcgen::CertificateParams::new(Vec::new()).expect("no names");
-        parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-        let authority = parameters.self_signed(&key).expect("a certificate");
-        let issuer = rcgen::Issuer::new(parameters, key);
-        let sign = |name: &str| {
-            let key = rcgen::KeyPair::generate().expect("a key");
-            let mut parameters = rcgen::CertificateParams::new(vec![name.to_owned()]).expect("a name");
-            // One that is named like its authority passes for its own.
-            parameters.distinguished_name.push(rcgen::DnType::CommonName, name);
-            (parameters.signed_by(&key, &issuer).expect("a certificate").pem(), key.serialize_pem())
-        };
-        let (certificate, key) = sign("127.0.0.1");
-        let folder = tempfile::tempdir().expect("a folder");
-        let place = |name: &str, text: &str| {
-            let path = folder.path().join(name);
-            std::fs::write(&path, text).expect("a file");
-            path.display().to_string()
-        };
-        let authority_file = place("ca.pem", &authority.pem());
-        let (certificate, key) = (place("server.pem", &certificate), place("server.key", &key));
-        let port = free_port();
-        let (tls_port, clients) = (port.to_string(), if strict { "yes" } else { "no" });
-        let mut arguments = vec!["--tls-port", &tls_port, "--tls-cert-file", &certificate, "--tls-key-file", &key];
-        arguments.extend(["--tls-ca-cert-file", &authority_file, "--tls-auth-clients", clients]);
-        let server = RedisServer::start_with(Product::Redis, Durability::Nothing, &arguments);
+        let authority = Authority::new();
+        let clients = ["--tls-auth-clients", if strict { "yes" } else { "no" }];
+        let server = RedisServer::start_over(Some(&authority), Product::Redis, &clients);
         let rules = documented_rules();
         let mut user = vec!["ACL", "SETUSER", "veritail", "on", ">p@ss/word"];
         user.extend(rules.split_whitespace());
         order(server.port(), &user).expect("the documented rules are rules");
-        Self { server, port, authority: authority.pem(), client: sign("veritail"), _certificates: folder }
+        Self { server, authority }
     }
 
     /// How to get in.
     pub(super) fn options(&self) -> Options {
-        let url = format!("rediss://veritail:p%40ss%2Fword@127.0.0.1:{}", self.port);
-        Options { url, authority: Some(self.authority.clone().into_bytes()), ..Options::default() }
+        let url = format!("rediss://veritail:p%40ss%2Fword@127.0.0.1:{}", self.server.tls_port());
+        Options { url, authority: Some(self.authority.pem().into()), ..Options::default() }
     }
 }
 
@@ -116,12 +94,12 @@ async fn user_that_may_too_little_is_told_what() {
 #[tokio::test]
 async fn unknown_authority_and_missing_certificate_are_refused() {
     let server = Server::start(true);
-    let own = (server.client.0.clone().into_bytes(), server.client.1.clone().into_bytes());
+    let own = server.authority.sign("veritail");
+    let own = (own.certificate.into_bytes(), own.key.into_bytes());
     refusal(server.options()).await;
     let options = Options { certificate: Some(own.clone()), ..server.options() };
     open(options.clone()).await.unwrap().ping().await.unwrap();
-    let stranger = Server::start(false).authority.into_bytes();
-    let error = refusal(Options { authority: Some(stranger), ..options }).await;
+    let error = refusal(Options { authority: Some(Authority::new().pem().into()), ..options }).await;
     assert!(error.contains("certificate"), "{error}");
 }
 
@@ -131,4 +109,45 @@ async fn wrong_password_is_refused_and_not_repeated() {
     let url = server.options().url.replace("p%40ss%2Fword", "hunter2");
     let error = refusal(Options { url, ..server.options() }).await;
     assert!(!error.contains("hunter2") && error.contains("127.0.0.1"), "{error}");
+}
+
+/// Whom to trust, and where.
+fn trusting(authority: &Authority, url: String) -> Options {
+    Options { url, authority: Some(authority.pem().into()), ..Options::default() }
+}
+
+/// No server of it takes a plain connection from another or from a client where TLS is asked for; the address of the new
+/// master, which the Sentinels give, is its TLS port.
+#[tokio::test]
+async fn sentinels_and_both_masters_are_spoken_to_over_tls() {
+    let authority = Authority::new();
+    let mut sentinel = RedisSentinel::start_over(Some(&authority), Product::Redis);
+    let error = refusal(trusting(&Authority::new(), sentinel.url())).await;
+    assert!(error.contains("certificate"), "{error}");
+    let error = refusal(trusting(&authority, sentinel.url().replace("rediss", "redis"))).await;
+    assert!(!error.is_empty(), "a TLS port speaks nothing else");
+    let store = open(trusting(&authority, sentinel.url())).await.unwrap();
+    let end = append(&store, JOB, &open_trace(&store, JOB).await, b"abc").await;
+    assert_eq!(order(sentinel.servers[0].port(), &["WAIT", "1", "5000"]), Ok(redis::Value::Int(1)));
+    sentinel.fail_over();
+    append_at_last(&store, JOB, &end, b"def").await;
+    assert_eq!(bytes(&store, JOB, chunk(0)).await.as_deref(), Some(&b"abcdef"[..]));
+    assert_eq!(order(sentinel.servers[1].port(), &["STRLEN", "veritail:{42}:chunk:0-1"]), Ok(redis::Value::Int(6)));
+}
+
+#[tokio::test]
+async fn masters_of_a_cluster_are_spoken_to_over_tls_and_so_are_redirections() {
+    let authority = Authority::new();
+    let cluster = RedisCluster::start_over(Some(&authority), Product::Redis);
+    let error = refusal(trusting(&Authority::new(), cluster.url())).await;
+    assert!(error.contains("certificate"), "{error}");
+    // All it is told of is the first node: where the others are, that one says.
+    let first = format!("rediss-cluster://127.0.0.1:{}", cluster.nodes[0].tls_port());
+    let store = open(trusting(&authority, first)).await.unwrap();
+    for job in 1..=12 {
+        append(&store, veritail::trace::JobId(job), &open_trace(&store, veritail::trace::JobId(job)).await, b"abc")
+            .await;
+    }
+    let filled = cluster.nodes.iter().filter(|node| !info(node.port(), "db0").is_empty()).count();
+    assert_eq!((scan(&store, 100).await.len(), filled), (24, 3), "{:?}", cluster.keys());
 }

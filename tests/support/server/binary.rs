@@ -1,7 +1,7 @@
 //! The real program, with a data folder and a port of its own.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Child;
 
 use tempfile::TempDir;
@@ -20,11 +20,16 @@ pub struct Binary {
 impl Binary {
     /// Starts the program with `VERITAIL_*` variables; it answers when this returns.
     pub fn start(variables: &[(&str, &str)]) -> Self {
+        Self::start_program(Path::new(launch::PROGRAM), variables)
+    }
+
+    /// The same with another program, such as an earlier version, until it is restarted.
+    pub fn start_program(program: &Path, variables: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().expect("a folder for the server");
         let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 1));
         let mut binary = Self { child: None, client: Client::new(nowhere, ADMIN_TOKEN), folder, variables };
-        binary.launch();
+        binary.launch(program);
         binary
     }
 
@@ -56,7 +61,7 @@ impl Binary {
     /// Kills it, if it runs, and starts it again over the same folder, on another port.
     pub fn restart(&mut self) {
         self.kill();
-        self.launch();
+        self.launch(Path::new(launch::PROGRAM));
     }
 
     /// Takes the object store away, as an unmounted disk would be: nothing can be written to it.
@@ -92,8 +97,8 @@ impl Binary {
         self.data_dir().join("objects")
     }
 
-    fn launch(&mut self) {
-        let (child, address) = launch::launch(self.folder.path(), 0, &self.variables);
+    fn launch(&mut self, program: &Path) {
+        let (child, address) = launch::launch_program(program, self.folder.path(), 0, &self.variables);
         self.child = Some(child);
         self.client = Client::new(address, ADMIN_TOKEN);
     }

@@ -30,11 +30,19 @@ pub fn kill(child: &mut Option<Child>) {
     }
 }
 
+/// The program as it is now.
+pub const PROGRAM: &str = env!("CARGO_BIN_EXE_veritail");
+
 /// Starts a server below `folder` on this port of the loopback, 0 for a free one, with nothing of this process's
 /// environment but what is given. It answers when this returns.
 pub fn launch(folder: &Path, port: u16, variables: &[(String, String)]) -> (Child, SocketAddr) {
+    launch_program(Path::new(PROGRAM), folder, port, variables)
+}
+
+/// The same with another program, such as an earlier version.
+pub fn launch_program(program: &Path, folder: &Path, port: u16, variables: &[(String, String)]) -> (Child, SocketAddr) {
     let log = std::fs::File::options().create(true).append(true).open(log_file(folder));
-    let mut child = Command::new(env!("CARGO_BIN_EXE_veritail"))
+    let mut child = Command::new(program)
         .args(["serve", "--listen", &format!("127.0.0.1:{port}"), "--data-dir"])
         .arg(folder.join("data"))
         .env_clear()
@@ -44,7 +52,7 @@ pub fn launch(folder: &Path, port: u16, variables: &[(String, String)]) -> (Chil
         .stdout(Stdio::piped())
         .stderr(Stdio::from(log.expect("a file for the log")))
         .spawn()
-        .expect("the program was built for this test");
+        .unwrap_or_else(|error| panic!("{} does not start: {error}", program.display()));
     let stdout = child.stdout.take().expect("piped");
     let (said, hears) = mpsc::channel();
     std::thread::spawn(move || {

@@ -65,3 +65,18 @@ pub(super) fn failed(error: Error) -> StoreError {
         _ => StoreError::unavailable(NAME, error),
     }
 }
+
+/// Sorts an error of a connection that did not come to be, and names the part of the URL to look at where one is to blame.
+pub(super) fn cannot_connect(error: Error) -> StoreError {
+    let blamed = match &error {
+        Error::Tls(_) => Some("sslmode and sslrootcert"),
+        Error::Io(cause) if cause.to_string().contains("certificate") => Some("sslrootcert, and the host"),
+        // The file of a certificate, or of a socket.
+        Error::Io(cause) if cause.kind() == std::io::ErrorKind::NotFound => Some("sslrootcert, and the host"),
+        _ => None,
+    };
+    match blamed {
+        Some(part) => StoreError::unavailable(NAME, format_args!("{error}; see {part}, in the URL")),
+        None => failed(error),
+    }
+}

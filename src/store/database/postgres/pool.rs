@@ -13,7 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::super::NAME;
 use super::Settings;
-use super::errors::failed;
+use super::errors::{cannot_connect, failed};
 use crate::store::{Result, StoreError};
 
 /// At most so many connections, made when they are needed.
@@ -62,7 +62,7 @@ impl Pool {
             loop {
                 let idle = self.idle().pop();
                 let Some(mut connection) = idle else {
-                    let connection = self.connect().await.map_err(failed)?;
+                    let connection = self.connect().await.map_err(cannot_connect)?;
                     return Ok(Held { connection, idle: self.idle.clone(), _place: place });
                 };
                 let lives = !tested || {
