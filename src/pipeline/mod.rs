@@ -23,6 +23,7 @@ mod known;
 mod locks;
 mod loss;
 mod migrate;
+mod notify;
 pub mod pace;
 pub mod points;
 mod read;
@@ -43,6 +44,7 @@ use std::sync::Arc;
 
 pub use append::{AppendRequest, Appended};
 pub use finalize::{FinalPut, Finalized};
+pub use notify::{Message, NOTIFY_INTERVAL, NotDelivered, Webhook};
 pub use read::{Mode, OpenedReading, ReadError, Reading};
 pub use report::{ChunkReport, CopyReport, Integrity, MismatchReport};
 pub use settings::Settings;
