@@ -6,6 +6,7 @@ mod private;
 mod redis;
 mod schedules;
 mod stores;
+mod webhook;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -24,7 +25,7 @@ use crate::api::server::{self, Edge};
 use crate::api::{Api, router};
 use crate::config::Config;
 use crate::config::value::{Secret, Span};
-use crate::pipeline::{Pipeline, Settings};
+use crate::pipeline::{NOTIFY_INTERVAL, Pipeline, Settings};
 use crate::seams::abort::{self, AbortAt, BadFailPoint};
 use crate::seams::real::{NoFailPoints, OwnedTasks, SystemChance, SystemClock};
 use crate::seams::{Clock, FailPoints, Seams, within};
@@ -34,6 +35,8 @@ use crate::telemetry::metrics::{self, Task};
 use crate::trace::chunks::BadChunkSize;
 use crate::trace::{ByteSize, ChunkSize};
 use crate::verify::Verifier;
+
+use webhook::HttpWebhook;
 
 /// Why Veritail does not start. Each says what to do next.
 #[derive(Debug, thiserror::Error)]
@@ -71,6 +74,9 @@ pub enum CannotStart {
     /// The certificate or its key cannot be used.
     #[error(transparent)]
     Tls(#[from] NoTls),
+    /// The webhook cannot be used as configured.
+    #[error("{0}")]
+    Webhook(&'static str),
     /// The address cannot be listened on.
     #[error("cannot listen on {address}: {error}; choose another with --listen")]
     Listen {
@@ -116,6 +122,7 @@ pub struct Running {
 pub async fn start(config: Config) -> Result<Running, CannotStart> {
     let exporter = exporter::install()?;
     tls::choose_cryptography();
+    let webhook = HttpWebhook::of(&config.verify)?;
     let tls = Tls::of(config.http.tls_certificate.as_deref(), config.http.tls_key.as_deref())?;
     let tasks = Arc::new(OwnedTasks::default());
     let seams = seams(tasks.clone())?;
@@ -147,6 +154,10 @@ pub async fn start(config: Config) -> Result<Running, CannotStart> {
     pipeline.start();
     let verifier = Verifier::new(pipeline.clone(), (&config.verify).into());
     let schedules = schedules::start(&config.verify, &verifier).await?;
+    if let Some(webhook) = webhook {
+        metrics::task_scheduled(Task::Notify, NOTIFY_INTERVAL, seams.clock.now());
+        pipeline.start_notifying(Arc::new(webhook));
+    }
     let sampler = gauges::sample_for_ever(pipeline.clone(), config.telemetry.gauge_interval.0);
     seams.spawn.spawn("gauges", Box::pin(sampler));
     if let Some(redis) = opened.redis {
@@ -190,11 +201,15 @@ pub async fn start(config: Config) -> Result<Running, CannotStart> {
     })
 }
 
-/// A node that was given no name has its machine's.
+/// As configured; a node that was given no name has its machine's.
 fn pipeline_settings(config: &Config) -> Settings {
     let settings = Settings::from(&config.pipeline);
     let machine = || rustix::system::uname().nodename().to_string_lossy().into_owned();
-    Settings { node_name: Some(settings.node_name.unwrap_or_else(machine)), ..settings }
+    Settings {
+        node_name: Some(settings.node_name.unwrap_or_else(machine)),
+        notify: config.verify.webhook_url.is_some(),
+        ..settings
+    }
 }
 
 /// How often it is written down when tokens and runners were last seen.

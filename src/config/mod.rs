@@ -130,8 +130,15 @@ impl Config {
             help: "The folder for everything that has no place of its own.",
             text: true,
         };
-        let concerns =
-            [Http::rows(), Live::rows(), Database::rows(), Object::rows(), Pipeline::rows(), Telemetry::rows()];
+        let concerns = [
+            Http::rows(),
+            Live::rows(),
+            Database::rows(),
+            Object::rows(),
+            Pipeline::rows(),
+            Verify::rows(),
+            Telemetry::rows(),
+        ];
         std::iter::once(data_dir).chain(concerns.into_iter().flatten()).collect()
     }
 

@@ -2,7 +2,7 @@
 
 use super::cron::Cron;
 use super::settings::settings;
-use super::value::Span;
+use super::value::{Secret, Span};
 use crate::trace::ByteSize;
 use crate::trace::state::names;
 use crate::verify;
@@ -55,6 +55,11 @@ settings! {
         /// How long it is remembered what a run did.
         runs_kept_for: Span = Span::hours(30 * 24), range Span::hours(1)..=Span::hours(5 * 365 * 24),
             env "VERITAIL_VERIFY_RUNS_KEPT_FOR";
+        /// Where every new mismatch is sent, as a POST with JSON, until it is taken: an `http` or `https` URL. Unset: nowhere.
+        webhook_url: Option<Secret> = None, env "VERITAIL_WEBHOOK_URL";
+        /// The key that those messages are signed with, in the form of Standard Webhooks: `whsec_` and the base64 of 24 to
+        /// 64 bytes. Unset: they are not signed.
+        webhook_secret: Option<Secret> = None, env "VERITAIL_WEBHOOK_SECRET";
     }
 }
 

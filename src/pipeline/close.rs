@@ -13,7 +13,7 @@ use crate::trace::{ByteSize, ChunkIndex, ChunkRow, ChunkState, Detector, JobId, 
 
 use super::evaluate::{Evaluated, Step};
 use super::gap::overlaps;
-use super::loss::Evidence;
+use super::loss::BadCopy;
 use super::{Pipeline, points};
 
 /// Open mismatches of one trace that are looked through.
@@ -58,7 +58,7 @@ impl Pipeline {
             match row.map(|row| (row, &row.state)) {
                 Some((row, ChunkState::Wanted { record: Some(record), .. })) => {
                     let label = (Kind::Missing, self.stores().live.name(), Detector::Finalize.into());
-                    unmoved &= self.note_difference(job, row, record, label, Evidence::default()).await? != Look::Moved;
+                    unmoved &= self.note_difference(job, row, record, label, BadCopy::default()).await? != Look::Moved;
                 }
                 _ => {
                     let start = job.chunk_size.start_of(*index);

@@ -13,14 +13,14 @@ use super::Pipeline;
 
 /// What was seen of a copy that is not as recorded.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Evidence {
+pub(super) struct BadCopy {
     /// What the copy is; `None` if it is not there or cannot be decoded.
     pub(super) found: Option<Record>,
     /// Where in the chunk it begins to differ from a good copy, if there is one to compare it with.
     pub(super) first_difference: Option<Offset>,
 }
 
-impl Evidence {
+impl BadCopy {
     /// Of a copy's bytes, and of a good copy's.
     pub(super) fn of(found: Option<&[u8]>, good: Option<&[u8]>) -> Self {
         let first_difference = found.zip(good).and_then(|(found, good)| first_difference(found, good));
@@ -50,7 +50,7 @@ impl Pipeline {
         row: &ChunkRow,
         record: &Record,
         (kind, store, finder): (Kind, DataStore, Finder),
-        seen: Evidence,
+        seen: BadCopy,
     ) -> Result<Look> {
         let mismatch = NewMismatch {
             job: job.id,

@@ -24,6 +24,7 @@ mod known;
 mod locks;
 mod loss;
 mod migrate;
+mod notify;
 pub mod pace;
 pub mod points;
 mod read;
@@ -44,6 +45,7 @@ use std::sync::Arc;
 
 pub use append::{AppendRequest, Appended};
 pub use finalize::{FinalPut, Finalized};
+pub use notify::{Message, NOTIFY_INTERVAL, NotDelivered, Webhook};
 pub use read::{Mode, OpenedReading, ReadError, Reading};
 pub use report::{ChunkReport, CopyReport, Integrity, MismatchReport};
 pub use settings::Settings;
@@ -135,11 +137,6 @@ impl Pipeline {
     /// The stores it works over.
     pub fn stores(&self) -> &Stores {
         &self.0.stores
-    }
-
-    /// Its name, which tells it from other nodes.
-    pub fn name(&self) -> &str {
-        &self.0.name
     }
 
     /// Its time, chance and tasks.

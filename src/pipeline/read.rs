@@ -20,7 +20,7 @@ use crate::trace::{
 };
 
 use super::Pipeline;
-use super::loss::Evidence;
+use super::loss::BadCopy;
 use super::reconcile::{Reconciled, asks};
 use super::repair::FROM_LIVE;
 
@@ -150,8 +150,8 @@ impl Pipeline {
         let Look::Differs(kind) = looked.look else { return Ok(looked.bytes) };
         // The live copy may still be there: for a while after the move, or for longer after a crash.
         let good = look_live(self.stores().live.as_ref(), job.id, row.id(), record).await.sound();
-        let seen = Evidence::of(looked.bytes.as_deref(), good.as_deref());
-        if self.note_difference(job, row, record, (kind, at.store(), detector), seen).await? == Look::Moved {
+        let seen = BadCopy::of(looked.bytes.as_deref(), good.as_deref());
+        if self.note_difference(job, row, record, (kind, at.store(), detector.into()), seen).await? == Look::Moved {
             return Ok(None);
         }
         if let Some(bytes) = good {

@@ -5,7 +5,7 @@
 
 use super::family::{Counter, Gauge, Histogram, Row, Start};
 use super::labels::{
-    Answer, CheckResult, ClientChecksum, Comparison, Dependency, Direction, Ended, Eviction, LogLevel, LossReason,
+    Answer, CheckResult, ClientChecksum, Comparison, Delivery, Dependency, Direction, Ended, Eviction, LogLevel, LossReason,
     Method, Operation, RedisRollback, Rejection, Repair, RewindCause, RewindResult, Route, Source, SpillDirection,
     Status, StoreOperation, Success, Task, TaskResult, Tick,
 };
@@ -143,6 +143,8 @@ table! {
     VERIFY_COVERED: Gauge["veritail_verify_covered_chunks"], starts Start::WhenKnown;
     /// Time since the chunk was looked at that was looked at longest ago. From the database.
     VERIFY_OLDEST_UNVERIFIED_AGE: Gauge["veritail_verify_oldest_unverified_age_seconds"], starts Start::WhenKnown;
+    /// Messages to the webhook about mismatches, by what became of them. What was not delivered is sent again.
+    WEBHOOK_DELIVERIES: Counter["veritail_webhook_deliveries_total"; result: Delivery], starts Start::Zero;
     /// Finished traces, read back from persistent stores, against the checksum of the accepted bytes.
     E2E_CHECKSUM_RESULTS: Counter["veritail_e2e_checksum_results_total"; result: Comparison], starts Start::Zero;
     /// The runners' own checksums against the accepted bytes. Some disagree without any fault in storage.

@@ -19,6 +19,8 @@ use super::{Examiner, Pipeline, Promise, Sight};
 
 /// Epochs of a chunk whose live copies are tried; the newest first.
 const EPOCHS_MAX: usize = 16;
+/// The longest object that may be a copy of a chunk: a chunk that did not shrink, and room for the frame around it.
+const STORED_MAX: ByteSize = ByteSize(ChunkSize::MAX as u64 + 64 * 1024);
 
 impl Pipeline {
     /// Heals a chunk. True if everything that differed is as recorded now.
@@ -49,7 +51,7 @@ impl Pipeline {
             None => self.search_good_copy(job.id, row, promise.record).await?,
         };
         if let Some(bytes) = good {
-            let repaired = self.repair(job.id, row, promise.record, &bytes).await?;
+            let repaired = self.repair(job.id, row, promise.record, &bytes, "repaired from a good copy").await?;
             if repaired {
                 telemetry::repaired(true);
             }
@@ -140,7 +142,7 @@ async fn search(store: &dyn ObjectStore, prefix: &str, row: &ChunkRow, record: &
 
 /// What an object holds: decoded, or as it is, for live remains are kept in quarantine without being encoded.
 async fn decoded(store: &dyn ObjectStore, key: &str) -> Result<Option<Bytes>> {
-    let Some(stored) = store.get(key).await? else { return Ok(None) };
+    let Some(stored) = store.get(key, STORED_MAX).await? else { return Ok(None) };
     let most = ByteSize(ChunkSize::MAX.into());
     Ok(Some(codec::decode(&stored, most).unwrap_or(stored)))
 }

@@ -20,7 +20,7 @@ use crate::trace::{
 };
 
 use super::Pipeline;
-use super::loss::{Evidence, Finder};
+use super::loss::{BadCopy, Finder};
 
 /// Who examines, and what may be done about what is found.
 #[derive(Clone, Copy, Debug)]
@@ -154,7 +154,7 @@ impl Pipeline {
                 examined.differences.push(difference);
                 continue;
             }
-            if self.note_difference(&known, row, promise.record, label, evidence(sight, &sights, promise.record)).await? == Look::Moved {
+            if self.note_difference(&known, row, promise.record, label, bad_copy(sight, &sights, promise.record)).await? == Look::Moved {
                 return Ok(None);
             }
             examined.differences.push(difference);
@@ -208,9 +208,9 @@ impl Pipeline {
 }
 
 /// What is known of a difference: where bytes begin to differ is known if another copy is right.
-fn evidence(sight: &Sight, sights: &[Sight], record: &Record) -> Evidence {
+fn bad_copy(sight: &Sight, sights: &[Sight], record: &Record) -> BadCopy {
     let good = sights.iter().find_map(|sight| sight.good_bytes(record));
-    Evidence::of(sight.bytes.as_deref(), good.map(|good| &good[..]))
+    BadCopy::of(sight.bytes.as_deref(), good.map(|good| &good[..]))
 }
 
 fn has_difference(sights: &[Sight]) -> bool {
