@@ -52,6 +52,7 @@ pub use sweep::SweepReport;
 use crate::seams::Seams;
 use crate::store::database::Database;
 use crate::store::database::leases::Leases;
+use crate::store::database::verifications::Verifications;
 use crate::store::live::LiveStore;
 use crate::store::object::ObjectStore;
 use crate::trace::Location;
@@ -69,6 +70,8 @@ pub struct Stores {
     pub spill: Arc<dyn ObjectStore>,
     /// Says whose turn it is.
     pub leases: Arc<dyn Leases>,
+    /// Remembers what the verifier looked at.
+    pub verifications: Arc<dyn Verifications>,
 }
 
 impl Stores {

@@ -32,13 +32,15 @@ struct Rig {
 impl Rig {
     async fn new(chunk_size: u32) -> Self {
         let clock = Arc::new(ManualClock::at(Timestamp(1_700_000_000_000)));
-        let (live, database) = (Arc::new(ModelLive::new(clock.clone())), Arc::new(ModelDatabase::new()));
+        let live = Arc::new(ModelLive::new(clock.clone()));
+        let database = Arc::new(ModelDatabase::new(clock.clone()));
         let stores = Stores {
             live,
             database: database.clone(),
-            objects: Arc::new(ModelObjects::new()),
+            objects: Arc::new(ModelObjects::new(clock.clone())),
             spill: database.chunk_bytes(),
             leases: Arc::new(ModelLeases::new(clock.clone())),
+            verifications: database.clone(),
         };
         let seams = Seams {
             clock,

@@ -14,7 +14,6 @@ use veritail::store::database::{
 use veritail::trace::{ByteSize, ChunkIndex, DataStore, Epoch, Kind, Offset, TraceState, Verdict, Version};
 
 use super::*;
-use crate::support::model::database::ModelDatabase;
 use crate::support::postgres_server::PostgresServer;
 
 const CASES: u32 = 300;
@@ -230,7 +229,7 @@ async fn agree(
 fn the_model_answers_like_sqlite() {
     run(CASES, async |changes: Vec<_>| {
         let (_guard, sqlite) = sqlite::open().await;
-        agree(&sqlite, &ModelDatabase::new(), &changes).await
+        agree(&sqlite, &model(), &changes).await
     });
 }
 
@@ -240,7 +239,7 @@ fn the_model_answers_like_postgres() {
     let _server = PostgresServer::shared();
     run(CASES_ON_POSTGRES, async |changes: Vec<_>| {
         let (_guard, postgres) = postgres::open().await;
-        agree(&postgres, &ModelDatabase::new(), &changes).await
+        agree(&postgres, &model(), &changes).await
     });
 }
 

@@ -18,6 +18,8 @@ mod mismatches;
 mod postgres;
 mod races;
 mod sqlite;
+mod verifications;
+mod walks;
 
 use std::sync::Arc;
 
@@ -30,6 +32,7 @@ use veritail::trace::{
 
 use crate::support::clock::ManualClock;
 use crate::support::hooks::{Faults, Recorder};
+use crate::support::model::database::ModelDatabase;
 
 /// Runs every rule against a database that `$open` makes: a future of a guard and the database.
 macro_rules! database_suite {
@@ -103,8 +106,13 @@ macro_rules! database_suite {
 
 database_suite!(on_sqlite, super::sqlite::open());
 database_suite!(on_postgres, super::postgres::open());
-database_suite!(on_the_model, async { ((), crate::support::model::database::ModelDatabase::new()) });
+database_suite!(on_the_model, async { ((), super::model()) });
 database_suite!(behind_hooks, super::behind_hooks());
+
+/// The model, which promises the same.
+fn model() -> ModelDatabase {
+    ModelDatabase::new(Arc::new(ManualClock::at(NOW)))
+}
 
 /// `SQLite` behind a hook that records and one that is told to fail nothing: a wrapper keeps the contract.
 async fn behind_hooks() -> (tempfile::TempDir, Hooked<dyn Database>) {

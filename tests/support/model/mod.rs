@@ -6,3 +6,4 @@ pub mod leases;
 pub mod listing;
 pub mod live;
 pub mod objects;
+mod verifications;
