@@ -12,8 +12,10 @@ use crate::store::Result;
 use crate::store::database::Database;
 use crate::store::database::leases::milliseconds;
 use crate::store::database::pages::{self, Page};
-use crate::store::database::rows::{Cells as _, bytes::read_listed};
+use crate::store::database::rows::bytes::read_listed;
+use crate::store::database::rows::{Cells as _, text};
 use crate::store::object::{Listed, ObjectStore, Objects};
+use crate::trace::ByteSize;
 
 /// The table `chunk_bytes`.
 #[derive(Clone)]

@@ -5,7 +5,7 @@ use sqlx::Arguments as _;
 use sqlx::postgres::{PgArguments, PgRow};
 
 use super::PostgresDatabase;
-use super::calls::{Repeat, arguments, plain};
+use super::calls::{Repeat, arguments};
 use crate::store::database::NAME;
 use crate::store::database::pages::end_of;
 use crate::store::database::rows::verifications::{
@@ -27,7 +27,7 @@ impl PostgresDatabase {
 /// The arguments of a cursor, all but its version.
 fn of_cursor(cursor: &Cursor) -> Result<PgArguments> {
     Ok(arguments![
-        plain(&cursor.shard),
+        &cursor.shard,
         cursor.from.0,
         cursor.to.0,
         cursor.at.job.0,
@@ -46,8 +46,8 @@ impl Verifications for PostgresDatabase {
     async fn begin_run(&self, new: &NewRun) -> Result<Run> {
         let arguments = arguments![
             new.schedule.as_str(),
-            plain(&new.scope),
-            plain(&new.node),
+            &new.scope,
+            &new.node,
             new.expected.map(stored).transpose()?,
             to_json(&Tally::default())?,
             new.at.0,
@@ -68,12 +68,12 @@ impl Verifications for PostgresDatabase {
         tally: &Tally,
         at: Timestamp,
     ) -> Result<()> {
-        let arguments = arguments![run.0, state.as_str(), message.map(plain), to_json(tally)?, at.0];
+        let arguments = arguments![run.0, state.as_str(), message, to_json(tally)?, at.0];
         self.change(Repeat::Safe, statements::END_RUN, arguments).await.map(drop)
     }
 
     async fn ask_to_stop(&self, run: RunId, by: &str) -> Result<Option<Run>> {
-        self.change(Repeat::Safe, statements::ASK_TO_STOP, arguments![run.0, plain(by)]).await?;
+        self.change(Repeat::Safe, statements::ASK_TO_STOP, arguments![run.0, by]).await?;
         self.run(run).await
     }
 
@@ -92,7 +92,7 @@ impl Verifications for PostgresDatabase {
     }
 
     async fn end_silent_runs(&self, silent_since: Timestamp, message: &str, at: Timestamp) -> Result<u64> {
-        let arguments = arguments![silent_since.0, plain(message), at.0];
+        let arguments = arguments![silent_since.0, message, at.0];
         self.change(Repeat::Never, statements::END_SILENT_RUNS, arguments).await
     }
 
@@ -132,7 +132,7 @@ impl Verifications for PostgresDatabase {
 
     async fn named(&self, store: DataStore, prefix: &str, after: Option<&str>, limit: u32) -> Result<Vec<Named>> {
         let above = after.unwrap_or_default().max(prefix);
-        let arguments = arguments![store.as_str(), plain(above), end_of(prefix), i64::from(limit)];
+        let arguments = arguments![store.as_str(), above, end_of(prefix), i64::from(limit)];
         self.rows(Repeat::Safe, statements::NAMED, arguments).await?.iter().map(read_named).collect()
     }
 

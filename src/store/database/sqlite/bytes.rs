@@ -13,6 +13,7 @@ use crate::store::database::leases::milliseconds;
 use crate::store::database::pages::{self, Page};
 use crate::store::database::rows::bytes::read_listed;
 use crate::store::object::{Listed, ObjectStore, Objects};
+use crate::trace::ByteSize;
 
 /// The table `chunk_bytes`.
 #[derive(Clone)]
