@@ -48,3 +48,5 @@ CREATE INDEX trace_chunks_persisted ON trace_chunks (persisted_at, job_id, chunk
 CREATE INDEX trace_chunks_named ON trace_chunks (data_store, object_key) WHERE data_store IS NOT NULL;
 -- From which job on they are younger than a moment.
 CREATE INDEX jobs_created ON jobs (created_at, id);
+-- Which mismatches a run found: it stays as long as they do.
+CREATE INDEX mismatches_run ON mismatches (run_id) WHERE run_id IS NOT NULL;

@@ -1,9 +1,9 @@
 //! What the verifier remembers, and the rows that it walks through.
 
-use veritail::store::database::Rewind;
 use veritail::store::database::verifications::{
     Cursor, Cycle, Named, NewRun, Place, Run, RunFilter, RunId, Verifications,
 };
+use veritail::store::database::{Basis, NewMismatch, Resolution, Rewind};
 use veritail::trace::{DataStore, RunState, Schedule, Tally, Version};
 
 use super::*;
@@ -36,6 +36,7 @@ macro_rules! verifications_suite {
             runs_are_listed_newest_first_by_schedule_and_state,
             a_silent_run_fails_unless_a_cursor_speaks_of_it,
             old_runs_are_removed_but_for_the_newest_of_a_schedule,
+            a_run_that_a_mismatch_speaks_of_stays,
             a_cursor_is_made_once,
             a_cursor_is_saved_by_whoever_read_it_last,
             of_many_that_save_a_cursor_at_once_one_wins,
@@ -277,6 +278,22 @@ pub async fn old_runs_are_removed_but_for_the_newest_of_a_schedule(both: &Both) 
     assert_eq!(left, [runs[1], runs[2], runs[3], runs[4], runs[6]]);
     assert_eq!(both.verifications.remove_runs(Timestamp(3000)).await.unwrap(), 0);
     assert!(both.begin(Schedule::Hot, 4000).await > runs[6], "numbers are not used again");
+}
+
+pub async fn a_run_that_a_mismatch_speaks_of_stays(both: &Both) {
+    let mut runs = Vec::new();
+    for _ in 0..3 {
+        let run = both.begin(Schedule::Hot, 1000).await;
+        both.end(run, RunState::Complete, 2000).await;
+        runs.push(run);
+    }
+    let id = running(both.database.as_ref()).await;
+    let found = NewMismatch { run: Some(runs[0].0), ..mismatches::mismatch(id, None) };
+    both.database.open_mismatch(&found, Basis::Nothing).await.unwrap();
+    let why = mismatches::note("repaired");
+    both.database.resolve_mismatches(id, None, Resolution::Repaired, &why, NOW).await.unwrap();
+    assert_eq!(both.verifications.remove_runs(Timestamp(3000)).await.unwrap(), 1);
+    assert_eq!(both.listed(RunFilter::default()).await, [runs[2], runs[0]]);
 }
 
 fn cursor(shard: &str) -> Cursor {

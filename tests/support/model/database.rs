@@ -31,7 +31,7 @@ pub(super) struct Tables {
     pub(super) accounts: super::accounts::Tables,
     pub(super) verifications: super::verifications::Tables,
     rows: BTreeMap<(JobId, ChunkIndex), Row>,
-    mismatches: Mismatches,
+    pub(super) mismatches: Mismatches,
     /// By their numbers: the job, and from when on.
     deletions: BTreeMap<i64, (JobId, Timestamp)>,
     deletions_made: i64,

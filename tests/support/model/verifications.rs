@@ -1,6 +1,6 @@
 //! What the verifier remembers, in memory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use veritail::store::Result;
@@ -113,10 +113,15 @@ impl Verifications for ModelDatabase {
     }
 
     async fn remove_runs(&self, before: Timestamp) -> Result<u64> {
-        let runs = &mut self.tables().verifications.runs;
+        let mut tables = self.tables();
+        let named: BTreeSet<_> = tables.mismatches.0.iter().filter_map(|known| known.what.run).map(RunId).collect();
+        let runs = &mut tables.verifications.runs;
         let newest: BTreeMap<_, _> = runs.values().map(|run| (run.schedule, run.id)).collect();
+        let stays = |id: &RunId, run: &Run| {
+            run.ended_at.is_none_or(|at| at >= before) || newest.get(&run.schedule) == Some(id) || named.contains(id)
+        };
         let there = runs.len();
-        runs.retain(|id, run| run.ended_at.is_none_or(|at| at >= before) || newest.get(&run.schedule) == Some(id));
+        runs.retain(|id, run| stays(id, run));
         Ok((there - runs.len()) as u64)
     }
 

@@ -77,11 +77,12 @@ pub(in crate::store::database) const END_SILENT_RUNS: &str =
      WHERE state = 'running' AND heard_at < $1
        AND NOT EXISTS (SELECT 1 FROM verification_cursors WHERE run_id = verification_runs.id)";
 
-/// Removes runs that ended before `$1`, at most `$2`.
+/// Removes runs that ended before `$1` and that no mismatch speaks of, at most `$2`.
 pub(in crate::store::database) const REMOVE_RUNS: &str = "DELETE FROM verification_runs WHERE id IN (
          SELECT id FROM verification_runs AS old
          WHERE ended_at < $1
            AND id < (SELECT max(id) FROM verification_runs AS newer WHERE newer.schedule = old.schedule)
+           AND NOT EXISTS (SELECT 1 FROM mismatches WHERE run_id = old.id)
          ORDER BY ended_at, id LIMIT $2)";
 
 /// Runs that are removed in one statement, at most: a longer one would hold up others.
