@@ -69,7 +69,8 @@ impl Pipeline {
         let end = Offset::ZERO + closed.size.unwrap_or(ByteSize::ZERO);
         let is_short = closed.verdict == Verdict::Unclaimed && closed.acked_length > end;
         if is_short && !self.was_noted(closed, end).await? {
-            self.note_gap_on(closed, end, closed.acked_length, Detector::Sweep, Basis::Nothing).await?;
+            let basis = Basis::Closed(closed.epoch);
+            self.note_gap_on(closed, end, closed.acked_length, Detector::Sweep, basis).await?;
         }
         Ok(())
     }

@@ -10,9 +10,12 @@ use crate::store::copies::{Looked, look_live, look_object};
 use crate::store::database::{Job, Lost, Resolution};
 use crate::store::object::keys;
 use crate::trace::proof::persistent_record;
-use crate::trace::{ChunkIndex, ChunkRow, ChunkState, JobId, Location, Look, Record};
+use crate::trace::{ByteSize, ChunkIndex, ChunkRow, ChunkState, JobId, Location, Look, Record};
 
 use super::Pipeline;
+
+/// The longest object that is moved to quarantine.
+const ASIDE_MAX: ByteSize = ByteSize(64 * 1024 * 1024);
 
 impl Pipeline {
     /// Looks at a persistent copy.
@@ -51,10 +54,18 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Moves a bad object to quarantine: nothing bad is thrown away.
+    /// Moves a bad object to quarantine: nothing bad is thrown away. One that does not fit in memory stays where it is.
     async fn put_aside(&self, job: JobId, row: &ChunkRow, bad: &Location) -> Result<()> {
         let (store, bad) = (self.stores().of(bad), &bad.object().key);
-        if let Some(bytes) = store.get(bad).await? {
+        if let Some(bytes) = store.get(bad, ASIDE_MAX + ByteSize(1)).await? {
+            if ByteSize::of(&bytes) > ASIDE_MAX {
+                tracing::warn!(
+                    job_id = job.0,
+                    key = bad,
+                    "job {job}: {bad} is over {ASIDE_MAX} bytes and stays where it is"
+                );
+                return Ok(());
+            }
             let key = keys::quarantine_key(job, row.index, row.epoch, &self.seams().chance.name());
             self.stores().objects.put(&key, bytes).await?;
         }

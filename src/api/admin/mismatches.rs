@@ -13,6 +13,7 @@ use crate::api::Api;
 use crate::api::error::{Manners, Refused};
 use crate::api::path::InPath;
 use crate::api::query::{Parameters, Raw, shown};
+use crate::api::text::Text;
 use crate::pipeline::MismatchReport;
 use crate::store::database::{MismatchFilter, Note};
 use crate::trace::{DataStore, JobId, Kind};
@@ -106,8 +107,8 @@ async fn list(api: &Api, parameters: &Parameters, headers: &HeaderMap) -> Result
 #[serde(deny_unknown_fields)]
 struct Resolve {
     /// Why nothing more is to be done.
-    #[schema(min_length = 1, max_length = 2000)]
-    comment: String,
+    #[schema(value_type = String, min_length = 1, max_length = 2000)]
+    comment: Text,
 }
 
 /// A person takes note of a mismatch: it counts as resolved, and keeps who and why. One that is resolved already stays as
@@ -151,7 +152,8 @@ async fn acknowledge(
 }
 
 fn read(body: &[u8]) -> Result<String, Refused> {
-    let Resolve { comment } = serde_json::from_slice(body).map_err(|error| Refused::Bad(error.to_string()))?;
+    let Resolve { comment: Text(comment) } =
+        serde_json::from_slice(body).map_err(|error| Refused::Bad(error.to_string()))?;
     if comment.trim().is_empty() || comment.chars().count() > COMMENT_MAX {
         return Err(Refused::Bad(format!("comment must have 1 to {COMMENT_MAX} characters")));
     }

@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 use crate::api::Api;
 use crate::api::error::Refused;
 use crate::api::query::Parameters;
+use crate::api::text::{HasNul, Text};
 use crate::config::value::Span;
 use crate::store::database::accounts::Reach;
 use crate::trace::{ProjectId, Timestamp};
@@ -100,7 +101,7 @@ pub(super) fn form<T: DeserializeOwned>(body: Result<Bytes, BytesRejection>) -> 
 }
 
 /// A name that people gave.
-pub(super) fn name(what: &str, name: String) -> Result<String, Refused> {
+pub(super) fn name(what: &str, Text(name): Text) -> Result<String, Refused> {
     if (1..=NAME_MAX).contains(&name.trim().len()) {
         Ok(name.trim().to_owned())
     } else {
@@ -171,7 +172,11 @@ pub(super) async fn reach(api: &Api, named: &Named) -> Result<Reach, Refused> {
     for one in list {
         let found = match one {
             OneNamed::Number(id) => api.auth.accounts().project(*id).await?,
-            OneNamed::Path(path) => api.auth.accounts().project_at(path).await?,
+            // A path with NUL is none, and must not be looked for.
+            OneNamed::Path(path) => match path.parse::<Text>() {
+                Ok(Text(path)) => api.auth.accounts().project_at(&path).await?,
+                Err(HasNul) => None,
+            },
         };
         let shown = || match one {
             OneNamed::Number(id) => id.to_string(),

@@ -8,6 +8,7 @@ pub mod decide;
 pub mod facts;
 pub mod leases;
 pub mod listing;
+mod migrations;
 mod pages;
 pub mod postgres;
 mod rows;
@@ -71,7 +72,8 @@ pub struct Job {
     pub started_at: Option<Timestamp>,
     /// When the runner was last heard of; one second late.
     pub last_contact_at: Timestamp,
-    /// When status, state or epoch last changed: set by create, rewind, end, reopen, cancel and close.
+    /// When status, state or epoch last changed: set by create, rewind, end, reopen, cancel and close. And when it turned
+    /// out that a closed trace is shorter than what was acknowledged.
     pub changed_at: Timestamp,
     /// When the trace was closed.
     pub closed_at: Option<Timestamp>,
@@ -113,6 +115,8 @@ pub struct NewJob {
 pub struct Contact {
     /// The job.
     pub job: JobId,
+    /// When it was made: a restored database may give its number to another.
+    pub made_at: Timestamp,
     /// The acknowledged length. The database keeps the greatest.
     pub acked_length: Offset,
     /// When the runner was heard of. The database keeps the latest.
@@ -310,6 +314,8 @@ pub enum Basis {
     Row(Version),
     /// The trace, in this epoch and not closed.
     Trace(Epoch),
+    /// The trace, in this epoch, closed and not erased.
+    Closed(Epoch),
     /// Nothing that the database knows of: bytes that no row speaks for.
     Nothing,
 }
@@ -395,9 +401,10 @@ pub trait Database: Send + Sync {
     /// Jobs of any state whose `changed_at` is `since` or later and whose number is above `after`, in order of number.
     async fn changed_jobs(&self, since: Timestamp, after: JobId, limit: u32) -> Result<Vec<Job>>;
 
-    /// Raises `acked_length` and `last_contact_at` of all these jobs, in one statement. Unknown jobs are passed over; a job
-    /// that is named twice gets the greater of both.
-    async fn note_contacts(&self, contacts: &[Contact]) -> Result<()>;
+    /// Raises `acked_length` and `last_contact_at` of all these jobs, in one statement. Unknown jobs, and jobs that were
+    /// made at another time, are passed over; a job that is named twice gets the greater of both. A closed trace that is
+    /// shorter than a raised `acked_length` counts as changed at `now`.
+    async fn note_contacts(&self, contacts: &[Contact], now: Timestamp) -> Result<()>;
 
     /// Remembers whether the job's runner can send its log again.
     async fn set_trace_reset(&self, job: JobId, trace_reset: bool) -> Result<()>;
@@ -464,7 +471,8 @@ pub trait Database: Send + Sync {
 
     /// A chunk whose row is of this version was written to `to` and read back as recorded: the row becomes `Persisted`
     /// there. Not only for `Sealed` rows: a `Wanted` chunk with a record is found again by it, and a `Persisted` one is
-    /// repaired. True if it did; false also if the job is erased.
+    /// repaired. True if it did; false also if the job is erased, and for a copy in this database whose bytes are not there
+    /// (any more): the same statement looks.
     async fn persist(
         &self,
         job: JobId,
@@ -488,7 +496,8 @@ pub trait Database: Send + Sync {
     async fn spill(&self) -> Result<Backlog>;
 
     /// Removes bytes of chunks that were written at least `grace` ago, by this database's clock, and that no row names:
-    /// a crash came between two steps. Some of them at a time; answers how many.
+    /// a crash came between two steps. What [`persist`](Self::persist) names at that moment stays. Some of them at a time;
+    /// answers how many.
     async fn remove_unnamed_bytes(&self, grace: Duration) -> Result<u64>;
 
     /// How much is unfinished or live only.

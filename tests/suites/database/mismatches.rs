@@ -54,6 +54,19 @@ pub async fn a_mismatch_is_counted_once_while_open(db: &dyn Database) {
     assert_eq!(all(db).await.len(), 1 + others.len());
 }
 
+/// Whoever looked at a closed trace may come after it was erased, which is forgotten with everything that was wrong with it.
+pub async fn on_an_erased_trace_no_mismatch_of_the_closed_one_is_opened(db: &dyn Database) {
+    let id = running(db).await;
+    let open = async |chunk| db.open_mismatch(&mismatch(id, Some(chunk)), Basis::Closed(FIRST)).await.unwrap();
+    assert_eq!(open(0).await, Opened::Moved, "it is not closed");
+    endings::close(db, id).await;
+    assert_eq!((open(0).await, open(0).await), (Opened::New, Opened::Known));
+    db.erase(id, "admin", NOW, NOW).await.unwrap();
+    assert_eq!((open(0).await, open(1).await), (Opened::Moved, Opened::Moved));
+    let open = MismatchFilter { open: Some(true), ..MismatchFilter::default() };
+    assert_eq!(db.mismatches(open).await.unwrap(), []);
+}
+
 pub async fn a_resolved_mismatch_stays_and_may_open_again(db: &dyn Database) {
     let id = running(db).await;
     assert_eq!(db.open_mismatch(&mismatch(id, Some(0)), Basis::Nothing).await.unwrap(), Opened::New);

@@ -41,12 +41,6 @@ async fn a_file_that_is_opened_again_has_everything() {
     assert!(db.create_job(new_job(JobStatus::Running)).await.unwrap().id > id);
 }
 
-#[tokio::test]
-async fn bytes_that_no_row_names_are_removed() {
-    let (_folder, db) = open().await;
-    gauges::unnamed_bytes_are_removed(&db, &db.chunk_bytes()).await;
-}
-
 async fn everything(db: &dyn Database) -> String {
     let mut all = String::new();
     for job in db.changed_jobs(Timestamp(0), JobId(0), 100).await.unwrap() {

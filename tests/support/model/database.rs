@@ -190,10 +190,15 @@ impl Database for ModelDatabase {
         Ok(jobs.take(limit as usize).cloned().collect())
     }
 
-    async fn note_contacts(&self, contacts: &[Contact]) -> Result<()> {
+    async fn note_contacts(&self, contacts: &[Contact], now: Timestamp) -> Result<()> {
         let mut tables = self.tables();
         for contact in contacts {
-            if let Some(job) = tables.jobs.get_mut(&contact.job) {
+            if let Some(job) = tables.job_if(contact.job, |job| job.created_at == contact.made_at) {
+                let size = job.size.filter(|_| job.state == TraceState::Closed);
+                let is_short = size.is_some_and(|size| contact.acked_length > Offset::ZERO + size);
+                if is_short && contact.acked_length > job.acked_length {
+                    job.changed_at = job.changed_at.max(now);
+                }
                 job.acked_length = job.acked_length.max(contact.acked_length);
                 job.last_contact_at = job.last_contact_at.max(contact.at);
             }
@@ -411,6 +416,9 @@ impl Database for ModelDatabase {
         if tables.job_if(job, |job| job.state != TraceState::Erased).is_none() {
             return Ok(false);
         }
+        if matches!(to, Location::Database(kept) if self.bytes.bytes(&kept.key).is_none()) {
+            return Ok(false);
+        }
         let Some(row) = tables.row(job, index).filter(|row| row.version == version) else { return Ok(false) };
         let (ChunkState::Sealed { record }
         | ChunkState::Persisted { record, .. }
@@ -496,6 +504,10 @@ impl Database for ModelDatabase {
                 new.chunk.and_then(|index| tables.row(new.job, index)).is_some_and(|row| row.version == version)
             }
             Basis::Trace(epoch) => tables.job_if(new.job, |job| job.epoch == epoch && job.is_unfinished()).is_some(),
+            Basis::Closed(epoch) => {
+                let is_closed = |job: &Job| matches!(job.state, TraceState::Closed | TraceState::Archived);
+                tables.job_if(new.job, |job| job.epoch == epoch && is_closed(job)).is_some()
+            }
             Basis::Nothing => true,
         };
         if !holds {

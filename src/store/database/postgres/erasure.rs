@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use sqlx::postgres::PgConnection;
 
 use super::PostgresDatabase;
-use super::calls::{Repeat, Step, Work, arguments, plain};
+use super::calls::{Repeat, Step, Work, arguments};
 use super::jobs;
 use crate::store::Result;
 use crate::store::database::rows::jobs::job_columns;
@@ -50,7 +50,7 @@ impl Work for Erasing<'_> {
                  RETURNING ",
                 job_columns!()
             ),
-            arguments![job.0, at.0, plain(by)],
+            arguments![job.0, at.0, by],
         );
         let Some(row) = row.fetch_optional(&mut *connection).await? else { return Ok(None) };
         let erased = job_rows::read(&row)?;

@@ -1,7 +1,7 @@
 //! The table `mismatches`: what was found to be wrong, counted once, and kept after it was resolved.
 
 use super::PostgresDatabase;
-use super::calls::{Repeat, arguments, plain};
+use super::calls::{Repeat, arguments};
 use crate::store::Result;
 use crate::store::database::rows::mismatches::{mismatch_columns, read, read_corrupt};
 use crate::store::database::rows::{number, to_json};
@@ -44,6 +44,10 @@ pub(super) async fn open(database: &PostgresDatabase, new: &NewMismatch, basis: 
         ),
         Basis::Trace(epoch) => (
             open_on!("SELECT 1 FROM jobs WHERE id = $1 AND epoch = $10 AND state IN ('open', 'closing') FOR SHARE"),
+            i64::from(epoch.0),
+        ),
+        Basis::Closed(epoch) => (
+            open_on!("SELECT 1 FROM jobs WHERE id = $1 AND epoch = $10 AND state IN ('closed', 'archived') FOR SHARE"),
             i64::from(epoch.0),
         ),
         Basis::Nothing => (open_on!("SELECT $10::bigint"), 0),
@@ -96,7 +100,7 @@ pub(super) async fn acknowledge(
     let sql = "UPDATE mismatches SET resolution = $2, resolved_at = $3, resolved_by = $4, comment = $5
                WHERE id = $1 AND resolution IS NULL";
     let resolution = Resolution::Acknowledged.as_str();
-    database.change(Repeat::Safe, sql, arguments![id, resolution, at.0, plain(&note.by), plain(&note.comment)]).await?;
+    database.change(Repeat::Safe, sql, arguments![id, resolution, at.0, &note.by, &note.comment]).await?;
     let sql = concat!("SELECT ", mismatch_columns!(), " FROM mismatches WHERE id = $1");
     database.row(Repeat::Safe, sql, arguments![id]).await?.as_ref().map(read).transpose()
 }

@@ -9,10 +9,11 @@ use crate::store::database::{Basis, Mismatch, MismatchFilter, NewMismatch, Note,
 use crate::trace::{ChunkIndex, DataStore, JobId, Kind, Timestamp};
 
 pub(super) async fn open(database: &SqliteDatabase, new: &NewMismatch, basis: Basis) -> Result<Opened> {
-    let (version, epoch) = match basis {
-        Basis::Row(version) => (Some(version.0), None),
-        Basis::Trace(epoch) => (None, Some(epoch.0)),
-        Basis::Nothing => (None, None),
+    let (version, epoch, is_closed) = match basis {
+        Basis::Row(version) => (Some(version.0), None, false),
+        Basis::Trace(epoch) => (None, Some(epoch.0), false),
+        Basis::Closed(epoch) => (None, Some(epoch.0), true),
+        Basis::Nothing => (None, None, false),
     };
     let rows = sqlx::query(
         "INSERT INTO mismatches (job_id, chunk_index, epoch, kind, store, detector, expected, found, first_seen, last_seen)
@@ -20,7 +21,8 @@ pub(super) async fn open(database: &SqliteDatabase, new: &NewMismatch, basis: Ba
          WHERE (?10 IS NULL OR EXISTS (SELECT 1 FROM trace_chunks
                                        WHERE job_id = ?1 AND chunk_index = ?2 AND version = ?10))
            AND (?11 IS NULL OR EXISTS (SELECT 1 FROM jobs
-                                       WHERE id = ?1 AND jobs.epoch = ?11 AND state IN ('open', 'closing')))
+                                       WHERE id = ?1 AND jobs.epoch = ?11 AND state <> 'erased'
+                                         AND (state IN ('closed', 'archived')) = ?12))
          ON CONFLICT (job_id, coalesce(chunk_index, -1), epoch, store, kind) WHERE resolution IS NULL
          DO UPDATE SET last_seen = max(last_seen, excluded.last_seen), times_seen = times_seen + 1
          RETURNING times_seen",
@@ -36,6 +38,7 @@ pub(super) async fn open(database: &SqliteDatabase, new: &NewMismatch, basis: Ba
     .bind(new.at.0)
     .bind(version)
     .bind(epoch)
+    .bind(is_closed)
     .fetch_all(&database.writer)
     .await
     .map_err(failed)?;

@@ -112,8 +112,8 @@ impl Database for SqliteDatabase {
         jobs::changed(self, since, after, limit).await
     }
 
-    async fn note_contacts(&self, contacts: &[Contact]) -> Result<()> {
-        jobs::note_contacts(self, contacts).await
+    async fn note_contacts(&self, contacts: &[Contact], now: Timestamp) -> Result<()> {
+        jobs::note_contacts(self, contacts, now).await
     }
 
     async fn set_trace_reset(&self, job: JobId, trace_reset: bool) -> Result<()> {
