@@ -4,7 +4,9 @@ mod gauges;
 mod measure;
 mod private;
 mod redis;
+mod schedules;
 mod stores;
+mod webhook;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -13,7 +15,9 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
+use tokio_cron_scheduler::JobSchedulerError;
 
+use self::schedules::Schedules;
 use crate::api::auth::{ADMIN_TOKEN_FILE, Auth, NoAdminToken, admin_token};
 use crate::api::limits::Limits;
 use crate::api::server::tls::{self, NoTls, Tls};
@@ -21,7 +25,7 @@ use crate::api::server::{self, Edge};
 use crate::api::{Api, router};
 use crate::config::Config;
 use crate::config::value::{Secret, Span};
-use crate::pipeline::Pipeline;
+use crate::pipeline::{NOTIFY_INTERVAL, Pipeline, Settings};
 use crate::seams::abort::{self, AbortAt, BadFailPoint};
 use crate::seams::real::{NoFailPoints, OwnedTasks, SystemChance, SystemClock};
 use crate::seams::{Clock, FailPoints, Seams, within};
@@ -30,6 +34,9 @@ use crate::telemetry::exporter::{self, CannotExport, UPKEEP_INTERVAL};
 use crate::telemetry::metrics::{self, Task};
 use crate::trace::chunks::BadChunkSize;
 use crate::trace::{ByteSize, ChunkSize};
+use crate::verify::Verifier;
+
+use webhook::HttpWebhook;
 
 /// Why Veritail does not start. Each says what to do next.
 #[derive(Debug, thiserror::Error)]
@@ -67,6 +74,9 @@ pub enum CannotStart {
     /// The certificate or its key cannot be used.
     #[error(transparent)]
     Tls(#[from] NoTls),
+    /// The webhook cannot be used as configured.
+    #[error("{0}")]
+    Webhook(&'static str),
     /// The address cannot be listened on.
     #[error("cannot listen on {address}: {error}; choose another with --listen")]
     Listen {
@@ -81,6 +91,9 @@ pub enum CannotStart {
     /// The fail point for a crash test cannot be read.
     #[error(transparent)]
     FailPoint(#[from] BadFailPoint),
+    /// The verifier's schedules cannot be kept.
+    #[error("the verifier's schedules cannot be kept: {0}; see the settings of verify")]
+    Schedules(#[from] JobSchedulerError),
     /// Metrics cannot be recorded.
     #[error(transparent)]
     Metrics(#[from] CannotExport),
@@ -96,6 +109,8 @@ pub struct Running {
     pub admin_token_file: Option<PathBuf>,
     api: Api,
     pipeline: Pipeline,
+    verifier: Verifier,
+    schedules: Schedules,
     tls: Option<Arc<Tls>>,
     drain_timeout: Duration,
     stop: oneshot::Sender<()>,
@@ -107,6 +122,7 @@ pub struct Running {
 pub async fn start(config: Config) -> Result<Running, CannotStart> {
     let exporter = exporter::install()?;
     tls::choose_cryptography();
+    let webhook = HttpWebhook::of(&config.verify)?;
     let tls = Tls::of(config.http.tls_certificate.as_deref(), config.http.tls_key.as_deref())?;
     let tasks = Arc::new(OwnedTasks::default());
     let seams = seams(tasks.clone())?;
@@ -117,7 +133,7 @@ pub async fn start(config: Config) -> Result<Running, CannotStart> {
     let configured = config.http.admin_token.is_some();
     let admin_token_file = (!configured).then(|| config.data_dir.join(ADMIN_TOKEN_FILE));
 
-    let pipeline = Pipeline::new(opened.stores, seams.clone(), (&config.pipeline).into());
+    let pipeline = Pipeline::new(opened.stores, seams.clone(), pipeline_settings(&config));
     let limits = Limits::from(&config.http);
     let auth = Auth::new(&admin_token, config.http.auth_ttl.0, opened.accounts, seams.clock.clone(), limits);
     let api = Api::new(
@@ -136,6 +152,12 @@ pub async fn start(config: Config) -> Result<Running, CannotStart> {
 
     schedule_tasks(&config, &seams);
     pipeline.start();
+    let verifier = Verifier::new(pipeline.clone(), (&config.verify).into());
+    let schedules = schedules::start(&config.verify, &verifier).await?;
+    if let Some(webhook) = webhook {
+        metrics::task_scheduled(Task::Notify, NOTIFY_INTERVAL, seams.clock.now());
+        pipeline.start_notifying(Arc::new(webhook));
+    }
     let sampler = gauges::sample_for_ever(pipeline.clone(), config.telemetry.gauge_interval.0);
     seams.spawn.spawn("gauges", Box::pin(sampler));
     if let Some(redis) = opened.redis {
@@ -163,7 +185,31 @@ pub async fn start(config: Config) -> Result<Running, CannotStart> {
     };
     seams.spawn.spawn("http", Box::pin(served));
     let drain_timeout = config.http.drain_timeout.0;
-    Ok(Running { address, admin_token, admin_token_file, api, pipeline, tls, drain_timeout, stop, stopped, tasks })
+    Ok(Running {
+        address,
+        admin_token,
+        admin_token_file,
+        api,
+        pipeline,
+        verifier,
+        schedules,
+        tls,
+        drain_timeout,
+        stop,
+        stopped,
+        tasks,
+    })
+}
+
+/// As configured; a node that was given no name has its machine's.
+fn pipeline_settings(config: &Config) -> Settings {
+    let settings = Settings::from(&config.pipeline);
+    let machine = || rustix::system::uname().nodename().to_string_lossy().into_owned();
+    Settings {
+        node_name: Some(settings.node_name.unwrap_or_else(machine)),
+        notify: config.verify.webhook_url.is_some(),
+        ..settings
+    }
 }
 
 /// How often it is written down when tokens and runners were last seen.
@@ -229,6 +275,11 @@ impl Running {
         &self.pipeline
     }
 
+    /// Its verifier, for the same.
+    pub fn verifier(&self) -> &Verifier {
+        &self.verifier
+    }
+
     /// Stops in reverse order: takes no more connections, finishes requests in flight, then what the pipeline has
     /// acknowledged. True if everything settled in time; what did not is taken up after the next start.
     pub async fn stop(self) -> bool {
@@ -241,6 +292,7 @@ impl Running {
             tracing::warn!("requests were still in flight after {waited}; they are cut");
         }
         let _ = within(clock.as_ref(), self.drain_timeout, write_last_seen(&self.api)).await;
+        self.schedules.stop().await;
         let settled = self.pipeline.drain(self.drain_timeout).await;
         self.tasks.end().await;
         finished && settled

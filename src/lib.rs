@@ -12,3 +12,4 @@ pub mod seams;
 pub mod store;
 pub mod telemetry;
 pub mod trace;
+pub mod verify;

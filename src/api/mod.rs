@@ -15,6 +15,7 @@ mod reader;
 pub mod router;
 mod runner;
 pub mod server;
+mod text;
 pub mod token;
 
 use std::sync::Arc;

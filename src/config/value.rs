@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, de};
 
+use super::cron::Cron;
 use super::networks::Networks;
+use super::verify::Mode;
 use crate::telemetry::logs;
 
 /// A time span, written as a number and a unit, such as `500ms`, `2s`, `10m`, `1h30m` or `7d`.
@@ -176,6 +178,8 @@ values! {
     Option<String>: true, |text| text.as_ref().map_or_else(|| "unset".to_owned(), Value::show);
     Option<Secret>: true, |secret| if secret.is_some() { "(secret)" } else { "unset" }.to_owned();
     Option<ExternalUrl>: true, |url| url.as_ref().map_or_else(|| "unset".to_owned(), |url| format!("{:?}", url.as_str()));
+    Cron: true, |cron| format!("{:?}", cron.to_string());
+    Mode: true, |mode| format!("{:?}", mode.as_str());
     String: true, |text| format!("{text:?}");
     logs::Format: true, |format| format!("{:?}", format!("{format:?}").to_lowercase());
     bool: false, ToString::to_string;

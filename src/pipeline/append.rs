@@ -120,7 +120,7 @@ impl Pipeline {
         };
         let answer = self.take_slices(&mut progress, &mut Slices::new(body)).await;
         if progress.at > request.start {
-            self.contacts.note(request.job, progress.at, self.now());
+            self.contacts.note(request.job, request.made_at, progress.at, self.now());
             metrics::appended(progress.at - request.start);
         }
         if matches!(answer, Err(_) | Ok(Appended::Broken { .. })) {
@@ -166,7 +166,7 @@ impl Pipeline {
             }
         }
         if progress.at == request.start {
-            self.contacts.note(request.job, progress.at, self.now());
+            self.contacts.note(request.job, request.made_at, progress.at, self.now());
         }
         let known = &mut progress.known;
         known.behind = known.behind.filter(|goal| progress.at < *goal);
@@ -410,7 +410,7 @@ impl Pipeline {
             known.behind = Some(request.start);
         } else {
             // The runner skips ahead: to it, this number says that everything before is kept.
-            self.contacts.note(request.job, position, self.now());
+            self.contacts.note(request.job, request.made_at, position, self.now());
         }
         self.known.put(request.job, known);
         metrics::operation(Operation::Conflict);

@@ -27,7 +27,7 @@ impl Pipeline {
         if known.state == TraceState::Erased {
             return Ok(None);
         }
-        self.contacts.note(job, known.acked_length, self.now());
+        self.contacts.note(job, known.created_at, known.acked_length, self.now());
         if trace_reset.is_some() && known.trace_reset != trace_reset {
             self.stores().database.set_trace_reset(job, trace_reset == Some(true)).await?;
             self.ask_for_known_holes(job).await?;

@@ -17,7 +17,8 @@ pub(super) struct Contacts {
 }
 
 struct Inner {
-    pending: BTreeMap<JobId, Contact>,
+    /// By the job and when it was made: a number may come again in a restored database.
+    pending: BTreeMap<(JobId, Timestamp), Contact>,
     /// Since when something waits to be written, whether the database refuses it or does not answer.
     waiting_since: Option<Timestamp>,
     /// Since when no outage has lasted: the node's start, or the end of the last one. Before that nobody could be heard.
@@ -32,18 +33,18 @@ impl Contacts {
     }
 
     /// The runner of `job` was heard of, and everything up to `acked_length` was acknowledged to it.
-    pub(super) fn note(&self, job: JobId, acked_length: Offset, at: Timestamp) {
+    pub(super) fn note(&self, job: JobId, made_at: Timestamp, acked_length: Offset, at: Timestamp) {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         inner.waiting_since.get_or_insert(at);
-        let contact = inner.pending.entry(job).or_insert(Contact { job, acked_length, at });
+        let contact = inner.pending.entry((job, made_at)).or_insert(Contact { job, made_at, acked_length, at });
         contact.acked_length = contact.acked_length.max(acked_length);
         contact.at = contact.at.max(at);
     }
 
     /// What this node acknowledged and the database may not know yet.
-    pub(super) fn pending(&self, job: JobId) -> Option<Offset> {
+    pub(super) fn pending(&self, job: JobId, made_at: Timestamp) -> Option<Offset> {
         let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        inner.pending.get(&job).map(|contact| contact.acked_length)
+        inner.pending.get(&(job, made_at)).map(|contact| contact.acked_length)
     }
 
     /// True if what was acknowledged waits for longer than `patience`: what is acknowledged now might be lost unseen.
@@ -67,15 +68,16 @@ impl Contacts {
         let written = if contacts.is_empty() {
             Ok(())
         } else {
-            let answer = within(clock, patience, database.note_contacts(&contacts)).await;
+            let answer = within(clock, patience, database.note_contacts(&contacts, begun)).await;
             answer.unwrap_or_else(|| Err(StoreError::unavailable("database", "acknowledged lengths are not taken")))
         };
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         match &written {
             Ok(()) => {
                 for contact in contacts {
-                    if inner.pending.get(&contact.job) == Some(&contact) {
-                        inner.pending.remove(&contact.job);
+                    let key = (contact.job, contact.made_at);
+                    if inner.pending.get(&key) == Some(&contact) {
+                        inner.pending.remove(&key);
                     }
                 }
                 inner.waiting_since = (!inner.pending.is_empty()).then_some(begun);

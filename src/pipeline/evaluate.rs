@@ -193,7 +193,7 @@ impl Pipeline {
 
     /// Up to where this job's bytes were acknowledged, as far as the database or this node knows.
     pub(super) fn acknowledged(&self, job: &Job) -> Offset {
-        self.contacts.pending(job.id).unwrap_or_default().max(job.acked_length)
+        self.contacts.pending(job.id, job.created_at).unwrap_or_default().max(job.acked_length)
     }
 
     /// Whether the runner of this job can be asked to send bytes again.

@@ -17,12 +17,14 @@ mod close;
 mod contacts;
 mod erase;
 mod evaluate;
+pub mod examine;
 mod finalize;
 mod gap;
 mod known;
 mod locks;
 mod loss;
 mod migrate;
+mod notify;
 pub mod pace;
 pub mod points;
 mod read;
@@ -43,6 +45,7 @@ use std::sync::Arc;
 
 pub use append::{AppendRequest, Appended};
 pub use finalize::{FinalPut, Finalized};
+pub use notify::{Message, NOTIFY_INTERVAL, NotDelivered, Webhook};
 pub use read::{Mode, OpenedReading, ReadError, Reading};
 pub use report::{ChunkReport, CopyReport, Integrity, MismatchReport};
 pub use settings::Settings;
@@ -52,6 +55,7 @@ pub use sweep::SweepReport;
 use crate::seams::Seams;
 use crate::store::database::Database;
 use crate::store::database::leases::Leases;
+use crate::store::database::verifications::Verifications;
 use crate::store::live::LiveStore;
 use crate::store::object::ObjectStore;
 use crate::trace::Location;
@@ -69,6 +73,8 @@ pub struct Stores {
     pub spill: Arc<dyn ObjectStore>,
     /// Says whose turn it is.
     pub leases: Arc<dyn Leases>,
+    /// What the verifier remembers.
+    pub verifications: Arc<dyn Verifications>,
 }
 
 impl Stores {
@@ -90,7 +96,7 @@ pub struct Node {
     stores: Stores,
     seams: Seams,
     settings: Settings,
-    /// Tells this node from the others, in leases.
+    /// Tells this node from the others, in leases and in what it finds.
     name: String,
     spill: spill::Spill,
     known: known::KnownTraces,
@@ -114,7 +120,7 @@ impl Pipeline {
     pub fn new(stores: Stores, seams: Seams, settings: Settings) -> Self {
         let started = seams.clock.now();
         Self(Arc::new(Node {
-            name: seams.chance.name(),
+            name: settings.node_name.clone().unwrap_or_else(|| seams.chance.name()),
             spill: spill::Spill::default(),
             stores,
             seams,
@@ -141,6 +147,11 @@ impl Pipeline {
     /// Its settings.
     pub fn settings(&self) -> &Settings {
         &self.0.settings
+    }
+
+    /// What this node is called in what it writes down.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// Writes down what this node acknowledged.

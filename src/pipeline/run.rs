@@ -21,6 +21,7 @@ impl Pipeline {
             self.spawn_loop("work", |node| async move { node.work_on().await });
         }
         self.spawn_loop("lost_attempts", |node| async move { node.remove_lost_attempts_for_ever().await });
+        self.spawn_loop("spill", |node| async move { node.try_object_store_for_ever().await });
         self.spawn_loop("contacts", |node| async move { node.write_contacts_for_ever().await });
         self.spawn_loop("sweep", |node| async move {
             let every = node.settings().sweep_interval;
@@ -51,7 +52,7 @@ impl Pipeline {
         }
     }
 
-    fn spawn_loop<F>(&self, name: &'static str, run: impl FnOnce(Self) -> F)
+    pub(super) fn spawn_loop<F>(&self, name: &'static str, run: impl FnOnce(Self) -> F)
     where
         F: Future<Output = ()> + Send + 'static,
     {

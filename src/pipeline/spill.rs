@@ -21,7 +21,7 @@ use crate::trace::{
 };
 
 use super::read::ReadError;
-use super::sweep::SweepReport;
+use super::sweep::{SweepReport, Tried};
 use super::{Pipeline, points};
 
 /// While a node spills, one chunk in this time tries the object store.
@@ -82,6 +82,11 @@ impl Spill {
         Some(Room(self, size))
     }
 
+    /// True while chunks go to the database.
+    fn spills(&self) -> bool {
+        self.state().next_try.is_some()
+    }
+
     /// True if the object store is to be asked: it works, or its next try has come, which is this one.
     fn tries_object_store(&self, now: Timestamp) -> bool {
         let mut state = self.state();
@@ -104,8 +109,8 @@ impl Spill {
         }
     }
 
-    /// Notes a failure. True if it has failed for so long now that chunks go to the database.
-    fn failed(&self, now: Timestamp, spill_after: Duration) -> bool {
+    /// Notes a failure. After `spill_after` without a success chunks go to the database.
+    fn failed(&self, now: Timestamp, spill_after: Duration) {
         let mut state = self.state();
         // A failure long after the last one is a new beginning: in between nobody asked.
         let past = FORGOTTEN_AFTER.max(spill_after);
@@ -115,13 +120,11 @@ impl Spill {
         }
         state.last_failed = Some(now);
         let since = *state.failing_since.get_or_insert(now);
-        let spills = now.since(since) >= spill_after;
-        if spills && state.next_try.is_none() {
+        if now.since(since) >= spill_after && state.next_try.is_none() {
             state.next_try = Some(now.after(TRY_EVERY));
             metrics::spilling(true);
             tracing::warn!("the object store has taken nothing for {spill_after:?}: chunks go to the database");
         }
-        spills
     }
 }
 
@@ -131,14 +134,13 @@ impl Pipeline {
         if !self.spill.tries_object_store(self.now()) {
             return self.keep_in_database(job, row, bytes, record).await;
         }
-        let error = match self.keep_in_object_store(job, row, bytes, record).await {
-            Ok(at) => return Ok(at),
-            Err(error) => error,
-        };
-        let spills = !self.settings().spill_max.is_zero() && self.spill.failed(self.now(), self.settings().spill_after);
-        if spills { self.keep_in_database(job, row, bytes, record).await } else { Err(error) }
+        match self.keep_in_object_store(job, row, bytes, record).await {
+            Err(_) if self.spill.spills() => self.keep_in_database(job, row, bytes, record).await,
+            kept => kept,
+        }
     }
 
+    /// What comes of it decides where the next chunks go.
     async fn keep_in_object_store(
         &self,
         job: JobId,
@@ -152,8 +154,10 @@ impl Pipeline {
         let kept = kept.unwrap_or_else(|| {
             Err(StoreError::unavailable("object_store", format!("a chunk was not kept and read back in {patience:?}")))
         });
-        if kept.is_ok() {
-            self.spill.succeeded();
+        match &kept {
+            Ok(_) => self.spill.succeeded(),
+            Err(_) if self.settings().spill_max.is_zero() => {}
+            Err(_) => self.spill.failed(self.now(), self.settings().spill_after),
         }
         kept
     }
@@ -216,14 +220,10 @@ impl Pipeline {
     /// Moves on what lies in the database, oldest first, while the object store takes it.
     pub(super) async fn sweep_spilled(&self, report: &mut SweepReport) -> Result<()> {
         let begun = self.now();
-        let mut tried = std::collections::BTreeSet::new();
+        let mut tried = Tried::default();
         let mut goes_on = true;
         while goes_on {
-            // Chunks that stay are first in line; asking for that many more reaches those behind them.
-            let limit = BATCH + u32::try_from(tried.len()).unwrap_or(u32::MAX - BATCH);
-            let spilled = self.stores().database.spilled(limit).await?;
-            let untried: Vec<_> =
-                spilled.into_iter().filter(|chunk| tried.insert((chunk.job, chunk.row.index))).collect();
+            let untried = tried.untried(self.stores().database.spilled(tried.ask(BATCH)).await?);
             if untried.is_empty() {
                 break;
             }
@@ -241,6 +241,32 @@ impl Pipeline {
             }
         }
         self.stores().database.remove_unnamed_bytes(UNNAMED_GRACE).await.map(drop)
+    }
+
+    /// A node that has nothing to keep would not learn that the object store is back: while it spills it tries by itself,
+    /// with the chunk that has waited longest in the database, or with a question.
+    pub(super) async fn try_object_store_for_ever(&self) {
+        while !self.work.is_draining() {
+            self.seams().clock.sleep(TRY_EVERY).await;
+            if self.spill.spills() && self.spill.tries_object_store(self.now()) {
+                // What fails is noted where it fails, and tried again.
+                if let Err(error) = self.in_time(self.try_object_store()).await {
+                    tracing::debug!(%error, "the object store is not back yet");
+                }
+            }
+        }
+    }
+
+    async fn try_object_store(&self) -> Result<()> {
+        if let Some(chunk) = self.stores().database.spilled(1).await?.first() {
+            self.move_on(chunk.job, chunk.row.index).await?;
+        }
+        if self.spill.spills() {
+            // Nothing waits, or the first that does is damaged: that the store answers has to do.
+            self.stores().objects.ping().await?;
+            self.spill.succeeded();
+        }
+        Ok(())
     }
 
     /// Somebody else was first: no row names this copy, and none will.
@@ -269,9 +295,7 @@ impl Pipeline {
             Ok(None) | Err(ReadError::Damaged { .. } | ReadError::Lost { .. }) => return Ok(()),
             Err(ReadError::Store(error)) => return Err(error),
         };
-        let to = self.keep_in_object_store(job, &row, &bytes, record).await.inspect_err(|_| {
-            self.spill.failed(self.now(), self.settings().spill_after);
-        })?;
+        let to = self.keep_in_object_store(job, &row, &bytes, record).await?;
         self.point(points::READ_BACK).await;
         if !database.persist(job, index, row.version, &to, self.now()).await? {
             self.remove_unnamed(&to).await;
@@ -317,31 +341,40 @@ mod tests {
         assert!(spill.room(size, limit).is_some(), "what failed gives its room back");
     }
 
+    /// Fails at these seconds, and says whether chunks go to the database then.
+    fn fails(spill: &Spill, seconds: &[u64]) -> Vec<bool> {
+        let fail = |second: &u64| {
+            spill.failed(at(*second), AFTER);
+            spill.spills()
+        };
+        seconds.iter().map(fail).collect()
+    }
+
     #[test]
     fn chunks_spill_only_after_a_while_without_a_success() {
         let spill = Spill::default();
-        assert!(!spill.failed(at(0), AFTER) && !spill.failed(at(59), AFTER));
+        assert_eq!(fails(&spill, &[0, 59]), [false, false]);
         spill.succeeded();
-        assert!(!spill.failed(at(60), AFTER) && !spill.failed(at(119), AFTER));
+        assert_eq!(fails(&spill, &[60, 119]), [false, false]);
         assert!(spill.tries_object_store(at(119)));
-        assert!(spill.failed(at(120), AFTER));
+        assert_eq!(fails(&spill, &[120]), [true]);
     }
 
     #[test]
     fn two_failures_far_apart_are_no_outage() {
-        let spill = Spill::default();
-        assert!(!spill.failed(at(0), AFTER) && !spill.failed(at(3600), AFTER) && !spill.failed(at(3659), AFTER));
-        assert!(spill.failed(at(3660), AFTER));
+        assert_eq!(fails(&Spill::default(), &[0, 3600, 3659, 3660]), [false, false, false, true]);
     }
 
     #[test]
     fn while_it_spills_a_node_tries_now_and_then_and_stops_with_the_first_success() {
         let spill = Spill::default();
-        assert!(!spill.failed(at(0), AFTER) && spill.failed(at(60), AFTER));
+        assert_eq!(fails(&spill, &[0, 60]), [false, true]);
         assert!(!spill.tries_object_store(at(64)));
         assert!(spill.tries_object_store(at(65)) && !spill.tries_object_store(at(65)));
-        assert!(spill.failed(at(66), AFTER) && !spill.tries_object_store(at(66)));
+        assert_eq!(fails(&spill, &[66]), [true]);
+        assert!(!spill.tries_object_store(at(66)));
         spill.succeeded();
-        assert!(spill.tries_object_store(at(66)) && !spill.failed(at(67), AFTER));
+        assert!(spill.tries_object_store(at(66)));
+        assert_eq!(fails(&spill, &[67]), [false]);
     }
 }

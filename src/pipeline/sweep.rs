@@ -3,16 +3,17 @@
 //! The queue in memory is a shortcut; this is what makes a node's death harmless. Oldest first, in bounded batches, several
 //! at a time, and no error is swallowed: each is logged, counted, and does not keep the rest from going on.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures::{StreamExt as _, stream};
 
 use crate::seams::within;
-use crate::store::database::Job;
+use crate::store::database::{Job, Waiting};
 use crate::store::live::Entry;
 use crate::store::{Result, StoreError};
 use crate::telemetry::metrics::{self, RewindCause, RewindResult};
-use crate::trace::{Detector, JobId, JobStatus, Offset, Origin, Timestamp, TraceState};
+use crate::trace::{ChunkIndex, Detector, JobId, JobStatus, Offset, Origin, Timestamp, TraceState};
 
 use super::Pipeline;
 use super::migrate::Migrated;
@@ -42,6 +43,24 @@ impl SweepReport {
                 None
             }
         }
+    }
+}
+
+/// Chunks that were tried in this sweep. Those that fail stay first in line; asking for that many more reaches those behind
+/// them.
+#[derive(Default)]
+pub(super) struct Tried(BTreeSet<(JobId, ChunkIndex)>);
+
+impl Tried {
+    /// How many to ask for, so that `batch` of them were not tried.
+    pub(super) fn ask(&self, batch: u32) -> u32 {
+        batch.saturating_add(u32::try_from(self.0.len()).unwrap_or(u32::MAX))
+    }
+
+    /// Those that were not tried so far; from now on they were.
+    pub(super) fn untried(&mut self, mut found: Vec<Waiting>) -> Vec<Waiting> {
+        found.retain(|chunk| self.0.insert((chunk.job, chunk.row.index)));
+        found
     }
 }
 
@@ -78,14 +97,10 @@ impl Pipeline {
 
     /// Sealed chunks that wait for longer than the node that sealed them should need.
     async fn sweep_chunks(&self, until: Timestamp, report: &mut SweepReport) -> Result<()> {
-        let mut tried = std::collections::BTreeSet::new();
+        let mut tried = Tried::default();
         let begun = self.now();
         while report.chunks < CHUNKS_MAX && self.now().since(begun) < CHUNKS_FOR {
-            // Chunks that fail stay first in line; asking for that many more reaches those behind them.
-            let limit = BATCH + u32::try_from(tried.len()).unwrap_or(u32::MAX - BATCH);
-            let waiting = self.stores().database.waiting(until, limit).await?;
-            let untried: Vec<_> =
-                waiting.into_iter().filter(|chunk| tried.insert((chunk.job, chunk.row.index))).collect();
+            let untried = tried.untried(self.stores().database.waiting(until, tried.ask(BATCH)).await?);
             if untried.is_empty() {
                 break;
             }
@@ -102,12 +117,7 @@ impl Pipeline {
     }
 
     /// Migrates a chunk; one whose live copy is lost or wrong goes through the reconciliation, which writes that down.
-    pub(super) async fn migrate_or_rewind(
-        &self,
-        job: JobId,
-        index: crate::trace::ChunkIndex,
-        detector: Detector,
-    ) -> Result<()> {
+    pub(super) async fn migrate_or_rewind(&self, job: JobId, index: ChunkIndex, detector: Detector) -> Result<()> {
         if self.migrate(job, index).await? == Migrated::Lost {
             metrics::rewind(RewindCause::LiveDamaged, RewindResult::Started);
             self.reconcile(job, true, detector).await?;

@@ -63,31 +63,70 @@ impl Pipeline {
         work: impl Future<Output = Result<SweepReport>> + Send,
     ) {
         let started = self.now();
-        let (work, renewals) = (std::pin::pin!(work), std::pin::pin!(self.renew_for_ever(task, turn)));
+        let done = self.hold(&[(task.as_str().to_owned(), turn)], every, work).await;
+        let fine = matches!(&done, Ok(report) if report.errors == 0);
+        metrics::task_ran(task, fine, self.now().ms_since(started), self.now());
+        if let Err(error) = done {
+            tracing::warn!(%error, "{task}: it could not be done");
+        }
+    }
+
+    /// Does `work` while nobody else does what goes by this name, if its turn is due and free; `None`: it is not. `every`
+    /// is the time from one begin to the next.
+    pub async fn in_turn<T>(
+        &self,
+        name: &str,
+        when: When,
+        every: Duration,
+        work: impl Future<Output = T> + Send,
+    ) -> Result<Option<T>> {
+        let taken = self.stores().leases.take(name, &self.name, self.settings().lease_time, when).await?;
+        let Some(turn) = taken else { return Ok(None) };
+        Ok(Some(self.hold(&[(name.to_owned(), turn)], every, work).await))
+    }
+
+    /// Those of the turns of these names that are due and free, as this node's.
+    pub async fn take_turns_of(&self, names: Vec<String>) -> Result<Vec<(String, Generation)>> {
+        let mut taken = Vec::new();
+        for name in names {
+            let turn = self.stores().leases.take(&name, &self.name, self.settings().lease_time, When::Due).await?;
+            taken.extend(turn.map(|turn| (name, turn)));
+        }
+        Ok(taken)
+    }
+
+    /// Does `work` and makes the turns longer meanwhile, then ends them; the next ones are due `every` after this began.
+    pub async fn hold<T>(
+        &self,
+        turns: &[(String, Generation)],
+        every: Duration,
+        work: impl Future<Output = T> + Send,
+    ) -> T {
+        let started = self.now();
+        let (work, renewals) = (std::pin::pin!(work), std::pin::pin!(self.renew_for_ever(turns)));
         let done = match select(work, renewals).await {
             Either::Left((done, _)) => done,
             Either::Right((never, _)) => match never {},
         };
-        let took = self.now().ms_since(started);
-        let fine = matches!(&done, Ok(report) if report.errors == 0);
-        metrics::task_ran(task, fine, took, self.now());
-        if let Err(error) = done {
-            tracing::warn!(%error, "{task}: it could not be done");
+        let next_in = every.saturating_sub(self.now().since(started));
+        for (name, turn) in turns {
+            if let Err(error) = self.stores().leases.finish(name, *turn, next_in).await {
+                tracing::warn!(%error, "{name}: the end of its turn could not be written down; it ends by itself");
+            }
         }
-        let next_in = every.saturating_sub(Duration::from_millis(took));
-        if let Err(error) = self.stores().leases.finish(task.as_str(), turn, next_in).await {
-            tracing::warn!(%error, "{task}: the end of its turn could not be written down; it ends by itself");
-        }
+        done
     }
 
-    async fn renew_for_ever(&self, task: Task, turn: Generation) -> std::convert::Infallible {
+    async fn renew_for_ever(&self, turns: &[(String, Generation)]) -> std::convert::Infallible {
         let time = self.settings().lease_time;
         loop {
             self.seams().clock.sleep(time / 3).await;
-            match self.stores().leases.renew(task.as_str(), turn, time).await {
-                Ok(true) => {}
-                Ok(false) => tracing::debug!("{task}: its turn has ended while it was under way"),
-                Err(error) => tracing::warn!(%error, "{task}: its turn could not be made longer"),
+            for (name, turn) in turns {
+                match self.stores().leases.renew(name, *turn, time).await {
+                    Ok(true) => {}
+                    Ok(false) => tracing::debug!("{name}: its turn has ended while it was under way"),
+                    Err(error) => tracing::warn!(%error, "{name}: its turn could not be made longer"),
+                }
             }
         }
     }

@@ -7,7 +7,7 @@ use super::object::{ObjectStore, codec};
 use super::{Result, StoreError};
 use crate::trace::state::StoredObject;
 use crate::trace::verdict::{Seen, judge};
-use crate::trace::{ChunkId, JobId, Look, Record};
+use crate::trace::{ByteSize, ChunkId, JobId, Look, Record};
 
 /// A look at a copy: how it ended, and the chunk's bytes where they could be had (also where they differ).
 #[derive(Clone, Debug)]
@@ -51,9 +51,9 @@ pub async fn look_live(live: &dyn LiveStore, job: JobId, chunk: ChunkId, record:
     }
 }
 
-/// Looks at a copy in the object store.
+/// Looks at a copy in the object store. Of one that is longer than what was written only so much is read as shows that.
 pub async fn look_object(objects: &dyn ObjectStore, written: &StoredObject, record: &Record) -> Looked {
-    match objects.get(&written.key).await {
+    match objects.get(&written.key, written.size + ByteSize(1)).await {
         Err(error) => Looked::unreachable(error),
         Ok(None) => Looked { look: judge(record, Seen::Absent), bytes: None, error: None },
         Ok(Some(stored)) => {

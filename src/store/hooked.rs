@@ -24,8 +24,8 @@ use super::object::{ObjectStore, Objects};
 use super::{Result, StoreError};
 use crate::seams::Clock;
 use crate::trace::{
-    ChunkId, ChunkIndex, ChunkRow, DataStore, Ending, Epoch, JobId, JobStatus, Kind, Location, ProjectId, Record,
-    Timestamp, Version,
+    ByteSize, ChunkId, ChunkIndex, ChunkRow, DataStore, Ending, Epoch, JobId, JobStatus, Kind, Location, ProjectId,
+    Record, Timestamp, Version,
 };
 
 /// A call to a store, as hooks see it.
@@ -141,7 +141,7 @@ hooked! { "database", Database {}
     job(job: JobId) -> Option<Job>, Some(job);
     unfinished_jobs(after: JobId, limit: u32) -> Vec<Job>, None;
     changed_jobs(since: Timestamp, after: JobId, limit: u32) -> Vec<Job>, None;
-    note_contacts(contacts: &[Contact]) -> (), None;
+    note_contacts(contacts: &[Contact], now: Timestamp) -> (), None;
     set_trace_reset(job: JobId, trace_reset: bool) -> (), Some(job);
     mark_installed(job: JobId, epoch: Epoch) -> bool, Some(job);
     rewind(job: JobId, rewind: &Rewind) -> bool, Some(job);
@@ -167,10 +167,13 @@ hooked! { "database", Database {}
     unfinished() -> Unfinished, None;
     open_mismatch(mismatch: &NewMismatch, basis: Basis) -> Opened, Some(mismatch.job);
     resolve_mismatches(
-        job: JobId, chunk: Option<ChunkIndex>, resolution: Resolution, at: Timestamp
+        job: JobId, chunk: Option<ChunkIndex>, resolution: Resolution, note: &Note, at: Timestamp
     ) -> u64, Some(job);
     acknowledge_mismatch(id: i64, note: &Note, at: Timestamp) -> Option<Mismatch>, None;
+    mismatch(id: i64) -> Option<Mismatch>, None;
     mismatches(filter: MismatchFilter) -> Vec<Mismatch>, filter.job;
+    due_notifications(now: Timestamp, limit: u32) -> Vec<Mismatch>, None;
+    set_notification(id: i64, next: Option<Timestamp>) -> (), None;
     corrupt_traces() -> Vec<(Kind, DataStore, u64)>, None;
     ping(limit: Duration) -> (), None;
 }
@@ -222,7 +225,7 @@ hooked! { "object_store", ObjectStore {
     }
 }
     put(key: &str, bytes: Bytes) -> (), None;
-    get(key: &str) -> Option<Bytes>, None;
+    get(key: &str, most: ByteSize) -> Option<Bytes>, None;
     delete(key: &str) -> (), None;
     delete_below(prefix: &str) -> u64, None;
     remove_lost_attempts() -> u64, None;

@@ -2,7 +2,7 @@
 
 use crate::telemetry::family::label_values;
 use crate::trace::state::names;
-use crate::trace::{DataStore, Detector, JobStatus, Kind};
+use crate::trace::{DataStore, Detector, JobStatus, Kind, Look, RunState, Schedule};
 
 names! {
     /// What a request is for.
@@ -410,8 +410,22 @@ names! {
         LiveSweep = "live_sweep",
         /// Acknowledged lengths go to the database.
         Contacts = "contacts",
+        /// Telling the webhook of mismatches.
+        Notify = "notify",
         /// The sampling of gauges.
         Gauges = "gauges",
+    }
+}
+
+names! {
+    /// What became of a message to the webhook.
+    Delivery {
+        /// It was taken.
+        Delivered = "delivered",
+        /// It was answered with a status that is none of success.
+        Refused = "refused",
+        /// It was not answered.
+        Unreachable = "unreachable",
     }
 }
 
@@ -422,6 +436,58 @@ names! {
         Ok = "ok",
         /// It failed.
         Error = "error",
+    }
+}
+
+names! {
+    /// How the verifier's look at a copy ended.
+    CheckResult {
+        /// As recorded.
+        Ok = "ok",
+        /// It differs.
+        Mismatch = "mismatch",
+        /// It is not there.
+        Missing = "missing",
+        /// Its row changed meanwhile.
+        Moved = "moved",
+        /// Its store could not be asked.
+        Error = "error",
+    }
+}
+
+impl From<Look> for CheckResult {
+    fn from(look: Look) -> Self {
+        match look {
+            Look::Sound => Self::Ok,
+            Look::Differs(Kind::Missing) => Self::Missing,
+            Look::Differs(_) => Self::Mismatch,
+            Look::Moved => Self::Moved,
+            Look::Unreachable => Self::Error,
+        }
+    }
+}
+
+names! {
+    /// What came of an attempt to heal.
+    Repair {
+        /// A good copy took the place of the bad one.
+        Repaired = "repaired",
+        /// No copy is as recorded.
+        Unrepairable = "unrepairable",
+    }
+}
+
+names! {
+    /// What came of the moment at which a schedule is due on a node.
+    Tick {
+        /// There was work, and it was done.
+        Ran = "ran",
+        /// Other nodes had it, or nothing was due.
+        Idle = "idle",
+        /// The one before was still at work: this one was left out.
+        Overlapped = "overlapped",
+        /// It could not be done.
+        Failed = "failed",
     }
 }
 
@@ -437,9 +503,11 @@ names! {
 
 label_values!(
     Answer,
+    CheckResult,
     ClientChecksum,
     Comparison,
     DataStore,
+    Delivery,
     Dependency,
     Detector,
     Direction,
@@ -452,14 +520,18 @@ label_values!(
     Operation,
     RedisRollback,
     Rejection,
+    Repair,
     RewindCause,
     RewindResult,
     Route,
+    RunState,
+    Schedule,
     Source,
-    Status,
     SpillDirection,
+    Status,
     StoreOperation,
     Success,
     Task,
     TaskResult,
+    Tick,
 );

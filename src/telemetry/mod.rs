@@ -11,3 +11,4 @@ pub mod logs;
 pub mod metrics;
 pub mod panics;
 pub mod table;
+pub mod verification;

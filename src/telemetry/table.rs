@@ -5,14 +5,16 @@
 
 use super::family::{Counter, Gauge, Histogram, Row, Start};
 use super::labels::{
-    Answer, ClientChecksum, Comparison, Dependency, Direction, Ended, Eviction, LogLevel, LossReason, Method,
-    Operation, RedisRollback, Rejection, RewindCause, RewindResult, Route, Source, SpillDirection, Status,
-    StoreOperation, Success, Task, TaskResult,
+    Answer, CheckResult, ClientChecksum, Comparison, Delivery, Dependency, Direction, Ended, Eviction, LogLevel, LossReason,
+    Method, Operation, RedisRollback, Rejection, Repair, RewindCause, RewindResult, Route, Source, SpillDirection,
+    Status, StoreOperation, Success, Task, TaskResult, Tick,
 };
-use crate::trace::{DataStore, Detector, Kind};
+use crate::trace::{DataStore, Detector, Kind, RunState, Schedule};
 
 /// Requests and store calls: 1 ms to 60 s.
 const SECONDS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
+/// Runs of the verifier: 1 s to 12 h.
+const RUN_SECONDS: &[f64] = &[1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 7200.0, 21600.0, 43200.0];
 /// The bounds of GitLab's finalize histogram.
 const CLOSE_SECONDS: &[f64] = &[0.1, 0.5, 1.0, 2.0, 3.0, 5.0, 7.0, 10.0, 20.0, 30.0, 60.0, 300.0];
 /// Up to two default chunks.
@@ -111,6 +113,38 @@ table! {
     /// Traces with open mismatches, counted in the database.
     INTEGRITY_CORRUPT_TRACES: Gauge["veritail_integrity_corrupt_traces"; kind: Kind, store: DataStore],
         starts Start::WhenKnown;
+    /// Attempts to heal what was found. Unrepairable ones stay open until a person looks.
+    INTEGRITY_REPAIRS: Counter["veritail_integrity_repairs_total"; result: Repair], starts Start::Zero;
+    /// Copies that the verifier looked at.
+    VERIFY_CHECKS: Counter["veritail_verify_checks_total"; store: DataStore, result: CheckResult], starts Start::Zero;
+    /// Log bytes that the verifier read, decoded.
+    VERIFY_BYTES: Counter["veritail_verify_bytes_total"; store: DataStore], starts Start::Zero;
+    /// Time of one look of the verifier at one copy.
+    VERIFY_DURATION: Histogram["veritail_verify_duration_seconds"; store: DataStore] in SECONDS, starts Start::Zero;
+    /// Time of the verifier's runs that ended on this node; of the full run, of whole cycles of its shards.
+    VERIFY_RUN_DURATION: Histogram["veritail_verify_run_duration_seconds"; schedule: Schedule, result: RunState]
+        in RUN_SECONDS, starts Start::Zero;
+    /// Moments at which a schedule of the verifier was due on this node.
+    VERIFY_TICKS: Counter["veritail_verify_ticks_total"; schedule: Schedule, result: Tick], starts Start::Zero;
+    /// When this node last looked at something for a schedule, or found nothing to look at. Of all nodes the newest counts.
+    VERIFY_LAST_PROGRESS: Gauge["veritail_verify_last_progress_timestamp_seconds"; schedule: Schedule],
+        starts Start::WhenKnown;
+    /// When a schedule last came to its end; of the full run, the shard that ended its cycle first. From the database.
+    VERIFY_LAST_COMPLETE: Gauge["veritail_verify_last_complete_timestamp_seconds"; schedule: Schedule],
+        starts Start::WhenKnown;
+    /// The time from one run of a schedule to the next; of the full run, the promised time of a cycle of fresh chunks.
+    VERIFY_INTERVAL: Gauge["veritail_verify_interval_seconds"; schedule: Schedule], starts Start::WhenKnown;
+    /// How long the slowest shard's present cycle of the full run will take at its pace so far, as a share of the
+    /// promised time: more than 1 is late.
+    VERIFY_CYCLE_PROJECTED: Gauge["veritail_verify_cycle_projected_ratio"], starts Start::WhenKnown;
+    /// Chunks with a persistent copy that the full run is for, as counted by its cycles. From the database.
+    VERIFY_ELIGIBLE: Gauge["veritail_verify_eligible_chunks"], starts Start::WhenKnown;
+    /// Those of them that were looked at within the promised time. From the database.
+    VERIFY_COVERED: Gauge["veritail_verify_covered_chunks"], starts Start::WhenKnown;
+    /// Time since the chunk was looked at that was looked at longest ago. From the database.
+    VERIFY_OLDEST_UNVERIFIED_AGE: Gauge["veritail_verify_oldest_unverified_age_seconds"], starts Start::WhenKnown;
+    /// Messages to the webhook about mismatches, by what became of them. What was not delivered is sent again.
+    WEBHOOK_DELIVERIES: Counter["veritail_webhook_deliveries_total"; result: Delivery], starts Start::Zero;
     /// Finished traces, read back from persistent stores, against the checksum of the accepted bytes.
     E2E_CHECKSUM_RESULTS: Counter["veritail_e2e_checksum_results_total"; result: Comparison], starts Start::Zero;
     /// The runners' own checksums against the accepted bytes. Some disagree without any fault in storage.

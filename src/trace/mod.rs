@@ -7,12 +7,14 @@ pub mod checksum;
 pub mod chunks;
 pub mod claim;
 pub mod content_range;
+pub mod difference;
 pub mod ids;
 pub mod open_end;
 pub mod plan;
 pub mod proof;
 pub mod state;
 pub mod verdict;
+pub mod verification;
 
 pub use checksum::{Crc32, Midstate, Record, Sha256};
 pub use chunks::{ChunkSize, Span};
@@ -21,3 +23,4 @@ pub use ids::{ByteSize, ChunkId, ChunkIndex, Epoch, JobId, Offset, ProjectId, Ti
 pub use open_end::{Head, OpenEnd, Phase};
 pub use state::{ChunkRow, ChunkState, JobStatus, Location, StoredObject, TraceState};
 pub use verdict::{DataStore, Detector, Kind, Look, Verdict};
+pub use verification::{RunState, Schedule, Tally};

@@ -152,29 +152,154 @@ pub fn judge(record: &Record, seen: Seen<'_>) -> Look {
     match seen {
         Seen::Unreachable => Look::Unreachable,
         Seen::Absent => Look::Differs(Kind::Missing),
-        Seen::Raw(bytes) => compare(record, bytes),
+        Seen::Raw(bytes) => compare(record, &Record::of(bytes)),
         Seen::Object { stored, written, decoded } => {
-            if ByteSize::of(stored) != written.size {
-                Look::Differs(Kind::Size)
-            } else if Sha256::of(stored) != written.sha256 {
-                Look::Differs(Kind::Checksum)
-            } else {
+            let right_size = ByteSize::of(stored) == written.size;
+            let as_written = right_size && Sha256::of(stored) == written.sha256;
+            match (as_written, decoded.map(|bytes| compare(record, &Record::of(bytes)))) {
+                (true, Some(Look::Sound)) => Look::Sound,
+                // The bytes that were promised are there: it is the row that says something wrong of them.
+                (false, Some(Look::Sound)) | (true, Some(Look::Differs(Kind::Record))) => Look::Differs(Kind::Record),
                 // The store kept what it was given. If that is not the chunk, the encoder was wrong.
-                match decoded.map(|bytes| compare(record, bytes)) {
-                    Some(Look::Sound) => Look::Sound,
-                    _ => Look::Differs(Kind::Undecodable),
-                }
+                (true, _) => Look::Differs(Kind::Undecodable),
+                (false, _) => Look::Differs(if right_size { Kind::Checksum } else { Kind::Size }),
             }
         }
     }
 }
 
-fn compare(record: &Record, bytes: &[u8]) -> Look {
-    if ByteSize::of(bytes) != record.size {
-        Look::Differs(Kind::Size)
-    } else if Record::of(bytes) != *record {
+/// A copy that fits the record in one strong respect and not in another is not what changed: no damage leaves SHA-256
+/// as it was, nor size and CRC-32 both.
+fn compare(record: &Record, found: &Record) -> Look {
+    if found == record {
+        Look::Sound
+    } else if found.sha256 == record.sha256 || (found.size == record.size && found.crc32 == record.crc32) {
+        Look::Differs(Kind::Record)
+    } else if found.size == record.size {
         Look::Differs(Kind::Checksum)
     } else {
-        Look::Sound
+        Look::Differs(Kind::Size)
+    }
+}
+
+/// Two copies that differ from the record, each kept by another store, and equal each other: damage does not do that
+/// twice in the same way. It is the record that changed.
+pub fn agree_against(record: &Record, one: &Record, other: &Record) -> bool {
+    one == other && one != record
+}
+
+impl Kind {
+    /// The store that a difference of this kind is in, if it was seen at a copy in `seen_in`: a wrong record is the
+    /// database's, wherever the copy lies that shows it.
+    #[must_use]
+    pub fn store(self, seen_in: DataStore) -> DataStore {
+        if self == Self::Record { DataStore::Database } else { seen_in }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::trace::Crc32;
+
+    fn bytes() -> impl Strategy<Value = Vec<u8>> {
+        proptest::collection::vec(any::<u8>(), 0..300)
+    }
+
+    fn written(stored: &[u8]) -> StoredObject {
+        StoredObject { key: "k".to_owned(), size: ByteSize::of(stored), sha256: Sha256::of(stored) }
+    }
+
+    fn object<'a>(stored: &'a [u8], written: &'a StoredObject, decoded: Option<&'a [u8]>) -> Seen<'a> {
+        Seen::Object { stored, written, decoded }
+    }
+
+    proptest! {
+        #[test]
+        fn only_equal_bytes_are_sound(promised in bytes(), found in bytes()) {
+            let look = judge(&Record::of(&promised), Seen::Raw(&found));
+            prop_assert_eq!(look == Look::Sound, promised == found);
+        }
+
+        #[test]
+        fn one_changed_bit_is_a_checksum_and_a_cut_is_a_size(promised in proptest::collection::vec(any::<u8>(), 1..300), at in any::<prop::sample::Index>(), bit in 0u8..8) {
+            let record = Record::of(&promised);
+            let mut flipped = promised.clone();
+            flipped[at.index(promised.len())] ^= 1 << bit;
+            prop_assert_eq!(judge(&record, Seen::Raw(&flipped)), Look::Differs(Kind::Checksum));
+            let cut = &promised[..at.index(promised.len())];
+            prop_assert_eq!(judge(&record, Seen::Raw(cut)), Look::Differs(Kind::Size));
+        }
+
+        /// Any one field of a record, changed under copies that are right.
+        #[test]
+        fn a_changed_field_is_a_wrong_record(promised in bytes(), field in 0usize..3, by in 1u32..) {
+            let mut record = Record::of(&promised);
+            match field {
+                0 => record.size = ByteSize(record.size.0 + u64::from(by)),
+                1 => record.crc32 = Crc32(record.crc32.0 ^ by),
+                _ => record.sha256.0[by as usize % 32] ^= 1,
+            }
+            let stored = [b"encoded ", promised.as_slice()].concat();
+            let written = written(&stored);
+            prop_assert_eq!(judge(&record, Seen::Raw(&promised)), Look::Differs(Kind::Record));
+            prop_assert_eq!(judge(&record, object(&stored, &written, Some(&promised))), Look::Differs(Kind::Record));
+        }
+
+        /// What a row says of the stored bytes, changed while they decode to what was promised.
+        #[test]
+        fn a_changed_word_on_the_stored_bytes_is_a_wrong_record(promised in bytes(), size in any::<bool>()) {
+            let stored = [b"encoded ", promised.as_slice()].concat();
+            let mut written = written(&stored);
+            if size { written.size = ByteSize(written.size.0 + 1) } else { written.sha256.0[0] ^= 1 }
+            let seen = object(&stored, &written, Some(&promised));
+            prop_assert_eq!(judge(&Record::of(&promised), seen), Look::Differs(Kind::Record));
+        }
+
+        #[test]
+        fn stored_bytes_that_changed_are_the_stores_and_wrong_bytes_as_written_the_encoders(promised in bytes(), other in bytes()) {
+            prop_assume!(promised != other);
+            let record = Record::of(&promised);
+            let (stored, changed) = (vec![1, 2, 3], vec![1, 2, 4]);
+            let written = written(&stored);
+            for decoded in [None, Some(other.as_slice())] {
+                prop_assert_eq!(judge(&record, object(&changed, &written, decoded)), Look::Differs(Kind::Checksum));
+                prop_assert_eq!(judge(&record, object(&stored[..2], &written, decoded)), Look::Differs(Kind::Size));
+                prop_assert_eq!(judge(&record, object(&stored, &written, decoded)), Look::Differs(Kind::Undecodable));
+            }
+        }
+    }
+
+    #[test]
+    fn what_could_not_be_seen_is_no_difference_and_what_is_absent_is_one() {
+        let record = Record::of(b"bytes");
+        assert_eq!(judge(&record, Seen::Unreachable), Look::Unreachable);
+        assert_eq!(judge(&record, Seen::Absent), Look::Differs(Kind::Missing));
+    }
+
+    #[test]
+    fn a_difference_from_a_row_that_changed_is_none() {
+        let differs = Look::Differs(Kind::Checksum);
+        assert_eq!(differs.confirmed_if(true), differs);
+        assert_eq!(differs.confirmed_if(false), Look::Moved);
+        for look in [Look::Sound, Look::Moved, Look::Unreachable] {
+            assert_eq!(look.confirmed_if(false), look);
+        }
+    }
+
+    #[test]
+    fn copies_that_agree_speak_against_the_record_and_no_others() {
+        let (record, one, other) = (Record::of(b"promised"), Record::of(b"found"), Record::of(b"also"));
+        assert!(agree_against(&record, &one, &one));
+        assert!(!agree_against(&record, &one, &other));
+        assert!(!agree_against(&record, &record, &record));
+    }
+
+    #[test]
+    fn a_wrong_record_is_the_databases() {
+        assert_eq!(Kind::Record.store(DataStore::Redis), DataStore::Database);
+        assert_eq!(Kind::Checksum.store(DataStore::Redis), DataStore::Redis);
     }
 }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
+use crate::support::postgres_server::{PostgresServer, TestDatabase};
 use crate::support::server::{Binary, Client, Job, Send as _, ended, log};
 
 /// How long a raw answer may take.
@@ -502,4 +503,45 @@ async fn paths_and_methods_that_lead_nowhere_are_told_so() {
     let answer = client.admin(Method::PATCH, &long).answer().await;
     assert!((400..500).contains(&answer.status), "{}", answer.status);
     server.assert_untroubled().await;
+}
+
+/// Neither database may see it: one would take it, the other break on it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_nul_in_a_text_is_refused_or_names_nothing_whatever_the_database() {
+    let database = TestDatabase::new(&PostgresServer::shared()).await;
+    let url = database.url();
+    for variables in [&[][..], &[("VERITAIL_DATABASE_URL", url.as_str())]] {
+        let server = Binary::start(variables);
+        let client = server.client();
+        let job = client.make_job().await;
+        for (path, body) in [
+            ("/api/v1/jobs", json!({"project": "group/demo", "name": "a\0b"})),
+            ("/api/v1/jobs", json!({"project": "group/a\0b", "name": "rspec"})),
+            ("/api/v1/tokens", json!({"name": "a\0b", "projects": "all"})),
+            ("/api/v1/tokens", json!({"name": "ci", "projects": ["group/a\0b"]})),
+            ("/api/v1/runners", json!({"description": "a\0b", "projects": "all"})),
+            ("/api/v1/mismatches/1/resolve", json!({"comment": "a\0b"})),
+        ] {
+            let answer = client.admin(Method::POST, path).json(&body).answer().await;
+            assert_eq!(answer.status, 400, "{path} {body}: {}", answer.text());
+            let said = answer.json()["detail"].as_str().unwrap_or_default().to_owned();
+            assert!(said.contains("NUL") || said.contains("group/a"), "{path} {body}: {said}");
+        }
+        for (method, path, status) in [
+            (Method::GET, "/api/v4/projects?search=a%00b".to_owned(), 400),
+            (Method::GET, "/api/v4/projects/group%2Fa%00b".to_owned(), 404),
+            (Method::GET, "/api/v4/projects/group%2Fa%00b/jobs".to_owned(), 404),
+            (Method::GET, format!("/api/v4/projects/%00/jobs/{}/trace", job.id), 404),
+        ] {
+            let answer = client.admin(method, &path).answer().await;
+            assert_eq!(answer.status, status, "{path}: {}", answer.text());
+        }
+        // A payload is JSON, which is kept as it is; and an end is an end, whatever is said of its reason.
+        let payload = json!({"variables": [{"value": "a\0b"}]});
+        let body = json!({"project": "group/demo", "name": "rspec", "payload": payload});
+        assert_eq!(client.admin(Method::POST, "/api/v1/jobs").json(&body).answer().await.status, 201);
+        let put = client.put(&job, &json!({"state": "failed", "failure_reason": "a\0b"})).await;
+        assert_eq!(put.state(), (200, "failed"), "{}", put.text());
+        server.assert_untroubled().await;
+    }
 }

@@ -7,9 +7,11 @@ mod support;
 
 mod arithmetic;
 mod checksums;
+mod late;
 mod open_end;
 mod patches;
 mod pipeline;
 mod plans;
+mod rig;
 mod verdicts;
 mod wholes;

@@ -1,104 +1,13 @@
 //! However a log is cut into patches, and a patch into pieces, the pipeline keeps and gives back the same bytes.
 
-use std::sync::Arc;
-
-use bytes::Bytes;
-use futures::TryStreamExt as _;
 use proptest::collection::vec;
 use proptest::prelude::*;
-use veritail::pipeline::{
-    AppendRequest, Appended, BodyBroken, FinalPut, Finalized, Mode, OpenedReading, Pipeline, Settings, Stores,
-};
-use veritail::seams::Seams;
-use veritail::seams::real::{NoFailPoints, SystemChance, TokioSpawn};
-use veritail::store::database::{Database, NewJob};
-use veritail::trace::{
-    ByteSize, ChunkIndex, ChunkSize, Claim, Crc32, Ending, JobId, JobStatus, Offset, Origin, Record, Timestamp, Verdict,
-};
+use veritail::pipeline::{Appended, Finalized};
+use veritail::store::database::Database;
+use veritail::trace::{ByteSize, ChunkIndex, Crc32, JobStatus, Offset, Record, Verdict};
 
 use crate::patches::cut;
-use crate::support::clock::ManualClock;
-use crate::support::model::database::ModelDatabase;
-use crate::support::model::leases::ModelLeases;
-use crate::support::model::live::ModelLive;
-use crate::support::model::objects::ModelObjects;
-
-struct Rig {
-    node: Pipeline,
-    database: Arc<ModelDatabase>,
-    job: JobId,
-}
-
-impl Rig {
-    async fn new(chunk_size: u32) -> Self {
-        let clock = Arc::new(ManualClock::at(Timestamp(1_700_000_000_000)));
-        let (live, database) = (Arc::new(ModelLive::new(clock.clone())), Arc::new(ModelDatabase::new()));
-        let stores = Stores {
-            live,
-            database: database.clone(),
-            objects: Arc::new(ModelObjects::new()),
-            spill: database.chunk_bytes(),
-            leases: Arc::new(ModelLeases::new(clock.clone())),
-        };
-        let seams = Seams {
-            clock,
-            chance: Arc::new(SystemChance),
-            spawn: Arc::new(TokioSpawn),
-            points: Arc::new(NoFailPoints),
-        };
-        let new = NewJob {
-            project_path: "group/demo".to_owned(),
-            name: "rspec".to_owned(),
-            token_sha256: [0; 32],
-            status: JobStatus::Running,
-            payload: None,
-            chunk_size: ChunkSize::new(chunk_size).expect("in range"),
-            trace_limit: ByteSize::ZERO,
-            trace_reset: Some(true),
-            at: Timestamp(1_700_000_000_000),
-        };
-        let job = database.create_job(new).await.expect("a model").id;
-        Self { node: Pipeline::new(stores, seams, Settings::default()), database, job }
-    }
-
-    async fn append(&self, start: usize, patch: &[u8], piece: usize) -> Appended {
-        let pieces: Vec<Result<Bytes, BodyBroken>> =
-            patch.chunks(piece).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
-        let request = AppendRequest {
-            job: self.job,
-            made_at: Timestamp(1_700_000_000_000),
-            trace_limit: ByteSize::ZERO,
-            start: Offset(start as u64),
-            declared: Some(ByteSize::of(patch)),
-        };
-        self.node.append(request, futures::stream::iter(pieces)).await.expect("a model")
-    }
-
-    async fn finalize(&self, log: &[u8]) -> Finalized {
-        let claim = Some(Claim { crc32: Crc32::of(log), size: Some(ByteSize::of(log)) });
-        let ending = Ending {
-            status: JobStatus::Success,
-            failure_reason: None,
-            exit_code: Some(0),
-            claim,
-            origin: Origin::Runner,
-        };
-        self.node.finalize(FinalPut { job: self.job, ending, trace_reset: Some(true) }).await
-    }
-
-    async fn read(&self, from: u64, to: u64) -> Vec<u8> {
-        let OpenedReading::Open(reading) = self.node.open_reading(self.job, Mode::Verified).await.expect("a model")
-        else {
-            panic!("a job that is there");
-        };
-        let pieces: Vec<Bytes> = reading.stream(Offset(from)..Offset(to)).try_collect().await.expect("sound");
-        pieces.concat()
-    }
-}
-
-fn now<T>(work: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread().build().expect("a runtime").block_on(work)
-}
+use crate::rig::{Rig, now};
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(96))]

@@ -11,12 +11,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::TryStreamExt as _;
 use veritail::store::StoreError;
+use veritail::store::copies::look_object;
 use veritail::store::database::postgres;
 use veritail::store::database::sqlite::{ChunkBytes, SqliteDatabase};
 use veritail::store::hooked::Hooked;
 use veritail::store::object::bucket::Bucket;
 use veritail::store::object::{ObjectStore, codec, keys};
-use veritail::trace::{ByteSize, ChunkIndex, Epoch, JobId, Timestamp};
+use veritail::trace::{ByteSize, ChunkIndex, Epoch, JobId, Kind, Look, Record, Sha256, StoredObject, Timestamp};
 
 use crate::support::clock::ManualClock;
 use crate::support::hooks::{Faults, Recorder};
@@ -33,6 +34,8 @@ macro_rules! object_suite {
     ($name:ident, $open:expr) => {
         object_suite!(@rules $name, $open;
             what_was_put_is_got,
+            of_a_long_object_no_more_is_got_than_was_asked_for,
+            a_copy_that_was_replaced_by_a_longer_one_is_of_the_wrong_size,
             an_absent_object_is_none,
             a_deleted_object_is_gone_and_may_be_deleted_again,
             an_empty_object_is_an_object,
@@ -105,13 +108,33 @@ async fn listed(objects: &dyn ObjectStore, prefix: &str) -> Vec<(String, u64)> {
 pub async fn what_was_put_is_got(objects: &dyn ObjectStore) {
     let bytes = Bytes::from((0..200_000u32).map(|number| number as u8).collect::<Vec<_>>());
     objects.put(&key(1, 0), bytes.clone()).await.unwrap();
-    assert_eq!(objects.get(&key(1, 0)).await.unwrap(), Some(bytes));
+    assert_eq!(objects.get_whole(&key(1, 0)).await.unwrap(), Some(bytes));
+}
+
+pub async fn of_a_long_object_no_more_is_got_than_was_asked_for(objects: &dyn ObjectStore) {
+    let bytes = Bytes::from((0..200_000u32).map(|number| number as u8).collect::<Vec<_>>());
+    objects.put(&key(1, 0), bytes.clone()).await.unwrap();
+    for most in [0, 1, 8192, 199_999, 200_000, 200_001, u64::MAX] {
+        let got = objects.get(&key(1, 0), ByteSize(most)).await.unwrap().unwrap();
+        assert!(got == bytes.slice(..bytes.len().min(most as usize)), "up to {most}: {} bytes", got.len());
+    }
+    assert_eq!(objects.get(&key(1, 1), ByteSize(8)).await.unwrap(), None);
+}
+
+pub async fn a_copy_that_was_replaced_by_a_longer_one_is_of_the_wrong_size(objects: &dyn ObjectStore) {
+    let record = Record::of(b"some log");
+    let stored = codec::encode(b"some log");
+    let written = StoredObject { key: key(1, 0), size: ByteSize::of(&stored), sha256: Sha256::of(&stored) };
+    let longer = [&stored[..], &vec![0; 2_000_000][..]].concat();
+    objects.put(&key(1, 0), Bytes::from(longer)).await.unwrap();
+    let looked = look_object(objects, &written, &record).await;
+    assert_eq!(looked.look, Look::Differs(Kind::Size));
 }
 
 pub async fn an_absent_object_is_none(objects: &dyn ObjectStore) {
-    assert_eq!(objects.get(&key(1, 0)).await.unwrap(), None);
+    assert_eq!(objects.get_whole(&key(1, 0)).await.unwrap(), None);
     objects.put(&key(1, 0), Bytes::from_static(b"a")).await.unwrap();
-    assert_eq!(objects.get(&key(1, 1)).await.unwrap(), None);
+    assert_eq!(objects.get_whole(&key(1, 1)).await.unwrap(), None);
 }
 
 pub async fn a_deleted_object_is_gone_and_may_be_deleted_again(objects: &dyn ObjectStore) {
@@ -119,14 +142,14 @@ pub async fn a_deleted_object_is_gone_and_may_be_deleted_again(objects: &dyn Obj
     objects.put(&key(1, 1), Bytes::from_static(b"b")).await.unwrap();
     for _ in 0..2 {
         objects.delete(&key(1, 0)).await.unwrap();
-        assert_eq!(objects.get(&key(1, 0)).await.unwrap(), None);
+        assert_eq!(objects.get_whole(&key(1, 0)).await.unwrap(), None);
     }
     assert_eq!(listed(objects, "").await, [(key(1, 1), 1)]);
 }
 
 pub async fn an_empty_object_is_an_object(objects: &dyn ObjectStore) {
     objects.put(&key(1, 0), Bytes::new()).await.unwrap();
-    assert_eq!(objects.get(&key(1, 0)).await.unwrap(), Some(Bytes::new()));
+    assert_eq!(objects.get_whole(&key(1, 0)).await.unwrap(), Some(Bytes::new()));
     assert_eq!(listed(objects, "").await, [(key(1, 0), 0)]);
 }
 
@@ -152,7 +175,7 @@ pub async fn many_puts_and_deletes_at_once_do_not_disturb_each_other(objects: &d
     .await;
     for index in 0..40 {
         let expected = (index % 2 == 1).then(|| Bytes::from(vec![index as u8; 1000]));
-        assert_eq!(objects.get(&key(1, index)).await.unwrap(), expected);
+        assert_eq!(objects.get_whole(&key(1, index)).await.unwrap(), expected);
     }
     assert_eq!(listed(objects, &keys::job_prefix(JobId(1))).await.len(), 20);
 }
@@ -187,7 +210,7 @@ pub async fn nothing_is_lost_where_no_put_failed(objects: &dyn ObjectStore) {
 pub async fn a_chunk_goes_in_and_out(objects: &dyn ObjectStore) {
     let bytes = b"some log\n".repeat(1000);
     objects.put(&key(1, 0), codec::encode(&bytes).into()).await.unwrap();
-    let stored = objects.get(&key(1, 0)).await.unwrap().unwrap();
+    let stored = objects.get_whole(&key(1, 0)).await.unwrap().unwrap();
     assert!(stored.len() < bytes.len() / 10);
     assert_eq!(codec::decode(&stored, ByteSize::of(&bytes)).unwrap(), bytes);
 }
@@ -202,7 +225,7 @@ async fn a_folder_keeps_its_objects_when_it_is_opened_again() {
     bucket.put(&key(1, 0), Bytes::from_static(b"abc")).await.unwrap();
     drop(bucket);
     let again = Bucket::folder(&folder.path().join("objects")).unwrap();
-    assert_eq!(again.get(&key(1, 0)).await.unwrap(), Some(Bytes::from_static(b"abc")));
+    assert_eq!(again.get_whole(&key(1, 0)).await.unwrap(), Some(Bytes::from_static(b"abc")));
 }
 
 /// A put that a crash ended leaves a file with a number behind `#`.
@@ -212,9 +235,9 @@ async fn what_a_crashed_put_left_is_no_object() {
     bucket.put(&key(1, 0), Bytes::from_static(b"abc")).await.unwrap();
     std::fs::write(folder.path().join("objects").join(format!("{}#1", key(1, 1))), "half").unwrap();
     assert_eq!(listed(&bucket, "").await, [(key(1, 0), 3)]);
-    assert_eq!(bucket.get(&key(1, 1)).await.unwrap(), None);
+    assert_eq!(bucket.get_whole(&key(1, 1)).await.unwrap(), None);
     bucket.put(&key(1, 1), Bytes::from_static(b"whole")).await.unwrap();
-    assert_eq!(bucket.get(&key(1, 1)).await.unwrap(), Some(Bytes::from_static(b"whole")));
+    assert_eq!(bucket.get_whole(&key(1, 1)).await.unwrap(), Some(Bytes::from_static(b"whole")));
 }
 
 /// A disk that is not mounted must not look like one that lost every object.
@@ -226,7 +249,7 @@ async fn a_folder_that_went_away_is_unavailable_and_not_empty() {
     std::fs::create_dir(folder.path().join("objects")).unwrap();
     let answers = [
         bucket.ping().await,
-        bucket.get(&key(1, 0)).await.map(drop),
+        bucket.get_whole(&key(1, 0)).await.map(drop),
         bucket.delete(&key(1, 0)).await,
         bucket.list("").try_collect::<Vec<_>>().await.map(drop),
         bucket.put(&key(1, 1), Bytes::from_static(b"abc")).await,
@@ -236,7 +259,7 @@ async fn a_folder_that_went_away_is_unavailable_and_not_empty() {
     }
     std::fs::remove_dir(folder.path().join("objects")).unwrap();
     std::fs::rename(folder.path().join("elsewhere"), folder.path().join("objects")).unwrap();
-    assert_eq!(bucket.get(&key(1, 0)).await.unwrap(), Some(Bytes::from_static(b"abc")));
+    assert_eq!(bucket.get_whole(&key(1, 0)).await.unwrap(), Some(Bytes::from_static(b"abc")));
 }
 
 #[tokio::test]
@@ -252,10 +275,10 @@ async fn the_model_can_be_damaged() {
     let model = ModelObjects::new();
     model.put("a/b", Bytes::from_static(b"abc")).await.unwrap();
     assert!(model.flip_byte("a/b", 1) && !model.flip_byte("a/b", 3) && !model.flip_byte("a/c", 0));
-    assert_eq!(model.get("a/b").await.unwrap(), Some(Bytes::from_static(&[b'a', !b'b', b'c'])));
+    assert_eq!(model.get_whole("a/b").await.unwrap(), Some(Bytes::from_static(&[b'a', !b'b', b'c'])));
     assert!(model.truncate("a/b", 1) && !model.truncate("a/b", 1));
-    assert_eq!(model.get("a/b").await.unwrap(), Some(Bytes::from_static(b"a")));
+    assert_eq!(model.get_whole("a/b").await.unwrap(), Some(Bytes::from_static(b"a")));
     assert_eq!(model.keys(), ["a/b"]);
     assert!(model.lose("a/b") && !model.lose("a/b"));
-    assert_eq!(model.get("a/b").await.unwrap(), None);
+    assert_eq!(model.get_whole("a/b").await.unwrap(), None);
 }

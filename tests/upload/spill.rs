@@ -169,6 +169,21 @@ async fn an_erased_trace_leaves_nothing_in_the_database(database: Database) {
     assert_eq!(rows_with_bytes(&database, &server).await, 0, "rows with bytes are left");
 }
 
+/// Nothing is left to be kept or moved on, so nothing else would tell the node.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_without_work_notices_that_the_object_store_is_back() {
+    let server = start("1000000");
+    let client = server.client();
+    server.take_objects_away();
+    let job = upload(client, b"a short log").await;
+    until_metric(client, "veritail_spilling", 1.0).await;
+    let erase = client.admin(reqwest::Method::POST, &format!("/api/v4/projects/{}/jobs/{}/erase", job.project, job.id));
+    assert_eq!(erase.answer().await.status, 201);
+    assert_eq!(rows_with_bytes(&server).await, 0);
+    server.bring_objects_back();
+    until_metric(client, "veritail_spilling", 0.0).await;
+}
+
 /// Waits until the table of bytes is empty, and says how many rows it has.
 async fn rows_with_bytes(database: &Database, server: &Binary) -> i64 {
     let mut left = -1;

@@ -13,6 +13,7 @@ use utoipa::ToSchema;
 use crate::api::Api;
 use crate::api::error::{Manners, Refused};
 use crate::api::path::InPath;
+use crate::api::text::Text;
 use crate::api::token::{JOB_PREFIX, TokenHash, make};
 use crate::store::database::{Job, NewJob};
 use crate::trace::{JobId, JobStatus, ProjectId};
@@ -26,8 +27,8 @@ struct Wanted {
     #[schema(value_type = Object, example = "group/demo")]
     project: ProjectName,
     /// Its name, such as `rspec`.
-    #[schema(min_length = 1, max_length = 255)]
-    name: String,
+    #[schema(value_type = String, min_length = 1, max_length = 255)]
+    name: Text,
     /// What its runner is given. With it, the job waits until a runner requests it.
     #[schema(value_type = Option<Object>)]
     payload: Option<Value>,
@@ -113,7 +114,7 @@ async fn create(api: &Api, headers: &HeaderMap, body: Result<Bytes, BytesRejecti
     };
     let new = NewJob {
         project_path,
-        name: wanted.name,
+        name: wanted.name.0,
         token_sha256: TokenHash::of(&token).0,
         status,
         payload: wanted.payload,
@@ -135,7 +136,7 @@ fn read(body: &[u8]) -> Result<Wanted, Refused> {
         let shown: String = path.chars().take(64).collect();
         return Err(Refused::Bad(format!("project {shown:?} is not a path such as \"group/demo\"")));
     }
-    if wanted.name.is_empty() || wanted.name.len() > NAME_MAX {
+    if wanted.name.0.is_empty() || wanted.name.0.len() > NAME_MAX {
         return Err(Refused::Bad(format!("name must have 1 to {NAME_MAX} bytes")));
     }
     if wanted.payload.as_ref().is_some_and(|payload| !payload.is_object()) {

@@ -14,6 +14,7 @@ use crate::api::Api;
 use crate::api::error::{Manners, Refused};
 use crate::api::path::InPath;
 use crate::api::query::{Parameters, Raw};
+use crate::api::text::Text;
 use crate::api::token::{RUNNER_PREFIX, TokenHash, make};
 use crate::store::database::accounts::{NewRunner, Project, Runner, RunnerId};
 use crate::trace::{ProjectId, Timestamp};
@@ -24,8 +25,8 @@ use crate::trace::{ProjectId, Timestamp};
 #[schema(as = NewRunner)]
 struct Wanted {
     /// What people call it.
-    #[schema(min_length = 1, max_length = 255)]
-    description: String,
+    #[schema(value_type = String, min_length = 1, max_length = 255)]
+    description: Text,
     /// The projects whose jobs it gets; to be said always: whoever has the token gets the payloads of all their jobs.
     projects: Named,
 }

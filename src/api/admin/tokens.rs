@@ -14,6 +14,7 @@ use crate::api::Api;
 use crate::api::error::{Manners, Refused};
 use crate::api::path::InPath;
 use crate::api::query::{Parameters, Raw};
+use crate::api::text::Text;
 use crate::api::token::{READER_PREFIX, TokenHash, make};
 use crate::store::database::accounts::{ApiToken, NewToken, Reach, Scope, TokenId};
 use crate::trace::Timestamp;
@@ -24,8 +25,8 @@ use crate::trace::Timestamp;
 #[schema(as = NewToken)]
 struct Wanted {
     /// What people call it.
-    #[schema(min_length = 1, max_length = 255)]
-    name: String,
+    #[schema(value_type = String, min_length = 1, max_length = 255)]
+    name: Text,
     /// What it is good for; reading, if not said. `admin` goes with all projects only.
     scopes: Option<Vec<Scope>>,
     /// The projects it is for; to be said always: a token for everything should be nobody's slip.

@@ -13,6 +13,7 @@ use crate::api::Api;
 use crate::api::error::{Manners, Refused};
 use crate::api::path::InPath;
 use crate::api::query::{Parameters, Raw};
+use crate::api::text::Text;
 use crate::store::database::listing::{ListedProject, ProjectFilter, ProjectName};
 use crate::trace::ProjectId;
 
@@ -36,7 +37,8 @@ pub(in crate::api) async fn projects(State(api): State<Api>, query: Raw, headers
 async fn list(api: &Api, parameters: &Parameters, headers: &HeaderMap, place: &Place) -> Result<Response, Refused> {
     let seen = Seen::by(api, headers).await?;
     let asked = Asked::of(parameters)?;
-    let filter = ProjectFilter { among: seen.among.clone(), search: parameters.text("search").map(str::to_owned) };
+    let filter =
+        ProjectFilter { among: seen.among.clone(), search: parameters.value("search")?.map(|Text(text)| text) };
     let listed = api.listing.projects(&filter, asked.page).await?;
     let shown = Shown {
         last: listed.items.last().map(|project| project.id.0),

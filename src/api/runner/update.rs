@@ -4,6 +4,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::{Parameters, parameter};
+use crate::api::text::Text;
 use crate::trace::claim::{BadChecksum, parse_checksum};
 use crate::trace::{ByteSize, Claim, Ending, JobStatus, Origin};
 
@@ -88,7 +89,7 @@ pub(super) fn read(body: &[u8], parameters: &Parameters) -> Result<Update, Malfo
         Some(state) => match state.parse::<JobStatus>() {
             Ok(status) if status.is_final() => Said::Ended(Ending {
                 status,
-                failure_reason: text("failure_reason").map(|reason| reason.chars().take(REASON_MAX).collect()),
+                failure_reason: text("failure_reason").and_then(reason),
                 exit_code: whole(&json["exit_code"]),
                 claim,
                 origin: Origin::Runner,
@@ -99,6 +100,11 @@ pub(super) fn read(body: &[u8], parameters: &Parameters) -> Result<Update, Malfo
     };
     let trace_reset = json["info"]["features"]["trace_reset"].as_bool();
     Ok(Update { token: text("token").map(str::to_owned), said, trace_reset, unreadable_checksum })
+}
+
+/// Why a job failed, cut to what is kept. One that cannot be kept counts as absent: the job has ended all the same.
+fn reason(text: &str) -> Option<String> {
+    text.parse().ok().map(|Text(text)| text.chars().take(REASON_MAX).collect())
 }
 
 /// The runner's checksum: in `output`, or beside it in older ones. One that cannot be read is told by its length.
@@ -161,6 +167,12 @@ mod tests {
         let odd = json!({"state": "success", "output": {"checksum": "md5:x", "bytesize": -1}});
         let odd = read_json(&odd);
         assert_eq!((odd.unreadable_checksum, ending(odd.said).claim), (Some(5), None));
+    }
+
+    #[test]
+    fn a_reason_that_cannot_be_kept_counts_as_absent() {
+        let known = ending(read_json(&json!({"state": "failed", "failure_reason": "script\0failure"})).said);
+        assert_eq!((known.status, known.failure_reason), (JobStatus::Failed, None));
     }
 
     #[test]

@@ -159,7 +159,7 @@ async fn put_and_get(objects: &dyn ObjectStore, bytes: Bytes) -> Result<Duration
     let key = format!("bench/{}", SystemChance.name());
     let began = clock::now();
     objects.put(&key, bytes.clone()).await.map_err(Failed::because)?;
-    let read = objects.get(&key).await.map_err(Failed::because)?;
+    let read = objects.get_whole(&key).await.map_err(Failed::because)?;
     let took = began.elapsed();
     objects.delete(&key).await.map_err(Failed::because)?;
     if read.is_none_or(|read| read != bytes) {

@@ -35,3 +35,8 @@ pub trait Leases: Send + Sync {
     /// Ends the turn; the next one is due after `next_in`. Does nothing if the turn has ended.
     async fn finish(&self, name: &str, turn: Generation, next_in: Duration) -> Result<()>;
 }
+
+/// A time in whole milliseconds; one that is too long is longer than anybody waits.
+pub(super) fn milliseconds(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX / 4)
+}

@@ -8,11 +8,15 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use object_store::MultipartUpload;
+
 use crate::seams::Clock;
 use crate::trace::Timestamp;
 
 /// Keys remembered, at most; the oldest go first. An inventory finds their objects.
 const REMEMBERED_MAX: usize = 10_000;
+/// Uploads in parts remembered, at most; of older ones the bucket's lifecycle rule removes the parts.
+const UPLOADS_MAX: usize = 1000;
 /// Keys settled at a time: as many as S3 deletes in one request.
 const SETTLED_MAX: usize = 1000;
 
@@ -21,6 +25,7 @@ const SETTLED_MAX: usize = 1000;
 pub(super) struct Attempts {
     clock: Arc<dyn Clock>,
     lost: Arc<Mutex<VecDeque<(Timestamp, String)>>>,
+    uploads: Arc<Mutex<VecDeque<Box<dyn MultipartUpload>>>>,
 }
 
 /// A put under way. Unless it is [`kept`](Attempt::kept), its key is remembered, also when its caller gives it up.
@@ -31,7 +36,7 @@ pub(super) struct Attempt<'a> {
 
 impl Attempts {
     pub(super) fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, lost: Arc::default() }
+        Self { clock, lost: Arc::default(), uploads: Arc::default() }
     }
 
     pub(super) fn begin(&self, key: &str) -> Attempt<'_> {
@@ -59,6 +64,24 @@ impl Attempts {
             lost.pop_front();
         }
         lost.push_back((now, key));
+    }
+
+    /// Remembers an upload in parts that was neither completed nor aborted.
+    pub(super) fn remember_upload(&self, upload: Box<dyn MultipartUpload>) {
+        let mut uploads = self.uploads();
+        if uploads.len() == UPLOADS_MAX {
+            uploads.pop_front();
+        }
+        uploads.push_back(upload);
+    }
+
+    /// Takes out the oldest upload that is to be aborted.
+    pub(super) fn take_upload(&self) -> Option<Box<dyn MultipartUpload>> {
+        self.uploads().pop_front()
+    }
+
+    fn uploads(&self) -> MutexGuard<'_, VecDeque<Box<dyn MultipartUpload>>> {
+        self.uploads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lost(&self) -> MutexGuard<'_, VecDeque<(Timestamp, String)>> {

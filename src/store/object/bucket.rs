@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
@@ -71,7 +71,7 @@ pub struct Bucket {
     service: Service,
     options: Options,
     clock: Arc<dyn Clock>,
-    attempts: Attempts,
+    pub(super) attempts: Attempts,
 }
 
 impl fmt::Debug for Bucket {
@@ -225,9 +225,13 @@ impl ObjectStore for Bucket {
         Ok(())
     }
 
-    async fn get(&self, key: &str) -> Result<Option<Bytes>> {
+    async fn get(&self, key: &str, most: ByteSize) -> Result<Option<Bytes>> {
         let path = path(key)?;
-        self.ask_for(Operation::Get, async { self.objects.get(&path).await?.bytes().await }).await
+        let read = async {
+            let object = self.objects.get(&path).await?;
+            if object.meta.size <= most.0 { object.bytes().await } else { first(object.into_stream(), most).await }
+        };
+        self.ask_for(Operation::Get, read).await
     }
 
     async fn delete(&self, key: &str) -> Result<()> {
@@ -260,6 +264,7 @@ impl ObjectStore for Bucket {
     }
 
     async fn remove_lost_attempts(&self) -> Result<u64> {
+        self.abort_lost_uploads().await?;
         let keys = self.attempts.take_lost(self.options.settled_after);
         if keys.is_empty() {
             return Ok(0);
@@ -277,10 +282,41 @@ impl ObjectStore for Bucket {
     }
 }
 
+/// The first `most` bytes; what comes after them is not read.
+async fn first(
+    mut pieces: impl futures::Stream<Item = object_store::Result<Bytes>> + Unpin,
+    most: ByteSize,
+) -> object_store::Result<Bytes> {
+    let mut bytes = BytesMut::new();
+    while ByteSize::of(&bytes) < most
+        && let Some(piece) = pieces.try_next().await?
+    {
+        bytes.extend_from_slice(&piece);
+    }
+    bytes.truncate(most.as_usize());
+    Ok(bytes.freeze())
+}
+
 fn path(key: &str) -> Result<Path> {
     match Path::parse(key) {
         Ok(path) if path.as_ref() == key && !key.is_empty() && key != MARK => Ok(path),
         Ok(_) => Err(StoreError::unreadable(NAME, format!("{key:?} is not a key"))),
         Err(error) => Err(StoreError::unreadable(NAME, error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_comes_after_the_limit_is_not_read() {
+        let pieces = |sizes: &'static [usize]| {
+            let pieces = stream::iter(sizes).map(|size| Ok(Bytes::from(vec![7; *size])));
+            pieces.chain(stream::once(async { panic!("read on") })).boxed()
+        };
+        assert_eq!(first(pieces(&[4, 4]), ByteSize(8)).await.unwrap().len(), 8);
+        assert_eq!(first(pieces(&[4, 4]), ByteSize(7)).await.unwrap().len(), 7);
+        assert_eq!(first(pieces(&[]), ByteSize(0)).await.unwrap().len(), 0);
     }
 }

@@ -16,6 +16,7 @@ use futures::TryStreamExt as _;
 use futures::stream::BoxStream;
 
 use super::Result;
+use crate::trace::ByteSize;
 
 /// What a listing says of an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,7 +24,7 @@ pub struct Listed {
     /// The key.
     pub key: String,
     /// Its size in bytes.
-    pub size: crate::trace::ByteSize,
+    pub size: ByteSize,
 }
 
 /// A listing on its way: it holds a page at a time, however many objects there are. It ends with its first error.
@@ -37,8 +38,14 @@ pub trait ObjectStore: Send + Sync {
     /// object or none. After an error the object may or may not be there: the key is never used again.
     async fn put(&self, key: &str, bytes: Bytes) -> Result<()>;
 
-    /// The whole object, or `None` if there is none.
-    async fn get(&self, key: &str) -> Result<Option<Bytes>>;
+    /// The object's first `most` bytes, which may be all of it; `None` if there is none. No more than that comes into
+    /// memory, whatever lies there: one byte more than expected tells a longer object.
+    async fn get(&self, key: &str, most: ByteSize) -> Result<Option<Bytes>>;
+
+    /// The whole object, however long it is, or `None` if there is none.
+    async fn get_whole(&self, key: &str) -> Result<Option<Bytes>> {
+        self.get(key, ByteSize(u64::MAX)).await
+    }
 
     /// Removes the object; that it is already gone is no error.
     async fn delete(&self, key: &str) -> Result<()>;

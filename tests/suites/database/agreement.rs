@@ -5,12 +5,14 @@
 use std::fmt::Debug;
 use std::time::Duration;
 
+use bytes::Bytes;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use veritail::store::Result;
 use veritail::store::database::{
     Basis, Closing, Contact, Database, Lost, MismatchFilter, NewMismatch, Resolution, Rewind,
 };
+use veritail::store::object::ObjectStore;
 use veritail::trace::{ByteSize, ChunkIndex, DataStore, Epoch, Kind, Offset, TraceState, Verdict, Version};
 
 use super::*;
@@ -26,7 +28,8 @@ const CHUNKS: u32 = 4;
 /// possible and many just miss.
 #[derive(Clone, Debug)]
 enum Change {
-    Contacts(Vec<(usize, u64, i64)>),
+    Contacts(Vec<(usize, u64, i64, i64)>),
+    Bytes { there: bool },
     TraceReset(bool),
     Installed { epoch: i64 },
     Rewind { epoch: i64, up: i64, present_state: bool, next_state: TraceState, lost: Vec<u32>, flags: (bool, bool) },
@@ -54,6 +57,7 @@ fn any_basis() -> impl Strategy<Value = Basis> {
         2 => Just(Basis::Nothing),
         1 => (1i64..4).prop_map(|version| Basis::Row(Version(version))),
         1 => (1u32..3).prop_map(|epoch| Basis::Trace(Epoch(epoch))),
+        1 => (1u32..3).prop_map(|epoch| Basis::Closed(Epoch(epoch))),
     ]
 }
 
@@ -73,13 +77,14 @@ fn any_location() -> impl Strategy<Value = Location> {
 }
 
 fn any_change() -> impl Strategy<Value = Change> {
-    let contact = (0..2usize, 0..64u64, 0..1000i64);
+    let contact = (0..2usize, 0..64u64, 0..1000i64, near());
     let index = || 0..CHUNKS;
     let record = prop_oneof![4 => Just(bytes("12345678")), 1 => Just(bytes("abcdefgh")), 1 => Just(bytes("123"))];
     let next = prop::option::of(index());
     let chunk = || prop::option::of(index());
     prop_oneof![
         1 => prop::collection::vec(contact, 0..4).prop_map(Change::Contacts),
+        2 => any::<bool>().prop_map(|there| Change::Bytes { there }),
         1 => any::<bool>().prop_map(Change::TraceReset),
         1 => near().prop_map(|epoch| Change::Installed { epoch }),
         3 => (
@@ -112,8 +117,11 @@ fn any_change() -> impl Strategy<Value = Change> {
     ]
 }
 
+/// A database, and where it keeps the bytes of chunks.
+type Both<'a> = (&'a dyn Database, &'a dyn ObjectStore);
+
 /// Makes a change and answers what the database said.
-async fn make(db: &dyn Database, jobs: [JobId; 2], which: usize, change: &Change, at: Timestamp) -> String {
+async fn make((db, kept): Both<'_>, jobs: [JobId; 2], which: usize, change: &Change, at: Timestamp) -> String {
     let id = jobs[which];
     let present = job(db, id).await;
     let epoch = |near: &i64| Epoch(u32::try_from((i64::from(present.epoch.0) + near).max(0)).unwrap());
@@ -121,13 +129,18 @@ async fn make(db: &dyn Database, jobs: [JobId; 2], which: usize, change: &Change
         Change::Contacts(contacts) => {
             let contacts: Vec<_> = contacts
                 .iter()
-                .map(|(which, acked, at)| Contact {
+                .map(|(which, acked, at, near)| Contact {
                     job: jobs[*which],
+                    made_at: NOW.plus_ms(*near),
                     acked_length: Offset(*acked),
                     at: Timestamp(*at),
                 })
                 .collect();
-            said(db.note_contacts(&contacts).await)
+            said(db.note_contacts(&contacts, at).await)
+        }
+        Change::Bytes { there } => {
+            let key = &in_database("three").object().key.clone();
+            said(if *there { kept.put(key, Bytes::from_static(b"bytes")).await } else { kept.delete(key).await })
         }
         Change::TraceReset(can) => said(db.set_trace_reset(id, *can).await),
         Change::Installed { epoch: near } => said(db.mark_installed(id, epoch(near)).await),
@@ -167,7 +180,7 @@ async fn make(db: &dyn Database, jobs: [JobId; 2], which: usize, change: &Change
             said(db.open_mismatch(&mismatch, *basis).await)
         }
         Change::Resolve { chunk, resolution } => {
-            said(db.resolve_mismatches(id, chunk.map(ChunkIndex), *resolution, at).await)
+            said(db.resolve_mismatches(id, chunk.map(ChunkIndex), *resolution, &mismatches::note("healed"), at).await)
         }
     }
 }
@@ -206,10 +219,11 @@ async fn lists(db: &dyn Database, jobs: [JobId; 2]) -> String {
 }
 
 async fn agree(
-    real: &dyn Database,
-    model: &dyn Database,
+    on_real: Both<'_>,
+    on_model: Both<'_>,
     changes: &[(usize, Change, i64)],
 ) -> std::result::Result<(), TestCaseError> {
+    let (real, model) = (on_real.0, on_model.0);
     let mut jobs = [JobId(0); 2];
     for (place, status) in [JobStatus::Running, JobStatus::Pending].into_iter().enumerate() {
         let made = real.create_job(new_job(status)).await.unwrap();
@@ -218,9 +232,9 @@ async fn agree(
     }
     for (which, change, at) in changes {
         let which = usize::from(*which >= 3);
-        let on_real = make(real, jobs, which, change, Timestamp(*at)).await;
-        let on_model = make(model, jobs, which, change, Timestamp(*at)).await;
-        compare(&on_real, &on_model, &format!("answer to {change:?}"))?;
+        let said_by_real = make(on_real, jobs, which, change, Timestamp(*at)).await;
+        let said_by_model = make(on_model, jobs, which, change, Timestamp(*at)).await;
+        compare(&said_by_real, &said_by_model, &format!("answer to {change:?}"))?;
         compare(&known_of(real, jobs).await, &known_of(model, jobs).await, &format!("after {change:?}"))?;
     }
     compare(&lists(real, jobs).await, &lists(model, jobs).await, "lists and gauges")
@@ -230,7 +244,8 @@ async fn agree(
 fn the_model_answers_like_sqlite() {
     run(CASES, async |changes: Vec<_>| {
         let (_guard, sqlite) = sqlite::open().await;
-        agree(&sqlite, &ModelDatabase::new(), &changes).await
+        let model = ModelDatabase::new();
+        agree((&sqlite, &sqlite.chunk_bytes()), (&model, &*model.chunk_bytes()), &changes).await
     });
 }
 
@@ -240,7 +255,8 @@ fn the_model_answers_like_postgres() {
     let _server = PostgresServer::shared();
     run(CASES_ON_POSTGRES, async |changes: Vec<_>| {
         let (_guard, postgres) = postgres::open().await;
-        agree(&postgres, &ModelDatabase::new(), &changes).await
+        let model = ModelDatabase::new();
+        agree((&postgres, &postgres.chunk_bytes()), (&model, &*model.chunk_bytes()), &changes).await
     });
 }
 

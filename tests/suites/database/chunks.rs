@@ -1,6 +1,7 @@
 //! The rows of chunks.
 
 use veritail::store::database::{Database, Recorded, Rewind, RowOpened};
+use veritail::store::object::ObjectStore;
 use veritail::trace::{ChunkIndex, ChunkRow, ChunkState, Epoch, JobId, Location, Record, Version};
 
 use super::*;
@@ -179,12 +180,21 @@ pub async fn persisting_needs_a_sealed_row_of_this_version(db: &dyn Database) {
     // A repair: the same bytes under another key.
     assert!(persist(0, Version(3), &object("other")).await);
     assert!(!persist(0, Version(3), &object("late")).await);
+}
 
-    let second = seal(db, id, 1, &bytes, NOW).await;
-    let kept = in_database("kept");
-    assert!(persist(1, second.version, &kept).await);
-    let state = ChunkState::Persisted { record: bytes, at: kept };
-    assert_eq!(row(db, id, 1).await.map(|row| row.state), Some(state));
+/// A node that was paused between writing bytes and naming them may come after they were removed as nobody's.
+pub async fn a_copy_in_the_database_needs_its_bytes_there(db: &dyn Database, kept: &dyn ObjectStore) {
+    let id = running(db).await;
+    let record = bytes("12345678");
+    let sealed = seal(db, id, 0, &record, NOW).await;
+    let gone = spill(kept, "gone").await;
+    kept.delete("gone").await.unwrap();
+    assert!(!db.persist(id, ChunkIndex(0), sealed.version, &gone, NOW).await.unwrap());
+    assert_eq!(row(db, id, 0).await, Some(sealed.clone()), "it waits as before");
+    let there = spill(kept, "there").await;
+    assert!(db.persist(id, ChunkIndex(0), sealed.version, &there, NOW).await.unwrap());
+    let state = ChunkState::Persisted { record, at: there };
+    assert_eq!(row(db, id, 0).await.map(|row| row.state), Some(state));
 }
 
 pub async fn rows_are_listed_in_order_from_an_index(db: &dyn Database) {

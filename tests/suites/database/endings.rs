@@ -1,6 +1,6 @@
 //! Endings, cancels, closing.
 
-use veritail::store::database::{Basis, Closing, Database, Erased, MismatchFilter, Rewind, decide};
+use veritail::store::database::{Basis, Closing, Database, Erased, MismatchFilter, Note, Resolution, Rewind, decide};
 use veritail::trace::{ByteSize, Crc32, Ending, Epoch, JobId, JobStatus, Origin, Timestamp, TraceState, Verdict};
 
 use super::*;
@@ -167,12 +167,12 @@ pub async fn nothing_moves_a_closed_trace(db: &dyn Database) {
     assert_eq!(closed.epoch, Epoch(1));
 }
 
-pub async fn only_a_finished_trace_is_erased_and_all_of_it_at_once(db: &dyn Database) {
+pub async fn only_a_finished_trace_is_erased_and_all_of_it_at_once(db: &dyn Database, kept: &dyn ObjectStore) {
     let id = running(db).await;
     let record = bytes("12345678");
     db.open_chunk(id, FIRST, ChunkIndex(0), NOW).await.unwrap();
     let sealed = seal(db, id, 0, &record, NOW).await;
-    assert!(db.persist(id, ChunkIndex(0), sealed.version, &in_database("kept"), NOW).await.unwrap());
+    assert!(db.persist(id, ChunkIndex(0), sealed.version, &spill(kept, "kept").await, NOW).await.unwrap());
     db.open_mismatch(&mismatches::mismatch(id, Some(0)), Basis::Nothing).await.unwrap();
     assert_eq!(db.erase(id, "admin", LATER, LATEST).await.unwrap(), Erased::Unfinished);
     assert_eq!(db.erase(JobId(77), "admin", LATER, LATEST).await.unwrap(), Erased::Unknown);
@@ -187,6 +187,10 @@ pub async fn only_a_finished_trace_is_erased_and_all_of_it_at_once(db: &dyn Data
     assert_eq!(row(db, id, 0).await, None);
     let open = MismatchFilter { open: Some(true), ..MismatchFilter::default() };
     assert_eq!(db.mismatches(open).await.unwrap(), []);
+    let erased_with_it = db.mismatches(MismatchFilter::default()).await.unwrap().remove(0);
+    assert_eq!(erased_with_it.resolved, Some((Resolution::Erased, LATER)));
+    let note = Note { by: "admin".to_owned(), comment: "the trace was erased".to_owned() };
+    assert_eq!(erased_with_it.note, Some(note));
     // Who comes second learns what the first one did, and changes nothing.
     assert_eq!(db.erase(id, "other", LATEST, LATEST).await.unwrap(), Erased::Done(erased));
 }

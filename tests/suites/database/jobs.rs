@@ -42,7 +42,7 @@ pub async fn an_unknown_job_is_none_and_nothing_happens(db: &dyn Database) {
     assert!(!db.rewind(nobody, &measured(db, nobody, rewind(&[0])).await).await.unwrap());
     assert!(!db.reopen(nobody, FIRST, NOW).await.unwrap());
     db.set_trace_reset(nobody, true).await.unwrap();
-    db.note_contacts(&[Contact { job: nobody, acked_length: Offset(1), at: NOW }]).await.unwrap();
+    db.note_contacts(&[Contact { job: nobody, made_at: NOW, acked_length: Offset(1), at: NOW }], NOW).await.unwrap();
     assert_eq!(row(db, nobody, 0).await, None);
     assert_eq!(db.chunks(nobody, ChunkIndex(0), 10).await.unwrap(), []);
     assert!(!db.persist(nobody, ChunkIndex(0), Version::FIRST, &object("k"), NOW).await.unwrap());
@@ -69,7 +69,7 @@ pub async fn changed_jobs_are_those_changed_since(db: &dyn Database) {
     // What is not a change of status, state or epoch does not count.
     db.set_trace_reset(two, true).await.unwrap();
     db.mark_installed(two, FIRST).await.unwrap();
-    db.note_contacts(&[Contact { job: two, acked_length: Offset(3), at: later }]).await.unwrap();
+    db.note_contacts(&[Contact { job: two, made_at: NOW, acked_length: Offset(3), at: later }], later).await.unwrap();
     let ids = |page: Vec<Job>| page.into_iter().map(|job| job.id).collect::<Vec<_>>();
     assert_eq!(ids(db.changed_jobs(later, JobId(0), 10).await.unwrap()), [one, three]);
     assert_eq!(ids(db.changed_jobs(later, JobId(0), 1).await.unwrap()), [one]);
@@ -77,15 +77,43 @@ pub async fn changed_jobs_are_those_changed_since(db: &dyn Database) {
     assert_eq!(ids(db.changed_jobs(NOW, JobId(0), 10).await.unwrap()), [one, two, three]);
 }
 
+fn contact(job: JobId, length: u64, ms: i64) -> Contact {
+    Contact { job, made_at: NOW, acked_length: Offset(length), at: Timestamp(ms) }
+}
+
 pub async fn contacts_only_raise(db: &dyn Database) {
     let (one, two) = (running(db).await, running(db).await);
-    let contact = |job, length, ms| Contact { job, acked_length: Offset(length), at: Timestamp(ms) };
-    db.note_contacts(&[]).await.unwrap();
-    db.note_contacts(&[contact(one, 10, 5), contact(JobId(404), 1, 1), contact(two, 7, 3_000)]).await.unwrap();
-    db.note_contacts(&[contact(one, 9, 4_000), contact(two, 30, 1), contact(two, 20, 2)]).await.unwrap();
-    let seen = |job: Job| (job.acked_length.0, job.last_contact_at.0);
-    assert_eq!(seen(job(db, one).await), (10, 4_000));
-    assert_eq!(seen(job(db, two).await), (30, 3_000));
+    let note = async |contacts: &[Contact]| db.note_contacts(contacts, Timestamp(9_000)).await.unwrap();
+    note(&[]).await;
+    note(&[contact(one, 10, 5), contact(JobId(404), 1, 1), contact(two, 7, 3_000)]).await;
+    note(&[contact(one, 9, 4_000), contact(two, 30, 1), contact(two, 20, 2)]).await;
+    let seen = |job: Job| (job.acked_length.0, job.last_contact_at.0, job.changed_at);
+    assert_eq!(seen(job(db, one).await), (10, 4_000, NOW));
+    assert_eq!(seen(job(db, two).await), (30, 3_000, NOW));
+}
+
+pub async fn contacts_of_another_job_with_this_number_are_passed_over(db: &dyn Database) {
+    let one = running(db).await;
+    let other = Contact { made_at: NOW.plus_ms(-1), ..contact(one, 10, 5_000) };
+    db.note_contacts(&[other, contact(one, 3, 4_000)], NOW).await.unwrap();
+    let heard = job(db, one).await;
+    assert_eq!((heard.acked_length, heard.last_contact_at), (Offset(3), Timestamp(4_000)));
+}
+
+/// So that the sweep looks at it, however long after the close that was.
+pub async fn a_closed_trace_that_turns_out_to_be_short_counts_as_changed(db: &dyn Database) {
+    let id = running(db).await;
+    endings::close(db, id).await;
+    let closed = job(db, id).await;
+    let size = closed.size.unwrap().0;
+    let note = async |length, now| {
+        db.note_contacts(&[contact(id, length, 5)], Timestamp(now)).await.unwrap();
+        job(db, id).await.changed_at
+    };
+    assert_eq!(note(size, 9_000).await, closed.changed_at, "it is as long as was acknowledged");
+    assert_eq!(note(size + 1, 9_001).await, Timestamp(9_001));
+    assert_eq!(note(size + 1, 9_002).await, Timestamp(9_001), "nothing new");
+    assert_eq!(note(size + 2, 9_000).await, Timestamp(9_001), "by a clock that is behind");
 }
 
 pub async fn only_the_present_epoch_is_installed(db: &dyn Database) {

@@ -23,8 +23,11 @@ mod sqlite;
 
 use std::sync::Arc;
 
+use veritail::store::database::postgres::PostgresDatabase;
+use veritail::store::database::sqlite::SqliteDatabase;
 use veritail::store::database::{Database, Job, NewJob, Recorded};
 use veritail::store::hooked::Hooked;
+use veritail::store::object::ObjectStore;
 use veritail::trace::{
     ByteSize, ChunkIndex, ChunkRow, ChunkSize, Claim, Crc32, Ending, Epoch, JobId, JobStatus, Location, Origin, Record,
     Sha256, StoredObject, Timestamp,
@@ -32,17 +35,26 @@ use veritail::trace::{
 
 use crate::support::clock::ManualClock;
 use crate::support::hooks::{Faults, Recorder};
+use crate::support::model::database::ModelDatabase;
+use crate::support::postgres_server::TestDatabase;
 
 /// Runs every rule against a database that `$open` makes: a future of a guard and the database.
 macro_rules! database_suite {
     ($name:ident, $open:expr) => {
-        database_suite!(@rules $name, $open;
+        database_suite!(@rules $name, $open, [
+            chunks::a_copy_in_the_database_needs_its_bytes_there,
+            endings::only_a_finished_trace_is_erased_and_all_of_it_at_once,
+            gauges::unnamed_bytes_are_removed,
+            gauges::what_lies_in_the_database_waits_oldest_first_and_is_counted,
+        ];
             jobs::a_new_job_is_open_in_its_first_epoch,
             jobs::jobs_of_one_path_share_a_project_and_numbers_go_up,
             jobs::an_unknown_job_is_none_and_nothing_happens,
             jobs::unfinished_jobs_come_page_by_page,
             jobs::changed_jobs_are_those_changed_since,
             jobs::contacts_only_raise,
+            jobs::contacts_of_another_job_with_this_number_are_passed_over,
+            jobs::a_closed_trace_that_turns_out_to_be_short_counts_as_changed,
             jobs::only_the_present_epoch_is_installed,
             jobs::a_rewind_needs_epoch_and_state,
             jobs::a_rewind_that_was_decided_on_an_older_row_does_nothing,
@@ -76,45 +88,75 @@ macro_rules! database_suite {
             chunks::of_many_records_at_once_one_wins,
             gauges::waiting_chunks_come_oldest_first,
             gauges::the_backlog_counts_sealed_chunks,
-            gauges::what_lies_in_the_database_waits_oldest_first_and_is_counted,
             gauges::unfinished_counts_ended_jobs_and_live_bytes,
             gauges::ping_answers,
-            endings::only_a_finished_trace_is_erased_and_all_of_it_at_once,
             endings::deletions_are_due_until_they_are_done,
             mismatches::a_mismatch_is_counted_once_while_open,
             mismatches::a_mismatch_is_opened_only_while_what_it_was_measured_against_is_unchanged,
+            mismatches::on_an_erased_trace_no_mismatch_of_the_closed_one_is_opened,
             mismatches::a_resolved_mismatch_stays_and_may_open_again,
             mismatches::resolving_one_chunk_leaves_the_others,
             mismatches::mismatches_are_filtered_and_paged,
             mismatches::a_person_takes_note_of_an_open_mismatch_once,
+            mismatches::notifications_are_due_until_they_are_done,
             mismatches::corrupt_traces_are_counted_by_kind_and_store,
         );
     };
-    (@rules $name:ident, $open:expr; $($module:ident::$rule:ident),+ $(,)?) => {
+    (@rules $name:ident, $open:expr, [$($with_bytes:ident::$of_bytes:ident),+ $(,)?];
+     $($module:ident::$rule:ident),+ $(,)?) => {
         mod $name {
             $(
                 #[tokio::test]
                 async fn $rule() {
-                    let (_guard, database) = $open.await;
+                    let (_guard, database, _bytes) = $open.await;
                     super::$module::$rule(&database).await;
+                }
+            )+
+            $(
+                #[tokio::test]
+                async fn $of_bytes() {
+                    let (_guard, database, bytes) = $open.await;
+                    super::$with_bytes::$of_bytes(&database, &*bytes).await;
                 }
             )+
         }
     };
 }
 
-database_suite!(on_sqlite, super::sqlite::open());
-database_suite!(on_postgres, super::postgres::open());
-database_suite!(on_the_oldest_postgres, super::postgres::open_on_the_oldest());
-database_suite!(on_the_model, async { ((), crate::support::model::database::ModelDatabase::new()) });
+database_suite!(on_sqlite, super::on_sqlite());
+database_suite!(on_postgres, super::on_postgres(super::postgres::open().await));
+database_suite!(on_the_oldest_postgres, super::on_postgres(super::postgres::open_on_the_oldest().await));
+database_suite!(on_the_model, super::on_the_model());
 database_suite!(behind_hooks, super::behind_hooks());
 
-/// `SQLite` behind a hook that records and one that is told to fail nothing: a wrapper keeps the contract.
-async fn behind_hooks() -> (tempfile::TempDir, Hooked<dyn Database>) {
+/// What a rule is given: what goes last, a database, and where it keeps the bytes of chunks.
+type Opened<G, D> = (G, D, Arc<dyn ObjectStore>);
+
+async fn on_sqlite() -> Opened<tempfile::TempDir, SqliteDatabase> {
     let (folder, database) = sqlite::open().await;
+    let bytes = Arc::new(database.chunk_bytes());
+    (folder, database, bytes)
+}
+
+async fn on_postgres((guard, database): (TestDatabase, PostgresDatabase)) -> Opened<TestDatabase, PostgresDatabase> {
+    let bytes = Arc::new(database.chunk_bytes());
+    (guard, database, bytes)
+}
+
+async fn on_the_model() -> Opened<(), ModelDatabase> {
+    let database = ModelDatabase::new();
+    let bytes = database.chunk_bytes();
+    ((), database, bytes)
+}
+
+/// `SQLite` behind a hook that records and one that is told to fail nothing: a wrapper keeps the contract.
+async fn behind_hooks() -> Opened<tempfile::TempDir, Hooked<dyn Database>> {
+    let (folder, database, bytes) = on_sqlite().await;
     let recorded: Hooked<dyn Database> =
         Hooked::new(Arc::new(database), Arc::new(Recorder::default()), Arc::new(ManualClock::at(NOW)));
-    (folder, Hooked::new(Arc::new(recorded), Arc::new(Faults::default()), Arc::new(ManualClock::at(NOW))))
+    let told: Hooked<dyn Database> =
+        Hooked::new(Arc::new(recorded), Arc::new(Faults::default()), Arc::new(ManualClock::at(NOW)));
+    (folder, told, bytes)
 }
 
 const CHUNK: u32 = 8;
@@ -169,6 +211,13 @@ fn object(key: &str) -> Location {
 
 fn in_database(key: &str) -> Location {
     Location::Database(object(key).object().clone())
+}
+
+/// Puts bytes where the database keeps them, and answers how a row names them.
+async fn spill(kept: &dyn ObjectStore, key: &str) -> Location {
+    let to = in_database(key);
+    kept.put(&to.object().key, bytes::Bytes::from_static(b"some bytes")).await.unwrap();
+    to
 }
 
 fn bytes(text: &str) -> Record {

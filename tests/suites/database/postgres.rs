@@ -9,9 +9,9 @@ use sqlx::{Connection as _, Row as _};
 use tokio::task::JoinSet;
 use veritail::store::StoreError;
 use veritail::store::database::accounts::{Accounts, RunnerId, TokenId};
-use veritail::store::database::listing::{JobFilter, Listing, Page, PageStart};
+use veritail::store::database::listing::{JobFilter, Listing, Page, PageStart, ProjectFilter};
 use veritail::store::database::postgres::{PostgresDatabase, Settings};
-use veritail::store::database::{Basis, Contact, Database, Opened, RowOpened};
+use veritail::store::database::{Basis, Contact, Database, MismatchFilter, Opened, RowOpened};
 use veritail::trace::{ChunkIndex, ChunkState, Offset, ProjectId};
 
 use super::*;
@@ -37,12 +37,6 @@ async fn the_oldest_release_is_14() {
     let mut connection = guard.server().connection(guard.name()).await;
     let version: String = sqlx::query_scalar("SHOW server_version").fetch_one(&mut connection).await.unwrap();
     assert!(version.starts_with("14."), "{version}");
-}
-
-#[tokio::test]
-async fn bytes_that_no_row_names_are_removed() {
-    let (_guard, db) = open().await;
-    gauges::unnamed_bytes_are_removed(&db, &db.chunk_bytes()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -111,6 +105,14 @@ async fn a_user_that_may_only_read_and_write_rows_is_enough() {
 }
 
 #[tokio::test]
+async fn an_older_version_may_write_mismatches_beside_this_one() {
+    let (guard, db) = open().await;
+    assert_eq!(running(&db).await, JobId(1));
+    guard.execute(mismatches::OF_AN_OLDER_VERSION).await;
+    mismatches::reads_what_an_older_version_wrote(&db).await;
+}
+
+#[tokio::test]
 async fn no_error_repeats_the_password() {
     let server = PostgresServer::shared();
     let nowhere = "127.0.0.1:1";
@@ -129,17 +131,6 @@ async fn no_error_repeats_the_password() {
         assert!(message.contains(word), "{url}: {message}");
         assert!(!message.contains("s3cret"), "{message}");
     }
-}
-
-#[tokio::test]
-async fn a_text_with_a_nul_is_taken_without_it() {
-    let (_guard, db) = open().await;
-    let new = NewJob { name: "a\0b".to_owned(), ..new_job(JobStatus::Running) };
-    let made = db.create_job(new).await.unwrap();
-    assert_eq!(made.name, "a\u{fffd}b");
-    let ending = Ending { failure_reason: Some("\0".to_owned()), ..vanished() };
-    let ended = db.end(made.id, &ending, NOW, None).await.unwrap().unwrap();
-    assert_eq!(ended.ending.unwrap().failure_reason.as_deref(), Some("\u{fffd}"));
 }
 
 #[tokio::test]
@@ -307,9 +298,9 @@ async fn rows_are_not_written_beside_a_change_of_their_job() {
 #[tokio::test]
 async fn frequent_statements_read_no_table_from_end_to_end() {
     let (guard, db) = open().await;
-    const JOBS: i64 = 10_000;
+    const JOBS: i64 = 20_000;
     db.create_job(new_job(JobStatus::Running)).await.unwrap();
-    // One in a hundred is unfinished, and one chunk in a thousand waits.
+    // One in a hundred is unfinished; of one in a thousand the chunks wait, and of another the copies lie in the database.
     guard
         .execute(format!(
             "INSERT INTO projects (path) SELECT 'group/' || n FROM generate_series(1, 500) AS n;
@@ -323,7 +314,8 @@ async fn frequent_statements_read_no_table_from_end_to_end() {
              INSERT INTO trace_chunks (job_id, chunk_index, epoch, version, state, size, crc32, sha256, data_store,
                                        object_key, stored_size, stored_sha256, opened_at, sealed_at, persisted_at)
              SELECT job, i, 1, 1, CASE job % 1000 WHEN 0 THEN 'sealed' ELSE 'persisted' END, 8, 1,
-                    decode(repeat('00', 32), 'hex'), CASE job % 1000 WHEN 0 THEN NULL ELSE 'object_store' END,
+                    decode(repeat('00', 32), 'hex'),
+                    CASE job % 1000 WHEN 0 THEN NULL WHEN 7 THEN 'database' ELSE 'object_store' END,
                     CASE job % 1000 WHEN 0 THEN NULL ELSE 'k' END, CASE job % 1000 WHEN 0 THEN NULL ELSE 8 END,
                     CASE job % 1000 WHEN 0 THEN NULL ELSE decode(repeat('00', 32), 'hex') END, job, job, job
              FROM generate_series(1, {JOBS}) AS job, generate_series(0, 9) AS i;
@@ -337,10 +329,12 @@ async fn frequent_statements_read_no_table_from_end_to_end() {
         let id = JobId(100 * (turn + 1) + 1);
         let heard = (0..50).map(|more| Contact {
             job: JobId(id.0 + 100 * more),
+            made_at: Timestamp(id.0 - 1 + 100 * more),
             acked_length: Offset(9),
             at: Timestamp(1 << 40),
         });
-        other.note_contacts(&heard.collect::<Vec<_>>()).await.unwrap();
+        other.note_contacts(&heard.collect::<Vec<_>>(), NOW).await.unwrap();
+        assert_eq!(job(&other, id).await.acked_length, Offset(9), "the contacts are those of the jobs");
         let index = ChunkIndex(20);
         other.record(id, FIRST, index, FIRST, &bytes("12345678"), Some(index.next()), NOW).await.unwrap();
         let row = other.chunk(id, index).await.unwrap().unwrap();
@@ -353,10 +347,21 @@ async fn frequent_statements_read_no_table_from_end_to_end() {
         other.unfinished_jobs(JobId(turn * 10), 50).await.unwrap();
         other.changed_jobs(Timestamp(JOBS - 20), JobId(0), 50).await.unwrap();
         other.unfinished().await.unwrap();
+        other.spill().await.unwrap();
+        other.remove_unnamed_bytes(Duration::ZERO).await.unwrap();
+        other.end(id, &success(), NOW, None).await.unwrap();
+        other.open_mismatch(&mismatches::mismatch(id, Some(0)), Basis::Trace(FIRST)).await.unwrap();
+        other.mismatches(MismatchFilter::default()).await.unwrap();
+        other.due_deletions(Timestamp(1 << 40), 10).await.unwrap();
         other.take_pending_job(RunnerId(1), None, [0; 32], NOW).await.unwrap();
-        let filter = JobFilter { project: ProjectId(7), statuses: Some(vec![JobStatus::Running]) };
-        let page = Page { start: PageStart::Skip(0), size: 20, newest_first: turn % 2 == 0 };
-        Listing::jobs(&other, &filter, page).await.unwrap();
+        for start in [PageStart::Skip(0), PageStart::Skip(20), PageStart::Behind(Some(5_000))] {
+            let page = Page { start, size: 20, newest_first: turn % 2 == 0 };
+            for statuses in [None, Some(vec![JobStatus::Running])] {
+                let filter = JobFilter { project: ProjectId(7), statuses };
+                Listing::jobs(&other, &filter, page).await.unwrap();
+            }
+            Listing::projects(&other, &ProjectFilter::default(), page).await.unwrap();
+        }
         other.token([0; 32]).await.unwrap();
         other.tokens(TokenId(0), 10).await.unwrap();
     }

@@ -1,10 +1,12 @@
 //! What several nodes do at once: two handles on the same tables, each with connections of its own.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::task::JoinSet;
 use veritail::store::database::accounts::{Accounts, NewRunner, Reach};
 use veritail::store::database::{Basis, Contact, Database, Erased, Opened, Resolution};
+use veritail::store::object::ObjectStore;
 use veritail::trace::{ChunkIndex, ChunkState, Epoch, Offset, TraceState, Version};
 
 use super::*;
@@ -146,9 +148,9 @@ pub async fn contacts_of_the_same_jobs_in_any_order_stand_in_nobodys_way(nodes: 
         tasks.spawn(async move {
             for turn in 0..20 {
                 let acked_length = Offset(number * 100 + turn);
-                let heard = |job| Contact { job, acked_length, at: Timestamp(2_000) };
+                let heard = |job| Contact { job, made_at: NOW, acked_length, at: Timestamp(2_000) };
                 let contacts: Vec<_> = ids.iter().copied().map(heard).collect();
-                db.note_contacts(&contacts).await.unwrap();
+                db.note_contacts(&contacts, NOW).await.unwrap();
             }
         });
     }
@@ -259,10 +261,11 @@ pub async fn a_mismatch_that_is_seen_by_many_at_once_is_counted_once(nodes: &Dat
             tasks.spawn(async move { db.open_mismatch(&mismatch, Basis::Nothing).await.unwrap() });
         }
         let opened = tasks.join_all().await;
-        assert_eq!(opened.iter().filter(|opened| **opened == Opened::New).count(), 1, "{opened:?}");
+        assert_eq!(opened.iter().filter(|opened| matches!(opened, Opened::New(_))).count(), 1, "{opened:?}");
+        let (repaired, resent) = (mismatches::note("repaired"), mismatches::note("resent"));
         let (one, two) = tokio::join!(
-            nodes[0].resolve_mismatches(id, None, Resolution::Repaired, NOW),
-            nodes[1].resolve_mismatches(id, None, Resolution::Resent, NOW)
+            nodes[0].resolve_mismatches(id, None, Resolution::Repaired, &repaired, NOW),
+            nodes[1].resolve_mismatches(id, None, Resolution::Resent, &resent, NOW)
         );
         assert_eq!(one.unwrap() + two.unwrap(), 1, "round {round}");
     }
@@ -296,4 +299,43 @@ pub async fn jobs_of_a_new_project_by_many_at_once_share_it(nodes: &Databases, _
         let projects = tasks.join_all().await;
         assert!(projects.iter().all(|project| *project == projects[0]), "{projects:?}");
     }
+}
+
+/// A row names bytes at the moment at which they are removed as nobody's: it names none that are gone.
+async fn bytes_are_named_or_removed(nodes: &Databases, kept: &dyn ObjectStore) {
+    let (mut named, mut removed) = (0, 0);
+    for round in 0..4 * ROUNDS {
+        let id = running(nodes[0].as_ref()).await;
+        let sealed = seal(nodes[0].as_ref(), id, 0, &bytes("12345678"), NOW).await;
+        let to = spill(kept, &format!("{id}-{round}")).await;
+        let (persisted, cleaned) = tokio::join!(
+            nodes[0].persist(id, ChunkIndex(0), sealed.version, &to, NOW),
+            nodes[1].remove_unnamed_bytes(Duration::ZERO)
+        );
+        cleaned.unwrap();
+        let is_there = kept.get_whole(&to.object().key).await.unwrap().is_some();
+        if persisted.unwrap() {
+            assert!(is_there, "round {round}: a row names bytes that are gone");
+            named += 1;
+        } else {
+            removed += 1;
+        }
+    }
+    println!("named {named}, removed {removed}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn bytes_are_named_or_removed_on_sqlite() {
+    let (folder, one) = sqlite::open().await;
+    let two = sqlite::again(&folder).await;
+    let bytes = one.chunk_bytes();
+    bytes_are_named_or_removed(&[Arc::new(one), Arc::new(two)], &bytes).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn bytes_are_named_or_removed_on_postgres() {
+    let (guard, one) = postgres::open().await;
+    let two = guard.open().await;
+    let bytes = one.chunk_bytes();
+    bytes_are_named_or_removed(&[Arc::new(one), Arc::new(two)], &bytes).await;
 }

@@ -277,6 +277,23 @@ async fn server_with_an_older_state_is_younger_and_a_plain_restart_is_nothing() 
     assert!(found[0].to_string().contains("run_id"), "{}", found[0]);
 }
 
+/// A command whose connection broke may reach the server behind later ones.
+#[tokio::test]
+async fn a_mark_that_comes_late_lowers_nothing() {
+    let server = RedisServer::start(Durability::Nothing);
+    let store = connect(&server.url()).await;
+    for _ in 0..3 {
+        assert!(store.look_for_rollbacks().await.is_empty());
+    }
+    let mark: Vec<String> =
+        redis::FromRedisValue::from_redis_value(order(server.port(), &["KEYS", "*mark*"]).unwrap()).unwrap();
+    let script = include_str!("../../../src/store/live/redis/mark.lua");
+    order(server.port(), &["EVAL", script, "1", &mark[0], "2", "60000"]).unwrap();
+    assert_eq!(order(server.port(), &["GET", &mark[0]]), Ok(redis::Value::BulkString(b"3".to_vec())));
+    assert!(store.look_for_rollbacks().await.is_empty(), "nothing was lost");
+    assert_eq!(order(server.port(), &["GET", &mark[0]]), Ok(redis::Value::BulkString(b"4".to_vec())));
+}
+
 #[tokio::test]
 async fn server_that_stands_still_is_left_alone_after_the_first_and_used_again() {
     let server = RedisServer::start(Durability::Nothing);

@@ -96,7 +96,7 @@ async fn a_large_object_goes_in_parts_and_comes_back_whole() {
     // Two whole parts and a bit.
     let large = bytes((16 << 20) + 12_345);
     bucket.put(&key(1, 0), large.clone()).await.unwrap();
-    assert!(bucket.get(&key(1, 0)).await.unwrap() == Some(large), "the object came back otherwise");
+    assert!(bucket.get_whole(&key(1, 0)).await.unwrap() == Some(large), "the object came back otherwise");
 }
 
 #[tokio::test]
@@ -108,7 +108,7 @@ async fn a_large_object_goes_in_parts_to_azure_too() {
     let bucket = marked(opened).await.unwrap();
     let large = bytes((8 << 20) + 1);
     bucket.put(&key(1, 0), large.clone()).await.unwrap();
-    assert!(bucket.get(&key(1, 0)).await.unwrap() == Some(large), "the object came back otherwise");
+    assert!(bucket.get_whole(&key(1, 0)).await.unwrap() == Some(large), "the object came back otherwise");
 }
 
 #[tokio::test]
@@ -118,7 +118,7 @@ async fn an_object_that_was_changed_behind_our_back_is_given_as_it_is() {
     let bucket = marked(open(&format!("s3://{name}"), &weed.variables(), options()).unwrap()).await.unwrap();
     bucket.put(&key(1, 0), Bytes::from_static(b"what was written")).await.unwrap();
     weed.overwrite(&name, &key(1, 0), b"what is there");
-    assert_eq!(bucket.get(&key(1, 0)).await.unwrap(), Some(Bytes::from_static(b"what is there")));
+    assert_eq!(bucket.get_whole(&key(1, 0)).await.unwrap(), Some(Bytes::from_static(b"what is there")));
 }
 
 #[tokio::test]
@@ -147,7 +147,7 @@ async fn a_bucket_that_is_not_there_is_an_error_that_says_so() {
     let weed = Weed::shared();
     let nowhere = open("s3://nowhere-at-all", &weed.variables(), options()).unwrap();
     says(&marked(nowhere.clone()).await.unwrap_err(), &["the bucket is not there", "VERITAIL_OBJECT_STORE_URL"]);
-    says(&nowhere.get(&key(1, 0)).await.unwrap_err(), &["the bucket is not there"]);
+    says(&nowhere.get_whole(&key(1, 0)).await.unwrap_err(), &["the bucket is not there"]);
     says(&nowhere.ping().await.unwrap_err(), &["the bucket is not there"]);
     let azurite = Azurite::shared();
     let nowhere = open("az://nowhere-at-all", &azurite.variables(), options()).unwrap();
@@ -162,7 +162,7 @@ async fn a_bucket_that_goes_away_while_in_use_is_an_outage_and_no_loss() {
     bucket.put(&key(1, 0), Bytes::from_static(b"abc")).await.unwrap();
     weed.remove_bucket(&name);
     for answer in [
-        bucket.get(&key(1, 0)).await.map(drop),
+        bucket.get_whole(&key(1, 0)).await.map(drop),
         bucket.delete(&key(1, 0)).await,
         bucket.delete_below("traces/").await.map(drop),
         bucket.ping().await,
@@ -171,7 +171,7 @@ async fn a_bucket_that_goes_away_while_in_use_is_an_outage_and_no_loss() {
     }
     // Another, empty one in its place is still not ours.
     weed.make_bucket(&name);
-    for answer in [bucket.get(&key(1, 0)).await.map(drop), bucket.delete_below("traces/").await.map(drop)] {
+    for answer in [bucket.get_whole(&key(1, 0)).await.map(drop), bucket.delete_below("traces/").await.map(drop)] {
         says(&answer.unwrap_err(), &[".veritail-objects is missing"]);
     }
 }
@@ -185,7 +185,7 @@ async fn wrong_credentials_and_missing_rights_are_told_apart() {
     bucket.put(&key(1, 0), Bytes::from_static(b"abc")).await.unwrap();
 
     let reader = open(&url, &weed.reader_variables(), options()).unwrap();
-    assert_eq!(reader.get(&key(1, 0)).await.unwrap(), Some(Bytes::from_static(b"abc")));
+    assert_eq!(reader.get_whole(&key(1, 0)).await.unwrap(), Some(Bytes::from_static(b"abc")));
     says(&reader.put(&key(1, 1), Bytes::from_static(b"abc")).await.unwrap_err(), &["s3:PutObject"]);
     says(&reader.delete(&key(1, 0)).await.unwrap_err(), &["s3:DeleteObject"]);
     says(&reader.delete_below("traces/").await.unwrap_err(), &["s3:DeleteObject"]);
@@ -194,7 +194,10 @@ async fn wrong_credentials_and_missing_rights_are_told_apart() {
     wrong.retain(|(name, _)| name != "AWS_SECRET_ACCESS_KEY");
     wrong.push(("AWS_SECRET_ACCESS_KEY".to_owned(), "wrong-secret".to_owned()));
     let stranger = open(&url, &wrong, options()).unwrap();
-    says(&stranger.get(&key(1, 0)).await.unwrap_err(), &["does not accept the credentials", "SignatureDoesNotMatch"]);
+    says(
+        &stranger.get_whole(&key(1, 0)).await.unwrap_err(),
+        &["does not accept the credentials", "SignatureDoesNotMatch"],
+    );
     says(&marked(stranger).await.unwrap_err(), &["does not accept the credentials"]);
     assert_eq!(listed(&bucket, "").await, [(key(1, 0), 3)]);
 }

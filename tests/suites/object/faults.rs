@@ -67,7 +67,7 @@ async fn a_put_goes_through_a_fault_and_is_whole() {
         ground.network.next("PUT", fault);
         let put = ground.bucket.put(&key(1, index), bytes()).await;
         assert!(put.is_ok(), "{fault:?}: {put:?}");
-        assert_eq!(ground.direct.get(&key(1, index)).await.unwrap(), Some(bytes()), "{fault:?}");
+        assert_eq!(ground.direct.get_whole(&key(1, index)).await.unwrap(), Some(bytes()), "{fault:?}");
     }
     assert_eq!(ground.network.left(), 0);
     assert_eq!(listed(&ground.direct, "").await.len(), faults.len());
@@ -87,7 +87,7 @@ async fn a_read_goes_through_a_fault_and_is_never_short() {
         Fault::Slow(Duration::from_millis(300)),
     ] {
         ground.network.next("GET", fault);
-        match ground.bucket.get(&key(1, 0)).await {
+        match ground.bucket.get_whole(&key(1, 0)).await {
             Ok(got) => assert!(got == Some(bytes()), "{fault:?}: not what is there"),
             Err(StoreError::Unavailable { .. }) if fault == Fault::CutAnswer => {}
             Err(error) => panic!("{fault:?}: {error}"),
@@ -105,7 +105,7 @@ async fn a_store_that_hangs_is_given_up_in_time() {
         let begun = Instant::now();
         let answer = match method {
             "PUT" => ground.bucket.put(&key(1, 0), bytes()).await,
-            "GET" => ground.bucket.get(&key(1, 0)).await.map(drop),
+            "GET" => ground.bucket.get_whole(&key(1, 0)).await.map(drop),
             _ => ground.bucket.delete(&key(1, 0)).await,
         };
         assert!(matches!(answer, Err(StoreError::Unavailable { .. })), "{method}: {answer:?}");
@@ -149,7 +149,33 @@ async fn an_upload_in_parts_that_fails_is_aborted_and_leaves_no_object() {
     ground.network.always(None);
     ground.network.next("PUT", Fault::CutRequest);
     ground.bucket.put(&key(1, 1), large.clone()).await.unwrap();
-    assert!(ground.direct.get(&key(1, 1)).await.unwrap() == Some(large), "the object came back otherwise");
+    assert!(ground.direct.get_whole(&key(1, 1)).await.unwrap() == Some(large), "the object came back otherwise");
+}
+
+/// Whoever waits no longer leaves an upload under way: its parts would lie there for good.
+#[tokio::test]
+async fn an_upload_in_parts_that_is_given_up_is_aborted_later() {
+    let ground = ground(Options { multipart_min: ByteSize(5 << 20), ..impatient() }).await;
+    let large = Bytes::from(vec![7; (16 << 20) + 1]);
+    ground.network.always(Some(("PUT", Fault::Hang)));
+    let given_up = tokio::time::timeout(Duration::from_millis(300), ground.bucket.put(&key(1, 0), large)).await;
+    assert!(given_up.is_err());
+    let seen = ground.network.take_seen();
+    assert!(seen.iter().any(|line| line.starts_with("PUT ") && line.contains("uploadId=")), "{seen:?}");
+
+    // While the store is away it stays remembered.
+    ground.network.always(Some(("DELETE", Fault::Refuse(503))));
+    ground.bucket.remove_lost_attempts().await.unwrap_err();
+    ground.network.always(None);
+    ground.network.take_seen();
+    ground.bucket.remove_lost_attempts().await.unwrap();
+    let aborts = |seen: Vec<String>| {
+        seen.iter().filter(|line| line.starts_with("DELETE ") && line.contains("uploadId=")).count()
+    };
+    assert_eq!(aborts(ground.network.take_seen()), 1);
+    ground.bucket.remove_lost_attempts().await.unwrap();
+    assert_eq!(aborts(ground.network.take_seen()), 0, "once is enough");
+    assert_eq!(listed(&ground.direct, "").await, []);
 }
 
 /// The mark is read when something is missing and at a ping, and costs nothing otherwise.
@@ -157,11 +183,11 @@ async fn an_upload_in_parts_that_fails_is_aborted_and_leaves_no_object() {
 async fn an_operation_is_one_request() {
     let ground = ground(impatient()).await;
     ground.bucket.put(&key(1, 0), bytes()).await.unwrap();
-    ground.bucket.get(&key(1, 0)).await.unwrap();
+    ground.bucket.get_whole(&key(1, 0)).await.unwrap();
     ground.bucket.delete(&key(1, 0)).await.unwrap();
     let seen = ground.network.take_seen();
     assert_eq!(seen.len(), 3, "{seen:?}");
-    assert_eq!(ground.bucket.get(&key(1, 0)).await.unwrap(), None);
+    assert_eq!(ground.bucket.get_whole(&key(1, 0)).await.unwrap(), None);
     let seen = ground.network.take_seen();
     assert!(seen.len() == 2 && seen[1].contains(".veritail-objects"), "{seen:?}");
 }
@@ -174,7 +200,7 @@ async fn a_server_that_was_killed_and_started_again_has_what_it_took() {
     let bucket = marked(bucket.unwrap()).await.unwrap();
     bucket.put(&key(1, 0), bytes()).await.unwrap();
     weed.restart();
-    assert_eq!(bucket.get(&key(1, 0)).await.unwrap(), Some(bytes()));
+    assert_eq!(bucket.get_whole(&key(1, 0)).await.unwrap(), Some(bytes()));
     bucket.put(&key(1, 1), bytes()).await.unwrap();
-    assert_eq!(bucket.get(&key(1, 1)).await.unwrap(), Some(bytes()));
+    assert_eq!(bucket.get_whole(&key(1, 1)).await.unwrap(), Some(bytes()));
 }

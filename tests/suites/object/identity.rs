@@ -59,7 +59,7 @@ async fn a_new_store_is_marked_and_known_from_then_on() {
     let mark = std::fs::read_to_string(ground.objects().join(MARK)).unwrap();
     assert!(mark.contains("id: 1111"), "{mark}");
     let again = identify(&ground.objects(), &ground.database, "2222", false).await.unwrap();
-    assert_eq!(again.get(&key(1, 0)).await.unwrap(), Some(Bytes::from_static(b"abc")));
+    assert_eq!(again.get_whole(&key(1, 0)).await.unwrap(), Some(Bytes::from_static(b"abc")));
     assert_eq!(ground.database.fact(OBJECT_STORE_ID).await.unwrap().as_deref(), Some("1111"));
 }
 
@@ -115,7 +115,7 @@ async fn a_mark_without_an_id_gets_one() {
     let ground = Ground::new().await;
     Bucket::folder(&ground.objects()).unwrap().put(&key(1, 0), Bytes::from_static(b"abc")).await.unwrap();
     let bucket = ground.open(false).await.unwrap();
-    assert_eq!(bucket.get(&key(1, 0)).await.unwrap(), Some(Bytes::from_static(b"abc")));
+    assert_eq!(bucket.get_whole(&key(1, 0)).await.unwrap(), Some(Bytes::from_static(b"abc")));
     assert!(std::fs::read_to_string(ground.objects().join(MARK)).unwrap().contains("id: 1111"));
 }
 
@@ -136,7 +136,7 @@ async fn another_store_in_its_place_while_it_runs_is_an_outage() {
     std::fs::rename(ours.objects(), ours.folder.path().join("away")).unwrap();
     std::fs::rename(theirs.objects(), ours.objects()).unwrap();
     for answer in
-        [bucket.ping().await, bucket.get(&key(1, 0)).await.map(drop), bucket.put(&key(1, 0), Bytes::new()).await]
+        [bucket.ping().await, bucket.get_whole(&key(1, 0)).await.map(drop), bucket.put(&key(1, 0), Bytes::new()).await]
     {
         assert!(
             matches!(&answer, Err(StoreError::Unavailable { message, .. }) if message.contains("another")),

@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use sqlx::postgres::PgConnection;
 
 use super::PostgresDatabase;
-use super::calls::{Repeat, arguments};
+use super::calls::{Repeat, Step, Work, arguments};
 use crate::store::Result;
 use crate::store::database::Database;
+use crate::store::database::leases::milliseconds;
 use crate::store::database::pages::{self, Page};
 use crate::store::database::rows::{Cells as _, number, text};
 use crate::store::object::{Listed, ObjectStore, Objects};
@@ -28,9 +30,10 @@ impl ObjectStore for ChunkBytes {
         Ok(())
     }
 
-    async fn get(&self, key: &str) -> Result<Option<Bytes>> {
-        let sql = "SELECT bytes FROM chunk_bytes WHERE key = $1";
-        let row = self.0.row(Repeat::Safe, sql, arguments![key]).await?;
+    async fn get(&self, key: &str, most: ByteSize) -> Result<Option<Bytes>> {
+        let sql = "SELECT substring(bytes FROM 1 FOR $2) AS bytes FROM chunk_bytes WHERE key = $1";
+        let most = i32::try_from(most.0).unwrap_or(i32::MAX);
+        let row = self.0.row(Repeat::Safe, sql, arguments![key, most]).await?;
         Ok(row.map(|row| row.bytes("bytes")).transpose()?.flatten().map(Bytes::from))
     }
 
@@ -63,12 +66,36 @@ const REMOVED_MAX: i64 = 200;
 
 /// See [`Database::remove_unnamed_bytes`].
 pub(super) async fn remove_unnamed(database: &PostgresDatabase, grace: Duration) -> Result<u64> {
-    let sql = "
-        DELETE FROM chunk_bytes WHERE key IN (
-            SELECT key FROM chunk_bytes
-            WHERE written_at <= (extract(epoch FROM clock_timestamp()) * 1000)::bigint - $1
-              AND NOT EXISTS (SELECT 1 FROM trace_chunks WHERE object_key = chunk_bytes.key AND data_store = 'database')
-            LIMIT $2)";
-    let grace = i64::try_from(grace.as_millis()).unwrap_or(i64::MAX);
-    database.change(Repeat::Never, sql, arguments![grace, REMOVED_MAX]).await
+    let grace = milliseconds(grace);
+    Ok(database.transaction(Repeat::Never, &Removing { grace }).await?.unwrap_or_default())
+}
+
+/// The bytes are locked first and looked for in the rows afterwards, in a statement that sees whatever was named before
+/// they were locked. What is just being named is locked by that, and passed over.
+struct Removing {
+    grace: i64,
+}
+
+#[async_trait]
+impl Work for Removing {
+    type Answer = Option<u64>;
+
+    async fn on(&self, connection: &mut PgConnection) -> Step<Option<u64>> {
+        let unnamed = sqlx::query_with(
+            "SELECT key FROM chunk_bytes
+             WHERE written_at <= (extract(epoch FROM clock_timestamp()) * 1000)::bigint - $1
+               AND NOT EXISTS (SELECT 1 FROM trace_chunks WHERE object_key = chunk_bytes.key AND data_store = 'database')
+             ORDER BY key LIMIT $2 FOR UPDATE SKIP LOCKED",
+            arguments![self.grace, REMOVED_MAX],
+        );
+        let unnamed = unnamed.fetch_all(&mut *connection).await?;
+        let keys = unnamed.iter().map(|row| text(row, "key")).collect::<Result<Vec<_>>>()?;
+        let removed = sqlx::query_with(
+            "DELETE FROM chunk_bytes
+             WHERE key = ANY ($1)
+               AND NOT EXISTS (SELECT 1 FROM trace_chunks WHERE object_key = chunk_bytes.key AND data_store = 'database')",
+            arguments![keys],
+        );
+        Ok(Some(removed.execute(connection).await?.rows_affected()))
+    }
 }

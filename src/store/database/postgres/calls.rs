@@ -3,7 +3,6 @@
 //! What had no effect for certain (a deadlock, a server that is a replica by now) is done again in any case. Where the
 //! connection is lost, nobody knows; then it depends on the call, see [`Repeat`].
 
-use std::borrow::Cow;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -62,11 +61,6 @@ macro_rules! arguments {
     }};
 }
 pub(super) use arguments;
-
-/// A text as PostgreSQL can have it: without NUL, which a runner may send and SQLite takes.
-pub(super) fn plain(text: &str) -> Cow<'_, str> {
-    if text.contains('\0') { text.replace('\0', "\u{fffd}").into() } else { text.into() }
-}
 
 /// What is done on a connection, perhaps more than once.
 #[async_trait]

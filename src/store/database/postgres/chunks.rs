@@ -62,12 +62,15 @@ pub(super) async fn persist(
     at: Timestamp,
 ) -> Result<bool> {
     let StoredObject { key, size, sha256 } = to.object();
+    // Bytes in the database are locked as they are named: who removes what nobody names waits, and then sees the name.
     let sql = "
-        WITH job AS (SELECT id FROM jobs WHERE id = $1 AND state <> 'erased' FOR SHARE)
+        WITH job AS (SELECT id FROM jobs WHERE id = $1 AND state <> 'erased' FOR SHARE),
+        kept AS (SELECT key FROM chunk_bytes WHERE key = $6 FOR KEY SHARE)
         UPDATE trace_chunks SET state = 'persisted', version = version + 1, persisted_at = $4, asked_in = NULL,
                                 data_store = $5, object_key = $6, stored_size = $7, stored_sha256 = $8
         FROM job
-        WHERE job_id = job.id AND job_id = $1 AND chunk_index = $2 AND version = $3 AND size IS NOT NULL";
+        WHERE job_id = job.id AND job_id = $1 AND chunk_index = $2 AND version = $3 AND size IS NOT NULL
+          AND ($5 <> 'database' OR EXISTS (SELECT 1 FROM kept))";
     let (store, size) = (to.store().as_str(), stored(size.0)?);
     let arguments = arguments![job.0, i64::from(index.0), version.0, at.0, store, key, size, &sha256.0[..]];
     Ok(database.change(Repeat::Never, sql, arguments).await? == 1)

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use sqlx::postgres::{PgArguments, PgConnection};
 
-use super::calls::{Repeat, Step, Work, arguments, plain};
+use super::calls::{Repeat, Step, Work, arguments};
 use super::{PostgresDatabase, failed};
 use crate::store::Result;
 use crate::store::database::rows::jobs::{job_columns, read};
@@ -12,10 +12,10 @@ use crate::store::database::{Contact, Job, NewJob};
 use crate::trace::{Epoch, JobId, Timestamp};
 
 pub(super) async fn create(database: &PostgresDatabase, new: NewJob) -> Result<Job> {
-    let project = arguments![plain(&new.project_path)];
+    let project = arguments![&new.project_path];
     let job = arguments![
-        plain(&new.project_path),
-        plain(&new.name),
+        &new.project_path,
+        &new.name,
         &new.token_sha256[..],
         new.payload.as_ref().map(to_json).transpose()?,
         new.status.as_str(),
@@ -86,23 +86,27 @@ pub(super) async fn changed(
     database.rows(Repeat::Safe, sql, arguments).await?.iter().map(read).collect()
 }
 
-pub(super) async fn note_contacts(database: &PostgresDatabase, contacts: &[Contact]) -> Result<()> {
+pub(super) async fn note_contacts(database: &PostgresDatabase, contacts: &[Contact], now: Timestamp) -> Result<()> {
     let jobs: Vec<i64> = contacts.iter().map(|contact| contact.job.0).collect();
+    let made_at: Vec<i64> = contacts.iter().map(|contact| contact.made_at.0).collect();
     let acked: Vec<i64> = contacts.iter().map(|contact| stored(contact.acked_length.0)).collect::<Result<_>>()?;
     let at: Vec<i64> = contacts.iter().map(|contact| contact.at.0).collect();
     // Locked by number first: nodes note contacts of many jobs at once. What was raised already is not written again.
     let sql = "
         WITH heard AS MATERIALIZED (
-            SELECT job, max(acked) AS acked, max(at) AS at
-            FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS all_heard (job, acked, at) GROUP BY job),
+            SELECT job, made_at, max(acked) AS acked, max(at) AS at
+            FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[]) AS all_heard (job, made_at, acked, at)
+            GROUP BY job, made_at),
         locked AS MATERIALIZED (
             SELECT id FROM jobs WHERE id IN (SELECT job FROM heard) ORDER BY id FOR NO KEY UPDATE)
         UPDATE jobs SET acked_length = greatest(acked_length, heard.acked),
-                        last_contact_at = greatest(last_contact_at, heard.at)
+                        last_contact_at = greatest(last_contact_at, heard.at),
+                        changed_at = CASE WHEN state = 'closed' AND heard.acked > size AND heard.acked > acked_length
+                                          THEN greatest(changed_at, $5) ELSE changed_at END
         FROM heard, locked
-        WHERE jobs.id = heard.job AND jobs.id = locked.id
+        WHERE jobs.id = heard.job AND jobs.id = locked.id AND created_at = heard.made_at
           AND (acked_length < heard.acked OR last_contact_at < heard.at)";
-    database.change(Repeat::Safe, sql, arguments![jobs, acked, at]).await?;
+    database.change(Repeat::Safe, sql, arguments![jobs, made_at, acked, at, now.0]).await?;
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 use super::PostgresDatabase;
-use super::calls::{Repeat, arguments, plain};
+use super::calls::{Repeat, arguments};
 use crate::store::Result;
 use crate::store::database::Job;
 use crate::store::database::listing::{JobFilter, Listed, ListedProject, Listing, Page, ProjectFilter, ProjectName};
@@ -35,7 +35,7 @@ impl Listing for PostgresDatabase {
                 (concat!("SELECT ", project_columns!(), " FROM projects WHERE id = $1"), arguments![id.0])
             }
             ProjectName::Path(path) => {
-                (concat!("SELECT ", project_columns!(), " FROM projects WHERE path = $1"), arguments![plain(path)])
+                (concat!("SELECT ", project_columns!(), " FROM projects WHERE path = $1"), arguments![path])
             }
         };
         self.row(Repeat::Safe, sql, arguments).await?.as_ref().map(read_project).transpose()
@@ -47,7 +47,7 @@ impl Listing for PostgresDatabase {
             true => {
                 let sql =
                     concat!("SELECT count(*) AS total FROM (SELECT 1 ", projects_listed!(), " LIMIT $3) AS listed");
-                let arguments = arguments![&among, filter.search.as_deref().map(plain), counted_max()];
+                let arguments = arguments![&among, filter.search.as_deref(), counted_max()];
                 self.row(Repeat::Safe, sql, arguments).await?.as_ref().map(read_total).transpose()?.flatten()
             }
             false => None,
@@ -69,8 +69,7 @@ impl Listing for PostgresDatabase {
             ),
         };
         let (skipped, behind) = page.bounds();
-        let arguments =
-            arguments![among, filter.search.as_deref().map(plain), behind, one_more(page), clamped(skipped)];
+        let arguments = arguments![among, filter.search.as_deref(), behind, one_more(page), clamped(skipped)];
         let rows = self.rows(Repeat::Safe, sql, arguments).await?;
         Ok(Listed::of(rows.iter().map(read_project).collect::<Result<_>>()?, page, total))
     }

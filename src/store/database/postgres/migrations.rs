@@ -6,21 +6,18 @@
 //! Most starts change nothing, and then the tables are only looked at, which needs no right to make any. Otherwise one
 //! node at a time goes on, under a lock of the server; the others wait and find it done.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use futures::future::BoxFuture;
-use sqlx::SqlSafeStr;
-use sqlx::error::BoxDynError;
-use sqlx::migrate::{MigrateError, Migration, MigrationSource, MigrationType, Migrator};
+use sqlx::migrate::Migrator;
 use sqlx::postgres::PgConnection;
 
 use super::super::NAME;
+use super::super::migrations::{Version, migrator, not_migrated};
 use super::errors::failed;
 use crate::store::{Result, StoreError};
 
-/// Every version, in order. One that was released is never changed: its checksum is in people's databases.
-const VERSIONS: &[(i64, &str, &str)] = &[
+/// Every version, in order.
+const VERSIONS: &[Version] = &[
     (1, "traces", include_str!("../../../../migrations/postgres/0001_traces.sql")),
     (2, "accounts", include_str!("../../../../migrations/postgres/0002_accounts.sql")),
     (3, "listing", include_str!("../../../../migrations/postgres/0003_listing.sql")),
@@ -28,24 +25,12 @@ const VERSIONS: &[(i64, &str, &str)] = &[
     (5, "started_at", include_str!("../../../../migrations/postgres/0005_started_at.sql")),
     (6, "chunk_bytes", include_str!("../../../../migrations/postgres/0006_chunk_bytes.sql")),
     (7, "leases", include_str!("../../../../migrations/postgres/0007_leases.sql")),
+    (8, "audit", include_str!("../../../../migrations/postgres/0008_audit.sql")),
 ];
-
-#[derive(Debug)]
-struct Embedded;
-
-impl MigrationSource<'static> for Embedded {
-    fn resolve(self) -> BoxFuture<'static, std::result::Result<Vec<Migration>, BoxDynError>> {
-        let migrations = VERSIONS.iter().map(|(version, name, sql)| {
-            Migration::new(*version, Cow::Borrowed(*name), MigrationType::Simple, (*sql).into_sql_str(), false)
-        });
-        let migrations = migrations.collect();
-        Box::pin(async move { Ok(migrations) })
-    }
-}
 
 /// Brings the tables up to date. Fails if a newer version of Veritail was here.
 pub(super) async fn run(connection: &mut PgConnection) -> Result<()> {
-    let migrator = Migrator::new(Embedded).await.map_err(|error| StoreError::unreadable(NAME, error))?;
+    let migrator = migrator(VERSIONS).await?;
     if up_to_date(&migrator, connection).await? {
         return Ok(());
     }
@@ -54,10 +39,7 @@ pub(super) async fn run(connection: &mut PgConnection) -> Result<()> {
         .execute(&mut *connection)
         .await
         .map_err(failed)?;
-    migrator.run_direct(None, connection, false).await.map_err(|error| match error {
-        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => failed(error),
-        error => StoreError::unreadable(NAME, error),
-    })
+    migrator.run_direct(None, connection, false).await.map_err(|error| not_migrated(error, failed))
 }
 
 /// True if every version is there. What is there and differs is left to the migrator, which says so.

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use sqlx::postgres::PgConnection;
 
 use super::PostgresDatabase;
-use super::calls::{Repeat, Step, Work, arguments, plain};
+use super::calls::{Repeat, Step, Work, arguments};
 use super::jobs;
 use crate::store::Result;
 use crate::store::database::rows::{jobs as job_rows, statements, stored};
@@ -94,7 +94,7 @@ pub(super) async fn end(
         at.0,
         ending.status.as_str(),
         ending.origin.as_str(),
-        ending.failure_reason.as_deref().map(plain),
+        ending.failure_reason.as_deref(),
         ending.exit_code,
         claim.map(|claim| i64::from(claim.crc32.0)),
         claim.and_then(|claim| claim.size).map(|size| stored(size.0)).transpose()?,

@@ -92,3 +92,56 @@ pub(in crate::store::database) const CLOSE: &str =
 /// `Database::mark_installed` of the job `$1` and the epoch `$2`.
 pub(in crate::store::database) const MARK_INSTALLED: &str =
     "UPDATE jobs SET installed_epoch = $2 WHERE id = $1 AND epoch = $2 AND state IN ('open', 'closing')";
+
+/// `Facts::fact` of the name `$1`.
+pub(in crate::store::database) const FACT: &str = "SELECT value FROM facts WHERE name = $1";
+
+/// `Facts::first_fact` of the name `$1`: the value `$2`. The update changes nothing; it makes the row that is there come
+/// back.
+pub(in crate::store::database) const FIRST_FACT: &str = "INSERT INTO facts (name, value) VALUES ($1, $2)
+     ON CONFLICT (name) DO UPDATE SET value = facts.value RETURNING value";
+
+/// `Facts::set_fact` of the name `$1`: the value `$2`.
+pub(in crate::store::database) const SET_FACT: &str = "INSERT INTO facts (name, value) VALUES ($1, $2)
+     ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+
+/// `Leases::take` of the lease `$1` by the holder `$2` for `$3` milliseconds, even early if `$4`. `$now` is the database's
+/// clock, in milliseconds since 1970.
+macro_rules! take_turn {
+    ($now:literal) => {
+        concat!(
+            "INSERT INTO leases (name, holder, generation, expires_at, due_at) VALUES ($1, $2, 1, ",
+            $now,
+            " + $3, 0)
+             ON CONFLICT (name) DO UPDATE
+             SET holder = excluded.holder, generation = leases.generation + 1, expires_at = excluded.expires_at
+             WHERE leases.expires_at <= ",
+            $now,
+            " AND ($4 OR leases.due_at <= ",
+            $now,
+            ") RETURNING generation"
+        )
+    };
+}
+pub(in crate::store::database) use take_turn;
+
+/// `Leases::renew` of the lease `$1` in the generation `$2` for `$3` milliseconds.
+macro_rules! renew_turn {
+    ($now:literal) => {
+        concat!(
+            "UPDATE leases SET expires_at = ",
+            $now,
+            " + $3 WHERE name = $1 AND generation = $2 AND expires_at > ",
+            $now
+        )
+    };
+}
+pub(in crate::store::database) use renew_turn;
+
+/// `Leases::finish` of the lease `$1` in the generation `$2`; the next turn is due in `$3` milliseconds.
+macro_rules! finish_turn {
+    ($now:literal) => {
+        concat!("UPDATE leases SET expires_at = 0, due_at = ", $now, " + $3 WHERE name = $1 AND generation = $2")
+    };
+}
+pub(in crate::store::database) use finish_turn;

@@ -9,6 +9,7 @@ use super::SqliteDatabase;
 use super::errors::failed;
 use crate::store::Result;
 use crate::store::database::Database;
+use crate::store::database::leases::milliseconds;
 use crate::store::database::pages::{self, Page};
 use crate::store::database::rows::{number, text};
 use crate::store::object::{Listed, ObjectStore, Objects};
@@ -29,8 +30,9 @@ impl ObjectStore for ChunkBytes {
         Ok(())
     }
 
-    async fn get(&self, key: &str) -> Result<Option<Bytes>> {
-        let bytes = sqlx::query_scalar::<_, Vec<u8>>("SELECT bytes FROM chunk_bytes WHERE key = ?1").bind(key);
+    async fn get(&self, key: &str, most: ByteSize) -> Result<Option<Bytes>> {
+        let sql = "SELECT substr(bytes, 1, ?2) FROM chunk_bytes WHERE key = ?1";
+        let bytes = sqlx::query_scalar::<_, Vec<u8>>(sql).bind(key).bind(i64::try_from(most.0).unwrap_or(i64::MAX));
         Ok(bytes.fetch_optional(&self.0.readers).await.map_err(failed)?.map(Bytes::from))
     }
 
@@ -74,7 +76,7 @@ pub(super) async fn remove_unnamed(database: &SqliteDatabase, grace: Duration) -
                AND NOT EXISTS (SELECT 1 FROM trace_chunks WHERE object_key = chunk_bytes.key AND data_store = 'database')
              LIMIT ?2)",
     );
-    let grace = i64::try_from(grace.as_millis()).unwrap_or(i64::MAX);
+    let grace = milliseconds(grace);
     let removed = removed.bind(grace).bind(REMOVED_MAX).execute(&database.writer).await.map_err(failed)?;
     Ok(removed.rows_affected())
 }

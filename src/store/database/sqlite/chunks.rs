@@ -69,7 +69,8 @@ pub(super) async fn persist(
         "UPDATE trace_chunks SET state = 'persisted', version = version + 1, persisted_at = ?4, asked_in = NULL,
                                  data_store = ?5, object_key = ?6, stored_size = ?7, stored_sha256 = ?8
          WHERE job_id = ?1 AND chunk_index = ?2 AND version = ?3 AND size IS NOT NULL
-           AND EXISTS (SELECT 1 FROM jobs WHERE id = ?1 AND jobs.state <> 'erased')",
+           AND EXISTS (SELECT 1 FROM jobs WHERE id = ?1 AND jobs.state <> 'erased')
+           AND (?5 <> 'database' OR EXISTS (SELECT 1 FROM chunk_bytes WHERE key = ?6))",
     )
     .bind(job.0)
     .bind(index.0)

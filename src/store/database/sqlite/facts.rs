@@ -6,28 +6,24 @@ use super::SqliteDatabase;
 use super::errors::failed;
 use crate::store::Result;
 use crate::store::database::facts::Facts;
+use crate::store::database::rows::statements;
 
 #[async_trait]
 impl Facts for SqliteDatabase {
     async fn fact(&self, name: &str) -> Result<Option<String>> {
-        let fact = sqlx::query_scalar("SELECT value FROM facts WHERE name = ?1").bind(name);
+        let fact = sqlx::query_scalar(statements::FACT).bind(name);
         fact.fetch_optional(&self.readers).await.map_err(failed)
     }
 
     async fn first_fact(&self, name: &str, value: &str) -> Result<String> {
-        // The update changes nothing; it makes the row that is there come back.
-        let fact = sqlx::query_scalar(
-            "INSERT INTO facts (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = value RETURNING value",
-        );
         // All rows are taken: a statement that is given up before its end is rolled back.
+        let fact = sqlx::query_scalar(statements::FIRST_FACT);
         let facts: Vec<String> = fact.bind(name).bind(value).fetch_all(&self.writer).await.map_err(failed)?;
         Ok(facts.into_iter().next().unwrap_or_else(|| value.to_owned()))
     }
 
     async fn set_fact(&self, name: &str, value: &str) -> Result<()> {
-        let set = sqlx::query(
-            "INSERT INTO facts (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-        );
+        let set = sqlx::query(statements::SET_FACT);
         set.bind(name).bind(value).execute(&self.writer).await.map_err(failed)?;
         Ok(())
     }

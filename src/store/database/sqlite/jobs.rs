@@ -65,18 +65,21 @@ pub(super) async fn changed(database: &SqliteDatabase, since: Timestamp, after: 
     read_all(rows.bind(since.0).bind(after.0).bind(limit).fetch_all(&database.readers).await)
 }
 
-pub(super) async fn note_contacts(database: &SqliteDatabase, contacts: &[Contact]) -> Result<()> {
-    let contacts: Vec<[i64; 3]> = contacts
+pub(super) async fn note_contacts(database: &SqliteDatabase, contacts: &[Contact], now: Timestamp) -> Result<()> {
+    let contacts: Vec<[i64; 4]> = contacts
         .iter()
-        .map(|contact| Ok([contact.job.0, stored(contact.acked_length.0)?, contact.at.0]))
+        .map(|contact| Ok([contact.job.0, contact.made_at.0, stored(contact.acked_length.0)?, contact.at.0]))
         .collect::<Result<_>>()?;
     sqlx::query(
-        "UPDATE jobs SET acked_length = max(acked_length, heard.acked), last_contact_at = max(last_contact_at, heard.at)
-         FROM (SELECT value ->> 0 AS job, max(value ->> 1) AS acked, max(value ->> 2) AS at
-               FROM json_each(?1) GROUP BY value ->> 0) AS heard
-         WHERE id = heard.job",
+        "UPDATE jobs SET acked_length = max(acked_length, heard.acked), last_contact_at = max(last_contact_at, heard.at),
+                         changed_at = CASE WHEN state = 'closed' AND heard.acked > size AND heard.acked > acked_length
+                                           THEN max(changed_at, ?2) ELSE changed_at END
+         FROM (SELECT value ->> 0 AS job, value ->> 1 AS made_at, max(value ->> 2) AS acked, max(value ->> 3) AS at
+               FROM json_each(?1) GROUP BY value ->> 0, value ->> 1) AS heard
+         WHERE id = heard.job AND created_at = heard.made_at",
     )
     .bind(to_json(&contacts)?)
+    .bind(now.0)
     .execute(&database.writer)
     .await
     .map_err(failed)?;

@@ -1,5 +1,10 @@
 #!lua flags=allow-oom
--- Sets a mark and answers what it was. KEYS: mark. ARGV: number, milliseconds until it expires.
+-- Raises a mark and answers what it was. One that comes late, behind a greater one, lowers nothing.
+-- KEYS: mark. ARGV: number, milliseconds until it expires.
 local before = redis.call('GET', KEYS[1])
-redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+if before and tonumber(before) >= tonumber(ARGV[1]) then
+    redis.call('PEXPIRE', KEYS[1], ARGV[2])
+else
+    redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+end
 return before

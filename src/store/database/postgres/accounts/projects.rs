@@ -1,7 +1,7 @@
 //! The table `projects`. Projects are made with their first job.
 
 use super::super::PostgresDatabase;
-use super::super::calls::{Repeat, arguments, plain};
+use super::super::calls::{Repeat, arguments};
 use crate::store::Result;
 use crate::store::database::accounts::Project;
 use crate::store::database::rows::accounts::read_project;
@@ -13,7 +13,7 @@ pub(super) async fn find(database: &PostgresDatabase, project: ProjectId) -> Res
 }
 
 pub(super) async fn find_at(database: &PostgresDatabase, path: &str) -> Result<Option<Project>> {
-    let row = database.row(Repeat::Safe, "SELECT id, path FROM projects WHERE path = $1", arguments![plain(path)]);
+    let row = database.row(Repeat::Safe, "SELECT id, path FROM projects WHERE path = $1", arguments![path]);
     row.await?.as_ref().map(read_project).transpose()
 }
 

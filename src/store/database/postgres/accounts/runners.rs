@@ -1,6 +1,6 @@
 //! The table `runners`.
 
-use super::super::calls::{Repeat, arguments, plain};
+use super::super::calls::{Repeat, arguments};
 use super::super::{PostgresDatabase, failed};
 use crate::store::Result;
 use crate::store::database::accounts::{NewRunner, Runner, RunnerId};
@@ -12,7 +12,7 @@ pub(super) async fn create(database: &PostgresDatabase, new: &NewRunner) -> Resu
         "INSERT INTO runners (description, token_sha256, projects, created_at) VALUES ($1, $2, $3, $4) RETURNING ",
         runner_columns!()
     );
-    let arguments = arguments![plain(&new.description), &new.token_sha256[..], reach_column(&new.projects)?, new.at.0];
+    let arguments = arguments![&new.description, &new.token_sha256[..], reach_column(&new.projects)?, new.at.0];
     let row = database.row(Repeat::Never, sql, arguments).await?;
     row.ok_or_else(|| failed(sqlx::Error::RowNotFound)).and_then(|row| read_runner(&row))
 }

@@ -1,6 +1,6 @@
 //! The table `tokens`.
 
-use super::super::calls::{Repeat, arguments, plain};
+use super::super::calls::{Repeat, arguments};
 use super::super::{PostgresDatabase, failed};
 use crate::store::Result;
 use crate::store::database::accounts::{ApiToken, NewToken, TokenId};
@@ -16,7 +16,7 @@ pub(super) async fn create(database: &PostgresDatabase, new: &NewToken) -> Resul
     );
     let (scopes, projects) = (to_json(&new.scopes)?, reach_column(&new.projects)?);
     let arguments =
-        arguments![plain(&new.name), &new.token_sha256[..], scopes, projects, new.expires_at.map(|at| at.0), new.at.0];
+        arguments![&new.name, &new.token_sha256[..], scopes, projects, new.expires_at.map(|at| at.0), new.at.0];
     let row = database.row(Repeat::Never, sql, arguments).await?;
     row.ok_or_else(|| failed(sqlx::Error::RowNotFound)).and_then(|row| read_token(&row))
 }

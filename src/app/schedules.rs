@@ -1,0 +1,70 @@
+//! The verifier's schedules: at the moments that the cron expressions name, its ticks are set going.
+//!
+//! The ticks are tasks of the node like all others, and end with it; here is only decided when they begin.
+
+use std::time::Duration;
+
+use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
+
+use crate::config::Verify;
+use crate::config::cron::Cron;
+use crate::telemetry::verification as telemetry;
+use crate::trace::Schedule;
+use crate::verify::Verifier;
+
+/// Keeps the schedules until it is stopped.
+pub(super) struct Schedules(JobScheduler);
+
+/// Starts all schedules that are not off.
+pub(super) async fn start(config: &Verify, verifier: &Verifier) -> Result<Schedules, JobSchedulerError> {
+    let scheduler = JobScheduler::new().await?;
+    let now = verifier.node().seams().clock.now();
+    for (schedule, cron) in [(Schedule::Hot, &config.hot), (Schedule::Full, &config.full)] {
+        let Some(expression) = cron.expression() else { continue };
+        telemetry::interval(schedule, promised(schedule, cron, config));
+        // It counts as having made progress now, so that it is late only after its interval.
+        telemetry::progressed(schedule, now);
+        scheduler.add(job(schedule, expression, config.jitter.0, verifier.clone())?).await?;
+    }
+    scheduler.start().await?;
+    Ok(Schedules(scheduler))
+}
+
+/// What is promised: for *full* the time of a cycle, else from one run to the next.
+fn promised(schedule: Schedule, cron: &Cron, config: &Verify) -> Duration {
+    if schedule == Schedule::Full { config.full_cycle.0 } else { cron.interval() }
+}
+
+fn job(schedule: Schedule, expression: &str, jitter: Duration, verifier: Verifier) -> Result<Job, JobSchedulerError> {
+    Job::new_async(expression, move |_, _| {
+        let verifier = verifier.clone();
+        Box::pin(async move {
+            let spawn = verifier.node().seams().spawn.clone();
+            spawn.spawn("verify", Box::pin(tick(verifier, schedule, jitter)));
+        })
+    })
+}
+
+async fn tick(verifier: Verifier, schedule: Schedule, jitter: Duration) {
+    wait_by_chance(&verifier, jitter).await;
+    if let Err(error) = verifier.tick(schedule).await {
+        tracing::warn!(%error, "the verifier's {schedule} run could not be done");
+    }
+}
+
+async fn wait_by_chance(verifier: &Verifier, jitter: Duration) {
+    let seams = verifier.node().seams();
+    let jitter_ms = u64::try_from(jitter.as_millis()).unwrap_or(u64::MAX);
+    if jitter_ms > 0 {
+        seams.clock.sleep(Duration::from_millis(seams.chance.bits() % jitter_ms)).await;
+    }
+}
+
+impl Schedules {
+    /// No tick begins any more.
+    pub(super) async fn stop(mut self) {
+        if let Err(error) = self.0.shutdown().await {
+            tracing::warn!(%error, "the verifier's schedules could not be stopped in order");
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! Settings of the verifier.
+
+use super::cron::Cron;
+use super::settings::settings;
+use super::value::{Secret, Span};
+use crate::trace::ByteSize;
+use crate::trace::state::names;
+use crate::verify;
+
+names! {
+    /// What the verifier does about what it finds.
+    Mode {
+        /// It heals what a good copy or the runner can heal.
+        Repair = "repair",
+        /// It only writes it down.
+        ReportOnly = "report-only",
+    }
+}
+
+settings! {
+    /// How what is stored is verified. All nodes over the same stores should have the same; the budgets are each node's.
+    /// A schedule is a cron expression with seconds, in UTC, or `off`.
+    Verify, "verify." {
+        /// Whether what is found is healed where that is possible (`repair`) or only written down (`report-only`).
+        mode: Mode = Mode::Repair, env "VERITAIL_VERIFY_MODE";
+        /// A run begins by chance up to so much later, so that not all nodes begin at once.
+        jitter: Span = Span::secs(5), range Span::ms(0)..=Span::hours(1), env "VERITAIL_VERIFY_JITTER";
+        /// When everything that is live or was proven since the last time is looked at.
+        hot: Cron = "0 * * * * *".into(), env "VERITAIL_VERIFY_HOT";
+        /// Bytes that *hot* reads in a second at most; 0 = no limit.
+        hot_bytes_per_second: u64 = 64 * 1024 * 1024, env "VERITAIL_VERIFY_HOT_BYTES_PER_SECOND";
+        /// Chunks that *hot* looks at in a second at most; 0 = no limit.
+        hot_requests_per_second: u64 = 1000, env "VERITAIL_VERIFY_HOT_REQUESTS_PER_SECOND";
+        /// Chunks that *hot* looks at at the same time.
+        hot_concurrency: usize = 8, range 1..=1024, env "VERITAIL_VERIFY_HOT_CONCURRENCY";
+        /// How long the live bytes of a chunk that still grows are left alone after a look.
+        open_interval: Span = Span::secs(300), range Span::secs(1)..=Span::hours(24), env "VERITAIL_VERIFY_OPEN_INTERVAL";
+        /// When the walk through everything that is kept goes on. It does what is due by then, and no more.
+        full: Cron = "30 * * * * *".into(), env "VERITAIL_VERIFY_FULL";
+        /// How long one step of the walk takes at most; less than the time between two.
+        full_slice: Span = Span::secs(50), range Span::ms(100)..=Span::hours(1), env "VERITAIL_VERIFY_FULL_SLICE";
+        /// Every kept chunk of a job younger than `verify.fresh_for` is looked at once in this time.
+        full_cycle: Span = Span::hours(7 * 24), range Span::secs(1)..=Span::hours(365 * 24), env "VERITAIL_VERIFY_FULL_CYCLE";
+        /// And every one of an older job in this.
+        full_cycle_old: Span = Span::hours(90 * 24), range Span::secs(1)..=Span::hours(5 * 365 * 24),
+            env "VERITAIL_VERIFY_FULL_CYCLE_OLD";
+        /// How long a job counts as fresh.
+        fresh_for: Span = Span::hours(90 * 24), range Span::secs(1)..=Span::hours(5 * 365 * 24), env "VERITAIL_VERIFY_FRESH_FOR";
+        /// Bytes that the walk, and runs that people ask for, read in a second at most; 0 = no limit.
+        full_bytes_per_second: u64 = 64 * 1024 * 1024, env "VERITAIL_VERIFY_FULL_BYTES_PER_SECOND";
+        /// Chunks that they look at in a second at most; 0 = no limit.
+        full_requests_per_second: u64 = 500, env "VERITAIL_VERIFY_FULL_REQUESTS_PER_SECOND";
+        /// Chunks that they look at at the same time.
+        full_concurrency: usize = 8, range 1..=1024, env "VERITAIL_VERIFY_FULL_CONCURRENCY";
+        /// How long it is remembered what a run did.
+        runs_kept_for: Span = Span::hours(30 * 24), range Span::hours(1)..=Span::hours(5 * 365 * 24),
+            env "VERITAIL_VERIFY_RUNS_KEPT_FOR";
+        /// Where every new mismatch is sent, as a POST with JSON, until it is taken: an `http` or `https` URL. Unset: nowhere.
+        webhook_url: Option<Secret> = None, env "VERITAIL_WEBHOOK_URL";
+        /// The key that those messages are signed with, in the form of Standard Webhooks: `whsec_` and the base64 of 24 to
+        /// 64 bytes. Unset: they are not signed.
+        webhook_secret: Option<Secret> = None, env "VERITAIL_WEBHOOK_SECRET";
+    }
+}
+
+impl From<&Verify> for verify::Settings {
+    fn from(config: &Verify) -> Self {
+        Self {
+            repairs: config.mode == Mode::Repair,
+            hot: verify::Budgeted {
+                bytes_per_second: ByteSize(config.hot_bytes_per_second),
+                requests_per_second: config.hot_requests_per_second,
+                concurrency: config.hot_concurrency,
+            },
+            hot_interval: config.hot.interval(),
+            open_interval: config.open_interval.0,
+            full: verify::Budgeted {
+                bytes_per_second: ByteSize(config.full_bytes_per_second),
+                requests_per_second: config.full_requests_per_second,
+                concurrency: config.full_concurrency,
+            },
+            full_slice: config.full_slice.0,
+            fresh_cycle: config.full_cycle.0,
+            old_cycle: config.full_cycle_old.0,
+            fresh_for: config.fresh_for.0,
+            runs_kept_for: config.runs_kept_for.0,
+        }
+    }
+}

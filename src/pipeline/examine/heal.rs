@@ -1,0 +1,148 @@
+//! Healing what an examination found: from any copy that is as recorded, or by asking the runner.
+//!
+//! The record decides which copy is good. Where none is, nothing is changed that a person could still need.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::TryStreamExt as _;
+
+use crate::store::Result;
+use crate::store::copies::look_live;
+use crate::store::database::Job;
+use crate::store::object::{ObjectStore, codec, keys};
+use crate::telemetry::verification as telemetry;
+use crate::trace::{ByteSize, ChunkId, ChunkRow, ChunkSize, ChunkState, Epoch, JobId, Kind, Look, Record};
+
+use super::{Examiner, Pipeline, Promise, Sight};
+
+/// Epochs of a chunk whose live copies are tried; the newest first.
+const EPOCHS_MAX: usize = 16;
+/// The longest object that may be a copy of a chunk: a chunk that did not shrink, and room for the frame around it.
+const STORED_MAX: ByteSize = ByteSize(ChunkSize::MAX as u64 + 64 * 1024);
+
+impl Pipeline {
+    /// Heals a chunk. True if everything that differed is as recorded now.
+    pub(super) async fn heal(
+        &self,
+        job: &Job,
+        row: &ChunkRow,
+        promise: &Promise<'_>,
+        sights: &[Sight],
+        examiner: Examiner,
+    ) -> Result<bool> {
+        let live_name = self.stores().live.name();
+        let persistent_is_bad =
+            sights.iter().any(|sight| sight.store != live_name && matches!(sight.look, Look::Differs(_)));
+        if promise.at.is_some() && !persistent_is_bad {
+            // The copy that counts is right. The live one is on its way out, and goes now.
+            self.stores().live.release(job.id, row.id(), Duration::ZERO).await?;
+            let is_sound = sights.iter().any(|sight| sight.store != live_name && sight.look == Look::Sound);
+            if is_sound {
+                self.note_repaired(job.id, row.index, "the copy that counts is as recorded").await?;
+                telemetry::repaired(true);
+            }
+            return Ok(is_sound);
+        }
+        let seen = sights.iter().find_map(|sight| sight.good_bytes(promise.record).cloned());
+        let good = match seen {
+            Some(bytes) => Some(bytes),
+            None => self.search_good_copy(job.id, row, promise.record).await?,
+        };
+        if let Some(bytes) = good {
+            let repaired = self.repair(job.id, row, promise.record, &bytes, "repaired from a good copy").await?;
+            if repaired {
+                telemetry::repaired(true);
+            }
+            return Ok(repaired);
+        }
+        telemetry::repaired(false);
+        let is_record = sights.iter().any(|sight| sight.look == Look::Differs(Kind::Record));
+        match row.state {
+            // Right copies of a wrong record are not given up for lost where nobody can send them again.
+            ChunkState::Sealed { .. } if is_record && job.trace_reset != Some(true) => {}
+            ChunkState::Sealed { .. } => {
+                self.reconcile(job.id, true, examiner.detector).await?;
+            }
+            _ => self.want_again(job.id, row).await?,
+        }
+        Ok(false)
+    }
+
+    /// Looks for a copy that is as recorded wherever one may be left: live copies of other epochs, objects that a lost
+    /// attempt or an earlier repair left, what lies in the database or in quarantine.
+    async fn search_good_copy(&self, job: JobId, row: &ChunkRow, record: &Record) -> Result<Option<Bytes>> {
+        let live = self.stores().live.as_ref();
+        for epoch in (1..=row.epoch.0.saturating_add(1)).rev().take(EPOCHS_MAX) {
+            let chunk = ChunkId { index: row.index, epoch: Epoch(epoch) };
+            if let Some(bytes) = look_live(live, job, chunk, record).await.sound() {
+                return Ok(Some(bytes));
+            }
+        }
+        let (objects, spill) = (self.stores().objects.as_ref(), self.stores().spill.as_ref());
+        for (store, prefix) in
+            [(objects, keys::job_prefix(job)), (spill, keys::job_prefix(job)), (objects, keys::quarantine_prefix(job))]
+        {
+            if let Some(bytes) = search(store, &prefix, row, record).await? {
+                return Ok(Some(bytes));
+            }
+        }
+        Ok(None)
+    }
+
+    /// A copy that differs may be one of this chunk from an earlier epoch, where the present one belongs.
+    pub(super) async fn recognize_earlier_copies(
+        &self,
+        job: JobId,
+        row: &ChunkRow,
+        sights: &mut [Sight],
+    ) -> Result<()> {
+        let damaged =
+            |sight: &Sight| matches!(sight.look, Look::Differs(Kind::Checksum | Kind::Size | Kind::Undecodable));
+        if row.epoch == Epoch::FIRST || !sights.iter().any(damaged) {
+            return Ok(());
+        }
+        let mut earlier = BTreeSet::new();
+        for epoch in (1..row.epoch.0).rev().take(EPOCHS_MAX) {
+            let chunk = ChunkId { index: row.index, epoch: Epoch(epoch) };
+            earlier.extend(
+                self.stores().live.read_chunk(job, chunk).await?.bytes.map(|bytes| Record::of(&bytes).sha256.0),
+            );
+        }
+        let mut listed = self.stores().objects.list(&keys::job_prefix(job));
+        while let Some(object) = listed.try_next().await? {
+            let is_earlier = keys::parse(&object.key).is_ok_and(|key| key.index == row.index && key.epoch < row.epoch);
+            if is_earlier && let Some(bytes) = decoded(self.stores().objects.as_ref(), &object.key).await? {
+                earlier.insert(Record::of(&bytes).sha256.0);
+            }
+        }
+        for sight in sights {
+            if damaged(sight) && sight.found().is_some_and(|found| earlier.contains(&found.sha256.0)) {
+                sight.look = Look::Differs(Kind::StaleCopy);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The bytes of the first object of this chunk that is as recorded.
+async fn search(store: &dyn ObjectStore, prefix: &str, row: &ChunkRow, record: &Record) -> Result<Option<Bytes>> {
+    let mut listed = store.list(prefix);
+    while let Some(object) = listed.try_next().await? {
+        if keys::parse(&object.key).is_ok_and(|key| key.index == row.index)
+            && let Some(bytes) = decoded(store, &object.key).await?
+            && Record::of(&bytes) == *record
+        {
+            return Ok(Some(bytes));
+        }
+    }
+    Ok(None)
+}
+
+/// What an object holds: decoded, or as it is, for live remains are kept in quarantine without being encoded.
+async fn decoded(store: &dyn ObjectStore, key: &str) -> Result<Option<Bytes>> {
+    let Some(stored) = store.get(key, STORED_MAX).await? else { return Ok(None) };
+    let most = ByteSize(ChunkSize::MAX.into());
+    Ok(Some(codec::decode(&stored, most).unwrap_or(stored)))
+}

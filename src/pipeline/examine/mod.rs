@@ -1,0 +1,230 @@
+//! Examine: every copy of a chunk against its record, confirmed, written down, and healed where that is possible.
+//!
+//! The one look behind the verifier's runs and a person's `verify`. A difference is believed only if row, copy and row
+//! again say the same, twice; whether it still counts is then decided by the statement that writes it down. Everything
+//! can be repeated, by any number of nodes at once.
+
+mod heal;
+mod open_end;
+mod whole;
+
+use bytes::Bytes;
+
+use crate::store::Result;
+use crate::store::copies::{Looked, look_live};
+use crate::store::database::verifications::RunId;
+use crate::telemetry::verification as telemetry;
+use crate::trace::verdict::agree_against;
+use crate::trace::{
+    ByteSize, ChunkRow, ChunkState, DataStore, Detector, JobId, Kind, Location, Look, Record, Tally, TraceState,
+};
+
+use super::Pipeline;
+use super::loss::{BadCopy, Finder};
+
+/// Who examines, and what may be done about what is found.
+#[derive(Clone, Copy, Debug)]
+pub struct Examiner {
+    /// The label of what it finds.
+    pub detector: Detector,
+    /// The run that it belongs to.
+    pub run: Option<RunId>,
+    /// Whether what can be healed is healed, or only written down.
+    pub heals: bool,
+}
+
+/// What a chunk's copies came to.
+#[derive(Clone, Debug, Default)]
+pub struct Examined {
+    /// In numbers.
+    pub tally: Tally,
+    /// What differs, and where; confirmed.
+    pub differences: Vec<(Kind, DataStore)>,
+}
+
+/// Rounds in which a chunk is looked at again because it moved meanwhile.
+const ROUNDS: u32 = 4;
+
+/// One copy, as it was seen.
+struct Sight {
+    store: DataStore,
+    look: Look,
+    bytes: Option<Bytes>,
+    took_ms: u64,
+}
+
+impl Sight {
+    fn found(&self) -> Option<Record> {
+        self.bytes.as_deref().map(Record::of)
+    }
+
+    /// Decoded bytes that are the promised ones, even if something else is wrong with the copy.
+    fn good_bytes(&self, record: &Record) -> Option<&Bytes> {
+        self.bytes.as_ref().filter(|bytes| Record::of(bytes) == *record)
+    }
+}
+
+/// What the row promises, and where a persistent copy lies.
+struct Promise<'a> {
+    record: &'a Record,
+    at: Option<&'a Location>,
+    /// False where the live copy may be gone: a persistent one was proven.
+    needs_live: bool,
+}
+
+impl Promise<'_> {
+    fn of(row: &ChunkRow) -> Option<Promise<'_>> {
+        match &row.state {
+            ChunkState::Sealed { record } => Some(Promise { record, at: None, needs_live: true }),
+            ChunkState::Persisted { record, at } | ChunkState::Wanted { record: Some(record), kept: Some(at), .. } => {
+                Some(Promise { record, at: Some(at), needs_live: false })
+            }
+            ChunkState::Wanted { record: Some(record), kept: None, .. } => {
+                Some(Promise { record, at: None, needs_live: true })
+            }
+            ChunkState::Open | ChunkState::Wanted { record: None, .. } => None,
+        }
+    }
+}
+
+impl Pipeline {
+    /// Looks at every copy of a recorded chunk. `row` as it was listed: if it is another one by now, that one is looked at.
+    pub async fn examine(&self, job: JobId, row: &ChunkRow, examiner: Examiner) -> Result<Examined> {
+        let mut row = row.clone();
+        for _ in 0..ROUNDS {
+            match self.examine_once(job, &row, examiner).await? {
+                Some(mut examined) => {
+                    examined.tally.chunks = 1;
+                    return Ok(examined);
+                }
+                None => match self.stores().database.chunk(job, row.index).await? {
+                    Some(now) => row = now,
+                    // Erased meanwhile.
+                    None => break,
+                },
+            }
+        }
+        Ok(Examined { tally: Tally { chunks: 1, moved: 1, looks: 1, ..Tally::default() }, ..Examined::default() })
+    }
+
+    /// `None`: the row is another one by now.
+    async fn examine_once(&self, job: JobId, row: &ChunkRow, examiner: Examiner) -> Result<Option<Examined>> {
+        let Some(promise) = Promise::of(row) else { return Ok(Some(Examined::default())) };
+        let mut sights = self.look_around(job, row, &promise).await;
+        if has_difference(&sights) {
+            // What is seen once may be a row that moved, or bytes that were on their way.
+            if !self.is_unchanged(job, row).await? {
+                return Ok(None);
+            }
+            let again = self.look_around(job, row, &promise).await;
+            for (first, second) in sights.iter_mut().zip(again) {
+                if matches!(first.look, Look::Differs(_)) {
+                    if second.look == Look::Sound {
+                        let (store, look) = (first.store, first.look);
+                        tracing::warn!(job_id = job.0, chunk = row.index.0, %store, %look,
+                            "job {job}: chunk {} was read wrong from {store} once, and right a moment later", row.index);
+                    }
+                    *first = second;
+                }
+            }
+            accuse_the_record(&promise, &mut sights);
+            self.recognize_earlier_copies(job, row, &mut sights).await?;
+        }
+        let mut examined = Examined::default();
+        for sight in &sights {
+            let read = sight.bytes.as_deref().map_or(ByteSize::ZERO, ByteSize::of);
+            examined.tally.count(sight.look, read);
+            telemetry::looked(sight.store, sight.look, read, sight.took_ms);
+        }
+        let Some(known) = (if has_difference(&sights) { self.stores().database.job(job).await? } else { None }) else {
+            return Ok(Some(examined));
+        };
+        if matches!(row.state, ChunkState::Wanted { kept: None, .. }) && known.is_unfinished() {
+            // Bytes that the runner was asked for are no news.
+            return Ok(Some(Examined::default()));
+        }
+        for sight in &sights {
+            let Look::Differs(kind) = sight.look else { continue };
+            let difference = (kind, kind.store(sight.store));
+            if examined.differences.contains(&difference) {
+                continue;
+            }
+            let label = (kind, sight.store, Finder { detector: examiner.detector, run: examiner.run });
+            if self.is_acknowledged(job, row, difference, sight.found().as_ref()).await? {
+                examined.differences.push(difference);
+                continue;
+            }
+            if self.note_difference(&known, row, promise.record, label, bad_copy(sight, &sights, promise.record)).await? == Look::Moved {
+                return Ok(None);
+            }
+            examined.differences.push(difference);
+        }
+        if examiner.heals
+            && known.state != TraceState::Erased
+            && self.heal(&known, row, &promise, &sights, examiner).await?
+        {
+            examined.tally.repaired = examined.differences.len() as u64;
+        }
+        Ok(Some(examined))
+    }
+
+    async fn is_unchanged(&self, job: JobId, row: &ChunkRow) -> Result<bool> {
+        let now = self.stores().database.chunk(job, row.index).await?;
+        Ok(now.is_some_and(|now| now.version == row.version))
+    }
+
+    /// Every copy that there should be, and the live one if it is still there.
+    async fn look_around(&self, job: JobId, row: &ChunkRow, promise: &Promise<'_>) -> Vec<Sight> {
+        let live = self.stores().live.as_ref();
+        let live_copy = async {
+            let looking = look_live(live, job, row.id(), promise.record);
+            let sight = self.sight(live.name(), looking).await;
+            let is_gone = sight.look == Look::Differs(Kind::Missing) && !promise.needs_live;
+            Some(sight).filter(|_| !is_gone)
+        };
+        let persistent_copy = async {
+            match promise.at {
+                Some(at) => Some(self.sight(at.store(), self.look_persisted(at, promise.record)).await),
+                None => None,
+            }
+        };
+        let (persistent, live) = futures::join!(persistent_copy, live_copy);
+        persistent.into_iter().chain(live).collect()
+    }
+
+    async fn sight(&self, store: DataStore, looking: impl Future<Output = Looked>) -> Sight {
+        let began = self.now();
+        let looked = looking.await;
+        if let Some(error) = &looked.error {
+            tracing::debug!(%store, %error, "a copy could not be looked at");
+        }
+        Sight { store, look: looked.look, bytes: looked.bytes, took_ms: self.now().ms_since(began) }
+    }
+
+    /// A chunk that has open mismatches is found to be sound wherever it lies: they are resolved, but for a gap.
+    pub async fn note_sound_again(&self, job: JobId, row: &ChunkRow) -> Result<()> {
+        self.note_repaired(job, row.index, "every copy was found as recorded").await
+    }
+}
+
+/// What is known of a difference: where bytes begin to differ is known if another copy is right.
+fn bad_copy(sight: &Sight, sights: &[Sight], record: &Record) -> BadCopy {
+    let good = sights.iter().find_map(|sight| sight.good_bytes(record));
+    BadCopy::of(sight.bytes.as_deref(), good.map(|good| &good[..]))
+}
+
+fn has_difference(sights: &[Sight]) -> bool {
+    sights.iter().any(|sight| matches!(sight.look, Look::Differs(_)))
+}
+
+/// Copies in two stores that agree with each other are right, and the record is wrong.
+fn accuse_the_record(promise: &Promise<'_>, sights: &mut [Sight]) {
+    let found: Vec<Record> = sights.iter().filter_map(Sight::found).collect();
+    if let [one, other] = found.as_slice()
+        && agree_against(promise.record, one, other)
+    {
+        for sight in sights {
+            sight.look = Look::Differs(Kind::Record);
+        }
+    }
+}

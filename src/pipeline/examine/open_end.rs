@@ -1,0 +1,125 @@
+//! The open end of a trace that is not over: live bytes, their length and the checksum state beside them, against each
+//! other. Bytes and state are read in one step, so a trace that is written at full speed never looks wrong.
+
+use crate::store::Result;
+use crate::store::database::{Basis, Found, Job, NewMismatch};
+use crate::store::live::Entry;
+use crate::telemetry::verification as telemetry;
+use crate::trace::verdict::{Seen, judge};
+use crate::trace::{ByteSize, ChunkId, ChunkIndex, JobId, Kind, Look, OpenEnd, Record, Tally};
+
+use super::{Examined, Examiner, Pipeline};
+
+impl Pipeline {
+    /// Looks at the live bytes of an unfinished trace that no record in the database speaks for yet.
+    pub async fn examine_open_end(&self, job: &Job, examiner: Examiner) -> Result<Examined> {
+        let mut examined = Examined::default();
+        let Some(end) = self.open_end(job).await? else { return Ok(examined) };
+        for index in unrecorded(&end) {
+            examined.tally.chunks += 1;
+            let began = self.now();
+            let (mut look, mut found) = self.look_at_open_chunk(job, index).await?;
+            if matches!(look, Look::Differs(_)) {
+                (look, found) = self.look_at_open_chunk(job, index).await?;
+            }
+            let read = found.as_ref().map_or(ByteSize::ZERO, |found| found.size);
+            if let Look::Differs(kind) = look {
+                look = self.note_open_difference(job, index, kind, found, examiner).await?;
+            }
+            if let Look::Differs(kind) = look {
+                examined.differences.push((kind, self.stores().live.name()));
+            }
+            examined.tally.count(look, read);
+            telemetry::looked(self.stores().live.name(), look, read, self.now().ms_since(began));
+        }
+        if !examined.differences.is_empty() && examiner.heals {
+            // The write position moves back, and the runner sends what is missing with its next append.
+            self.reconcile(job.id, true, examiner.detector).await?;
+        }
+        Ok(examined)
+    }
+
+    async fn open_end(&self, job: &Job) -> Result<Option<OpenEnd>> {
+        let entry = self.stores().live.load(job.id).await?.map(|trace| trace.entry);
+        Ok(entry.and_then(|entry| of_job(entry, job)))
+    }
+
+    /// One look: bytes and promise of the same moment.
+    async fn look_at_open_chunk(&self, job: &Job, index: ChunkIndex) -> Result<(Look, Option<Record>)> {
+        let Some((chunk, _)) = self.promised(job, index).await? else { return Ok((Look::Moved, None)) };
+        let copy = self.stores().live.read_chunk(job.id, chunk).await?;
+        let end = copy.trace.and_then(|trace| of_job(trace.entry, job));
+        let Some((_, record)) = end.and_then(|end| end.promised(index)).filter(|now| now.0 == chunk) else {
+            return Ok((Look::Moved, None));
+        };
+        let look = judge(&record, copy.bytes.as_deref().map_or(Seen::Absent, Seen::Raw));
+        Ok((look, copy.bytes.as_deref().map(Record::of)))
+    }
+
+    async fn promised(&self, job: &Job, index: ChunkIndex) -> Result<Option<(ChunkId, Record)>> {
+        Ok(self.open_end(job).await?.and_then(|end| end.promised(index)))
+    }
+
+    /// Once a chunk has a record in the database, that speaks for it, and its live copy may be gone.
+    async fn has_row_with_record(&self, job: &Job, index: ChunkIndex) -> Result<bool> {
+        let row = self.stores().database.chunk(job.id, index).await?;
+        Ok(row.is_some_and(|row| row.record().is_some()))
+    }
+
+    async fn note_open_difference(
+        &self,
+        job: &Job,
+        index: ChunkIndex,
+        kind: Kind,
+        found: Option<Record>,
+        examiner: Examiner,
+    ) -> Result<Look> {
+        // The promise as it is now: the chunk may have grown since the look.
+        let Some((chunk, record)) = self.promised(job, index).await? else { return Ok(Look::Moved) };
+        if self.has_row_with_record(job, index).await? {
+            return Ok(Look::Moved);
+        }
+        let mismatch = NewMismatch {
+            job: job.id,
+            chunk: Some(index),
+            epoch: chunk.epoch,
+            kind,
+            // Without a record in the database, state and bytes are both the live store's.
+            store: self.stores().live.name(),
+            detector: examiner.detector,
+            run: examiner.run.map(|run| run.0),
+            node: self.name().to_owned(),
+            first_difference: None,
+            notify_at: self.notify_at(),
+            expected: (&record).into(),
+            found: found.as_ref().map(Found::from).unwrap_or_default(),
+            at: self.now(),
+        };
+        let noted = self.note_mismatch(mismatch, Basis::Trace(job.epoch)).await?;
+        Ok(Look::Differs(kind).confirmed_if(noted))
+    }
+
+    /// An unfinished job as it is now, with what its live bytes came to; for a job that is over, nothing.
+    pub async fn examine_unfinished(&self, job: JobId, examiner: Examiner) -> Result<Tally> {
+        match self.stores().database.job(job).await? {
+            Some(job) if job.is_unfinished() && job.installed_epoch.is_some() => {
+                Ok(self.examine_open_end(&job, examiner).await?.tally)
+            }
+            _ => Ok(Tally::default()),
+        }
+    }
+}
+
+fn of_job(entry: Entry, job: &Job) -> Option<OpenEnd> {
+    match entry {
+        Entry::Live(end) if end.epoch == job.epoch && end.is_of_job_made_at(job.created_at) => Some(end),
+        _ => None,
+    }
+}
+
+/// Chunks with bytes whose record lies beside the open end, and perhaps there only.
+fn unrecorded(end: &OpenEnd) -> Vec<ChunkIndex> {
+    let heads = [Some(&end.tail), end.fill.as_ref()].into_iter().flatten();
+    let open = heads.filter(|head| !head.size.is_zero() && head.midstate.is_some()).map(|head| head.chunk.index);
+    open.chain(end.sealed.keys().copied()).collect()
+}

@@ -1,0 +1,57 @@
+//! The whole of a finished trace: its chunks must add up to what was proven when it closed.
+
+use crate::store::Result;
+use crate::store::database::{Basis, Found, Job, NewMismatch};
+use crate::trace::proof::Whole;
+use crate::trace::{DataStore, JobId, Kind, Offset, TraceState, Verdict};
+
+use super::{Examiner, Pipeline};
+
+impl Pipeline {
+    /// Adds up the records of a finished trace. Answers what differs from what was proven, which is nothing for a trace
+    /// that closed as corrupt, or is not finished. Call it only where every chunk was found as recorded: a chunk that
+    /// differs says more about what is wrong.
+    pub async fn examine_whole(&self, id: JobId, examiner: Examiner) -> Result<Option<Kind>> {
+        let Some((job, kind, _)) = self.weigh_whole(id).await? else { return Ok(None) };
+        // Once more: job and rows are not read in one step.
+        let Some((again, second, whole)) = self.weigh_whole(id).await? else { return Ok(None) };
+        if second != kind || again.epoch != job.epoch {
+            return Ok(None);
+        }
+        let mismatch = NewMismatch {
+            job: id,
+            chunk: None,
+            epoch: job.epoch,
+            kind,
+            // Every copy is as recorded: what does not add up are rows.
+            store: DataStore::Database,
+            detector: examiner.detector,
+            run: examiner.run.map(|run| run.0),
+            node: self.name().to_owned(),
+            first_difference: None,
+            notify_at: self.notify_at(),
+            expected: Found { size: job.size, crc32: job.crc32, ..Found::default() },
+            found: Found { size: Some(whole.length - Offset::ZERO), crc32: whole.crc32, ..Found::default() },
+            at: self.now(),
+        };
+        self.note_mismatch(mismatch, Basis::Closed(job.epoch)).await?;
+        Ok(Some(kind))
+    }
+
+    async fn weigh_whole(&self, id: JobId) -> Result<Option<(Job, Kind, Whole)>> {
+        let Some(job) = self.stores().database.job(id).await? else { return Ok(None) };
+        let was_whole = matches!(job.verdict, Verdict::Verified | Verdict::Unclaimed | Verdict::RunnerDisagrees);
+        if job.state != TraceState::Closed || !was_whole {
+            return Ok(None);
+        }
+        let whole = Whole::of(&self.all_rows(id).await?, job.chunk_size);
+        let kind = if !whole.holes.is_empty() || Some(whole.length - Offset::ZERO) != job.size {
+            Kind::TraceSize
+        } else if whole.crc32 != job.crc32 {
+            Kind::TraceChecksum
+        } else {
+            return Ok(None);
+        };
+        Ok(Some((job, kind, whole)))
+    }
+}

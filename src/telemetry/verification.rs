@@ -1,0 +1,55 @@
+//! What the verifier does and finds: one recording function for everything that happens, as in [`metrics`](super::metrics).
+
+use std::time::Duration;
+
+use super::labels::Repair;
+pub use super::labels::Tick;
+use super::metrics::{seconds, unix};
+use super::table;
+use crate::trace::{ByteSize, DataStore, Look, RunState, Schedule, Timestamp};
+
+/// A copy was looked at.
+pub fn looked(store: DataStore, look: Look, read: ByteSize, took_ms: u64) {
+    table::VERIFY_CHECKS.add((store, look.into()), 1);
+    table::VERIFY_BYTES.add((store,), read.0);
+    table::VERIFY_DURATION.record((store,), seconds(took_ms));
+}
+
+/// A difference was healed, or could not be.
+pub fn repaired(done: bool) {
+    table::INTEGRITY_REPAIRS.add((if done { Repair::Repaired } else { Repair::Unrepairable },), 1);
+}
+
+/// A schedule was due on this node.
+pub fn ticked(schedule: Schedule, tick: Tick) {
+    table::VERIFY_TICKS.add((schedule, tick), 1);
+}
+
+/// Something was looked at for a schedule, or there was nothing to look at.
+pub fn progressed(schedule: Schedule, now: Timestamp) {
+    table::VERIFY_LAST_PROGRESS.set((schedule,), unix(now));
+}
+
+/// A run ended on this node.
+pub fn run_ended(schedule: Schedule, state: RunState, took_ms: u64) {
+    table::VERIFY_RUN_DURATION.record((schedule, state), seconds(took_ms));
+}
+
+/// When a schedule last came to its end, by the database.
+pub fn completed(schedule: Schedule, at: Timestamp) {
+    table::VERIFY_LAST_COMPLETE.set((schedule,), unix(at));
+}
+
+/// The time from one run of a schedule to the next.
+pub fn interval(schedule: Schedule, time: Duration) {
+    table::VERIFY_INTERVAL.set((schedule,), time.as_secs_f64());
+}
+
+/// How the full run stands, by the database.
+#[allow(clippy::cast_precision_loss, reason = "Prometheus has doubles only, and these are counts of chunks")]
+pub fn coverage(eligible: u64, covered: u64, oldest_ms: u64, projected: f64) {
+    table::VERIFY_ELIGIBLE.set((), eligible as f64);
+    table::VERIFY_COVERED.set((), covered as f64);
+    table::VERIFY_OLDEST_UNVERIFIED_AGE.set((), seconds(oldest_ms));
+    table::VERIFY_CYCLE_PROJECTED.set((), projected);
+}

@@ -1,0 +1,99 @@
+//! How fast the verifier may go: bytes and requests a second, on this node, over all that it does.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::seams::Clock;
+use crate::trace::{ByteSize, ChunkRow, Timestamp};
+
+use super::Budgeted;
+
+/// What may be taken at once after a pause: what one second brings.
+const BURST: Duration = Duration::from_secs(1);
+
+/// Two leaky buckets. What is taken is paid for in time that is still to come, so over any time the rate is at most the
+/// allowed one, but for one burst.
+pub struct Budget {
+    clock: Arc<dyn Clock>,
+    bytes: Bucket,
+    requests: Bucket,
+}
+
+struct Bucket {
+    /// A second's worth; 0 = no limit.
+    per_second: u64,
+    /// Until when everything that was taken is paid for, in microseconds since 1970.
+    paid_until: Mutex<i64>,
+}
+
+impl Bucket {
+    fn new(per_second: u64) -> Self {
+        Self { per_second, paid_until: Mutex::new(0) }
+    }
+
+    /// Takes `amount`; how long to wait before it is used.
+    fn take(&self, amount: u64, now: Timestamp) -> Duration {
+        if self.per_second == 0 {
+            return Duration::ZERO;
+        }
+        let now = now.0.saturating_mul(1000);
+        let burst = i64::try_from(BURST.as_micros()).unwrap_or(i64::MAX);
+        let cost = u128::from(amount) * 1_000_000 / u128::from(self.per_second);
+        let mut paid_until = self.paid_until.lock().unwrap_or_else(PoisonError::into_inner);
+        let from = (*paid_until).max(now - burst);
+        *paid_until = from.saturating_add(i64::try_from(cost).unwrap_or(i64::MAX));
+        Duration::from_micros(u64::try_from(*paid_until - now).unwrap_or(0))
+    }
+}
+
+impl Budget {
+    /// A budget of so many bytes and requests a second.
+    pub fn new(of: Budgeted, clock: Arc<dyn Clock>) -> Self {
+        Self { clock, bytes: Bucket::new(of.bytes_per_second.0), requests: Bucket::new(of.requests_per_second) }
+    }
+
+    /// Waits until a look at this chunk is within the budget: one request, and its bytes as recorded.
+    pub async fn take(&self, row: &ChunkRow) {
+        let size = row.record().map_or(ByteSize::ZERO, |record| record.size);
+        self.take_amount(size, 1).await;
+    }
+
+    /// Waits until so much is within the budget.
+    pub async fn take_amount(&self, bytes: ByteSize, requests: u64) {
+        let now = self.clock.now();
+        let wait = self.bytes.take(bytes.0, now).max(self.requests.take(requests, now));
+        if !wait.is_zero() {
+            self.clock.sleep(wait).await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// Whoever waits as told never passes the rate, but for one burst, whatever is taken and whenever.
+        #[test]
+        fn the_rate_is_never_passed(takes in proptest::collection::vec((0u64..5000, 0i64..3000), 1..60), rate in 1u64..10_000) {
+            let bucket = Bucket::new(rate);
+            let (mut now, mut taken) = (1_000_000i64, 0u64);
+            let start = now;
+            for (amount, pause) in takes {
+                now += pause;
+                let wait = bucket.take(amount, Timestamp(now));
+                now += i64::try_from(wait.as_millis()).expect("short") + 1;
+                taken += amount;
+                let seconds = (now - start) as f64 / 1000.0;
+                prop_assert!(taken as f64 <= rate as f64 * (seconds + 1.0) + 1.0, "{taken} in {seconds} s at {rate}/s");
+            }
+        }
+
+        #[test]
+        fn no_limit_never_waits(amount in any::<u64>()) {
+            prop_assert_eq!(Bucket::new(0).take(amount, Timestamp(0)), Duration::ZERO);
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! The full run: every persistent copy, within its cycle, at an even pace.
+//!
+//! Each shard is a walk in the order of jobs and chunks that never ends. Where it stands is saved every few chunks under
+//! a version; whoever has the shard's turn goes on from there, on any node, after any crash.
+
+use std::cmp::Ordering;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use futures::{FutureExt as _, StreamExt as _, stream};
+
+use crate::pipeline::examine::Examiner;
+use crate::store::Result;
+use crate::store::database::leases::When;
+use crate::store::database::verifications::{Cursor, Cycle as Ended, NewRun, Place, RunId};
+use crate::telemetry::verification as telemetry;
+use crate::trace::{ChunkIndex, ChunkRow, Detector, JobId, RunState, Schedule, Tally, Timestamp, Version};
+
+use super::shards::{Shard, Standing, Tier, behind};
+use super::{Open, Verifier};
+
+/// Chunks between two saves of a cursor: after a crash at most so many are looked at again.
+const PAGE: u32 = 64;
+
+/// The way of the walks as it is now.
+struct Way {
+    /// The first job that counts as fresh.
+    fresh_from: JobId,
+    /// One above the newest job.
+    end: JobId,
+}
+
+impl Verifier {
+    /// One tick: every shard that is due and that no other node works on goes as far as it should be by now. True if
+    /// there was something to do.
+    pub(super) async fn full(&self) -> Result<bool> {
+        let until = self.now().after(self.settings.full_slice);
+        let way = self.way().await?;
+        let known = self.verifications().cursors().await?;
+        let mut shards = Vec::new();
+        for shard in Shard::all() {
+            let cursor = self.cursor(shard, &known, &way).await?;
+            shards.push((shard, self.standing(shard, &cursor, &way), cursor));
+        }
+        self.show_coverage(&shards);
+        shards.retain(|(_, standing, _)| standing.is_due() || standing.is_over());
+        let lag = |standing: &Standing| standing.due - standing.walked;
+        shards.sort_by(|(_, one, _), (_, other, _)| lag(other).partial_cmp(&lag(one)).unwrap_or(Ordering::Equal));
+        let open = self.open_mismatches().await?;
+        let mut worked = false;
+        for (shard, ..) in shards {
+            if self.now() >= until {
+                break;
+            }
+            let lease = format!("verify/full/{shard}");
+            let walk = self.walk(shard, &way, until, &open).boxed();
+            let walked = self.node.in_turn(&lease, When::Due, Duration::ZERO, walk).await?;
+            worked |= walked.transpose()?.is_some();
+        }
+        Ok(worked)
+    }
+
+    async fn way(&self) -> Result<Way> {
+        let young = self.now().before(self.settings.fresh_for);
+        let fresh_from = self.verifications().first_job_since(young).await?;
+        let newest = self.verifications().newest_job().await?;
+        Ok(Way { fresh_from, end: JobId(newest.0 + 1) })
+    }
+
+    pub(super) fn promised(&self, tier: Tier) -> Duration {
+        match tier {
+            Tier::Fresh => self.settings.fresh_cycle,
+            Tier::Old => self.settings.old_cycle,
+        }
+    }
+
+    fn standing(&self, shard: Shard, cursor: &Cursor, way: &Way) -> Standing {
+        let end = match shard.tier {
+            Tier::Fresh => way.end,
+            Tier::Old => cursor.to,
+        };
+        Standing::of(cursor, end, self.promised(shard.tier), self.now())
+    }
+
+    /// Where the shard's walk stands; the first time, where it begins.
+    async fn cursor(&self, shard: Shard, known: &[Cursor], way: &Way) -> Result<Cursor> {
+        let name = shard.to_string();
+        match known.iter().find(|cursor| cursor.shard == name) {
+            Some(cursor) => Ok(cursor.clone()),
+            None => self.verifications().first_cursor(&self.begin_cycle(shard, way, None).await?).await,
+        }
+    }
+
+    /// A new cycle at its beginning.
+    async fn begin_cycle(&self, shard: Shard, way: &Way, before: Option<&Cursor>) -> Result<Cursor> {
+        let now = self.now();
+        let (from, to) = match shard.tier {
+            Tier::Fresh => (way.fresh_from, JobId(i64::MAX)),
+            Tier::Old => (JobId(1), way.fresh_from),
+        };
+        let run = NewRun {
+            schedule: Schedule::Full,
+            scope: shard.to_string(),
+            node: self.node.name().to_owned(),
+            expected: before.map(|before| before.tally.chunks),
+            at: now,
+        };
+        let run = self.verifications().begin_run(&run).await?;
+        Ok(Cursor {
+            shard: shard.to_string(),
+            version: before.map_or(Version::FIRST, |before| before.version),
+            from,
+            to,
+            at: Place { job: from, index: ChunkIndex(0) },
+            started_at: now,
+            tally: Tally::default(),
+            run: run.id,
+            previous: before.map(|before| Ended {
+                started_at: before.started_at,
+                ended_at: now,
+                chunks: before.tally.chunks,
+            }),
+        })
+    }
+
+    /// Goes on with a shard's walk until it is where it should be.
+    async fn walk(&self, shard: Shard, way: &Way, until: Timestamp, open: &Open) -> Result<()> {
+        // As it is now that the turn is ours.
+        let known = self.verifications().cursors().await?;
+        let mut cursor = self.cursor(shard, &known, way).await?;
+        let mut wrong_in = None;
+        while self.now() < until {
+            let standing = self.standing(shard, &cursor, way);
+            if standing.is_over() {
+                return self.end_cycle(shard, &cursor, way).await;
+            }
+            if !standing.is_due() {
+                break;
+            }
+            let (from, block_end) = shard.block_at(cursor.at.job);
+            let end = cursor.to.min(way.end);
+            if from >= end {
+                cursor.at = Place { job: end, index: ChunkIndex(0) };
+                self.save(&mut cursor).await?;
+                continue;
+            }
+            if from > cursor.at.job {
+                cursor.at = Place { job: from, index: ChunkIndex(0) };
+            }
+            let rows = self.verifications().kept_chunks(cursor.at, end.min(block_end), PAGE).await?;
+            let examiner = self.examiner(Detector::Full, cursor.run);
+            let seen = self.look_at_all(&rows, examiner, open, &mut wrong_in).await?;
+            if seen.looks > 0 && seen.unreachable == seen.looks {
+                // The store is away. What was not seen is not passed over.
+                tracing::warn!(%shard, "the verifier's full run waits: no copy could be reached");
+                break;
+            }
+            cursor.tally += seen;
+            cursor.at = match rows.last() {
+                Some((job, row)) if rows.len() == PAGE as usize => behind(*job, row.index),
+                _ => Place { job: end.min(block_end), index: ChunkIndex(0) },
+            };
+            if !self.save(&mut cursor).await? {
+                // Somebody else goes on: this turn ended unseen.
+                break;
+            }
+            telemetry::progressed(Schedule::Full, self.now());
+        }
+        Ok(())
+    }
+
+    /// Saves where the walk stands. False if it is not this node's any more.
+    async fn save(&self, cursor: &mut Cursor) -> Result<bool> {
+        let saved = self.verifications().save_cursor(cursor).await?;
+        cursor.version = Version(cursor.version.0 + 1);
+        if saved {
+            self.verifications().note_progress(cursor.run, &cursor.tally, self.now()).await?;
+        }
+        Ok(saved)
+    }
+
+    async fn end_cycle(&self, shard: Shard, cursor: &Cursor, way: &Way) -> Result<()> {
+        let next = self.begin_cycle(shard, way, Some(cursor)).await?;
+        let saved = self.verifications().save_cursor(&next).await?;
+        // The run that nobody came to need, or the one that is over.
+        let (ended, tally): (RunId, _) = if saved { (cursor.run, cursor.tally) } else { (next.run, next.tally) };
+        let state = if tally.unreachable > 0 { RunState::Partial } else { RunState::Complete };
+        let now = self.now();
+        self.verifications().end_run(ended, state, None, &tally, now).await?;
+        if saved {
+            telemetry::run_ended(Schedule::Full, state, now.ms_since(cursor.started_at));
+        }
+        Ok(())
+    }
+
+    /// Looks at chunks side by side, and at the whole of each trace that ends among them.
+    async fn look_at_all<'a>(
+        &'a self,
+        rows: &'a [(JobId, ChunkRow)],
+        examiner: Examiner,
+        open: &'a Open,
+        wrong_in: &mut Option<JobId>,
+    ) -> Result<Tally> {
+        let look = |(job, row): &'a (JobId, ChunkRow)| {
+            self.look(&self.full_budget, (*job, row), examiner, open).map(|look| (*job, look)).boxed()
+        };
+        let looks: Vec<BoxFuture<'a, _>> = rows.iter().map(look).collect();
+        let mut looks = stream::iter(looks).buffered(self.settings.full.concurrency.max(1));
+        let mut seen = Tally::default();
+        let mut present = None;
+        while let Some((job, look)) = looks.next().await {
+            let look = look?;
+            if look.sound < look.looks {
+                *wrong_in = Some(job);
+            }
+            if let Some(before) = present.filter(|before| *before != job) {
+                seen += self.look_at_whole(before, *wrong_in == Some(before), examiner).await?;
+            }
+            present = Some(job);
+            seen += look;
+        }
+        // A trace that goes on behind these chunks is added up once more at its end: rows are cheap.
+        if let Some(last) = present {
+            seen += self.look_at_whole(last, *wrong_in == Some(last), examiner).await?;
+        }
+        Ok(seen)
+    }
+
+    async fn look_at_whole(&self, job: JobId, has_wrong_chunks: bool, examiner: Examiner) -> Result<Tally> {
+        if has_wrong_chunks {
+            return Ok(Tally::default());
+        }
+        let wrong = self.node.examine_whole(job, examiner).await?;
+        Ok(Tally { differs: wrong.is_some().into(), ..Tally::default() })
+    }
+}

@@ -1,0 +1,191 @@
+//! The hot run: what is in the live store, and what was proven lately, every copy against its record.
+//!
+//! Which chunks were looked at is remembered by this node alone: another node that takes the turn looks again, which
+//! costs and harms nothing.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use futures::{FutureExt as _, StreamExt as _, stream};
+
+use crate::pipeline::examine::Examiner;
+use crate::store::Result;
+use crate::store::database::verifications::{Place, RunFilter};
+use crate::telemetry::verification as telemetry;
+use crate::trace::{ChunkIndex, ChunkRow, Detector, JobId, RunState, Schedule, Tally, Timestamp, Version};
+
+use super::runs::Running;
+use super::{Open, Verifier};
+
+/// Jobs are dealt out to so many turns.
+const SHARDS: i64 = 16;
+/// Rows fetched at a time.
+const PAGE: u32 = 500;
+/// Sealed chunks looked for in one run; what is more than that is a backlog, and paged about as one.
+const SEALED_MAX: u32 = 10_000;
+/// Nodes' clocks may be apart by so much.
+const CLOCKS_APART: Duration = Duration::from_secs(60);
+/// After a longer pause, what was proven before it is left to the full run.
+const LOOKS_BACK: Duration = Duration::from_secs(24 * 3600);
+
+/// What this node has looked at, and when.
+#[derive(Default)]
+pub(super) struct Seen {
+    chunks: Mutex<HashMap<(JobId, ChunkIndex, Version), Timestamp>>,
+    open_ends: Mutex<HashMap<JobId, Timestamp>>,
+}
+
+impl Seen {
+    /// True the first time.
+    fn is_new(&self, job: JobId, row: &ChunkRow, now: Timestamp) -> bool {
+        self.chunks.lock().unwrap_or_else(PoisonError::into_inner).insert((job, row.index, row.version), now).is_none()
+    }
+
+    /// A chunk that could not be looked at is looked for again.
+    fn forget(&self, job: JobId, row: &ChunkRow) {
+        self.chunks.lock().unwrap_or_else(PoisonError::into_inner).remove(&(job, row.index, row.version));
+    }
+
+    /// True if the open end of the job was not looked at for `time`.
+    fn is_open_end_due(&self, job: JobId, time: Duration, now: Timestamp) -> bool {
+        let mut seen = self.open_ends.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_due = seen.get(&job).is_none_or(|before| now.since(*before) >= time);
+        if is_due {
+            seen.insert(job, now);
+        }
+        is_due
+    }
+
+    /// Forgets what no run asks about any more.
+    fn forget_before(&self, since: Timestamp) {
+        self.chunks.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, at| *at >= since);
+        self.open_ends.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, at| *at >= since);
+    }
+}
+
+impl Verifier {
+    /// One tick. True if this node had a turn.
+    pub(super) async fn hot(&self) -> Result<bool> {
+        // Each node begins somewhere else, so that all of them get their share.
+        let first = i64::try_from(self.node.seams().chance.bits() % 16).unwrap_or_default();
+        let shards: Vec<i64> = (0..SHARDS).map(|shard| (first + shard) % SHARDS).collect();
+        let turns = self.node.take_turns_of(shards.iter().copied().map(lease).collect()).await?;
+        if turns.is_empty() {
+            return Ok(false);
+        }
+        let held: Vec<i64> =
+            shards.into_iter().filter(|shard| turns.iter().any(|(name, _)| *name == lease(*shard))).collect();
+        // A little less than the interval, so that the next tick finds the turn due whatever the jitter.
+        let every = self.settings.hot_interval.mul_f64(0.75);
+        self.node.hold(&turns, every, self.run_hot(&held).boxed()).await?;
+        Ok(true)
+    }
+
+    async fn run_hot(&self, shards: &[i64]) -> Result<()> {
+        let since = self.hot_since().await?;
+        let mut run = self.begin(Schedule::Hot, format!("{} of {SHARDS} shards", shards.len()), None).await?;
+        let done = self.look_hot(shards, since, &mut run).await;
+        let is_complete = done.is_ok();
+        run.end(done.map(drop)).await?;
+        if is_complete {
+            telemetry::completed(Schedule::Hot, self.now());
+        }
+        self.seen.forget_before(since.before(self.settings.open_interval));
+        Ok(())
+    }
+
+    /// From when on what was proven is looked at: everything since the last whole run, with some time to spare.
+    async fn hot_since(&self) -> Result<Timestamp> {
+        let now = self.now();
+        let window = now.before(self.node.settings().live_grace.max(self.settings.hot_interval * 2) + CLOCKS_APART);
+        let last = RunFilter { schedule: Some(Schedule::Hot), state: Some(RunState::Complete), limit: 1, before: None };
+        let last = self.verifications().runs(last).await?.first().map(|run| run.started_at.before(CLOCKS_APART));
+        Ok(last.map_or(window, |last| last.min(window)).max(now.before(LOOKS_BACK)))
+    }
+
+    async fn look_hot(&self, shards: &[i64], since: Timestamp, run: &mut Running) -> Result<()> {
+        let open = self.open_mismatches().await?;
+        let database = self.node.stores().database.as_ref();
+        let sealed = database.waiting(self.now(), SEALED_MAX).await?;
+        let sealed = sealed.into_iter().map(|waiting| (waiting.job, waiting.row)).collect();
+        if !self.look_at_new(sealed, shards, &open, run).await? || !self.look_at_open_ends(shards, run).await? {
+            return Ok(());
+        }
+        let mut after = None;
+        loop {
+            let rows = self.verifications().persisted_since(since, after, PAGE).await?;
+            let last =
+                rows.last().and_then(|(job, row)| Some((row.persisted_at?, Place { job: *job, index: row.index })));
+            let is_last = rows.len() < PAGE as usize;
+            if !self.look_at_new(rows, shards, &open, run).await? || is_last || last.is_none() {
+                return Ok(());
+            }
+            after = last;
+        }
+    }
+
+    /// Looks at those chunks of these shards that this node has not looked at yet. False if the run is to stop.
+    async fn look_at_new(
+        &self,
+        rows: Vec<(JobId, ChunkRow)>,
+        shards: &[i64],
+        open: &Open,
+        run: &mut Running,
+    ) -> Result<bool> {
+        let now = self.now();
+        let new: Vec<_> = rows
+            .into_iter()
+            .filter(|(job, row)| shards.contains(&shard_of(*job)) && self.seen.is_new(*job, row, now))
+            .collect();
+        let examiner = self.examiner(Detector::Hot, run.id());
+        let looks: Vec<BoxFuture<'_, _>> =
+            new.iter().map(|(job, row)| self.look_while_hot(*job, row, examiner, open).boxed()).collect();
+        let mut looks = stream::iter(looks).buffer_unordered(self.settings.hot.concurrency.max(1));
+        while let Some(look) = looks.next().await {
+            if !run.add(look?).await? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    async fn look_while_hot(&self, job: JobId, row: &ChunkRow, examiner: Examiner, open: &Open) -> Result<Tally> {
+        let look = self.look(&self.hot_budget, (job, row), examiner, open).await;
+        if look.as_ref().map_or(true, |look| look.unreachable > 0 || look.moved > 0) {
+            self.seen.forget(job, row);
+        }
+        look
+    }
+
+    async fn look_at_open_ends(&self, shards: &[i64], run: &mut Running) -> Result<bool> {
+        let mut after = JobId(0);
+        loop {
+            let jobs = self.node.stores().database.unfinished_jobs(after, PAGE).await?;
+            let Some(last) = jobs.last() else { return Ok(true) };
+            after = last.id;
+            let now = self.now();
+            let due = jobs.iter().filter(|job| {
+                shards.contains(&shard_of(job.id))
+                    && job.installed_epoch.is_some()
+                    && self.seen.is_open_end_due(job.id, self.settings.open_interval, now)
+            });
+            for job in due {
+                self.hot_budget.take_amount(job.chunk_size.bytes(), 1).await;
+                let seen = self.node.examine_unfinished(job.id, self.examiner(Detector::Hot, run.id())).await?;
+                if !run.add(seen).await? {
+                    return Ok(false);
+                }
+            }
+        }
+    }
+}
+
+fn shard_of(job: JobId) -> i64 {
+    job.0.rem_euclid(SHARDS)
+}
+
+fn lease(shard: i64) -> String {
+    format!("verify/hot/{shard:02}")
+}

@@ -1,0 +1,167 @@
+//! The verifier: every copy of every chunk held against its record, again and again, for as long as it is kept.
+//!
+//! ```text
+//! hot        every minute: what is live or was proven lately
+//! full       all the time, paced: every persistent copy within its cycle
+//! inventory  daily: what the stores list against what the database names
+//! canary     every few minutes: a synthetic trace, damaged on purpose now and then
+//! manual     what a person asks for
+//! ```
+//!
+//! How a chunk is looked at, believed, written down and healed is the pipeline's [`examine`](crate::pipeline::examine);
+//! here is decided what is looked at, when, by which node, and how fast. Nothing is written for a chunk that is sound.
+
+pub mod budget;
+mod coverage;
+mod full;
+mod hot;
+mod manual;
+mod runs;
+mod settings;
+mod shards;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use futures::FutureExt as _;
+
+pub use manual::Scope;
+pub use runs::Running;
+pub use settings::{Budgeted, Settings};
+
+use crate::pipeline::Pipeline;
+use crate::pipeline::examine::Examiner;
+use crate::store::Result;
+use crate::store::database::MismatchFilter;
+use crate::store::database::verifications::{RunId, Verifications};
+use crate::telemetry::verification::{self as telemetry, Tick};
+use crate::trace::{ChunkIndex, ChunkRow, Detector, JobId, Schedule, Tally, Timestamp};
+
+use budget::Budget;
+
+/// Open mismatches that one run keeps in mind, so that what is sound again is noted.
+const OPEN_MAX: u32 = 10_000;
+
+/// The verifier of one node. Cheap to clone; any number of nodes share the work.
+#[derive(Clone)]
+pub struct Verifier(Arc<Inner>);
+
+/// The inside of a verifier; opaque outside of this module.
+pub struct Inner {
+    node: Pipeline,
+    settings: Settings,
+    hot_budget: Budget,
+    full_budget: Budget,
+    seen: hot::Seen,
+    /// By schedule: a tick is under way on this node.
+    under_way: [AtomicBool; Schedule::ALL.len()],
+}
+
+impl std::ops::Deref for Verifier {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}
+
+/// Chunks that have open mismatches.
+type Open = HashSet<(JobId, ChunkIndex)>;
+
+impl Verifier {
+    /// A verifier on this node. Nothing runs by itself: whoever keeps the schedules calls [`tick`](Self::tick).
+    pub fn new(node: Pipeline, settings: Settings) -> Self {
+        let budget = |budgeted| Budget::new(budgeted, node.seams().clock.clone());
+        Self(Arc::new(Inner {
+            hot_budget: budget(settings.hot),
+            full_budget: budget(settings.full),
+            seen: hot::Seen::default(),
+            under_way: Default::default(),
+            node,
+            settings,
+        }))
+    }
+
+    /// A schedule is due on this node. Does what is due and no other node does, unless the tick before is still under way.
+    pub async fn tick(&self, schedule: Schedule) -> Result<Tick> {
+        let flag = &self.under_way[schedule as usize];
+        if flag.swap(true, Ordering::SeqCst) {
+            telemetry::ticked(schedule, Tick::Overlapped);
+            tracing::warn!("the verifier's {schedule} run is still at work: this time is left out");
+            return Ok(Tick::Overlapped);
+        }
+        let _under_way = UnderWay(flag);
+        let done = match schedule {
+            Schedule::Hot => self.hot().boxed().await,
+            Schedule::Full => self.full().boxed().await,
+            Schedule::Inventory | Schedule::Canary | Schedule::Manual => Ok(false),
+        };
+        let tick = match &done {
+            Ok(true) => Tick::Ran,
+            Ok(false) => Tick::Idle,
+            Err(_) => Tick::Failed,
+        };
+        telemetry::ticked(schedule, tick);
+        if done.is_ok() {
+            telemetry::progressed(schedule, self.now());
+        }
+        done.map(|_| tick)
+    }
+
+    /// The node that it runs on.
+    pub fn node(&self) -> &Pipeline {
+        &self.node
+    }
+
+    /// Its settings.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    fn now(&self) -> Timestamp {
+        self.node.seams().clock.now()
+    }
+
+    fn verifications(&self) -> &dyn Verifications {
+        self.node.stores().verifications.as_ref()
+    }
+
+    fn examiner(&self, detector: Detector, run: RunId) -> Examiner {
+        Examiner { detector, run: Some(run), heals: self.settings.repairs }
+    }
+
+    /// Examines one chunk within the budget.
+    async fn look(
+        &self,
+        budget: &Budget,
+        (job, row): (JobId, &ChunkRow),
+        examiner: Examiner,
+        open: &Open,
+    ) -> Result<Tally> {
+        budget.take(row).await;
+        let examined = self.node.examine(job, row, examiner).await?;
+        let is_sound = examined.tally.looks > 0 && examined.tally.sound == examined.tally.looks;
+        if is_sound && open.contains(&(job, row.index)) {
+            // Somebody put the bytes back by other means.
+            self.node.note_sound_again(job, row).await?;
+        }
+        Ok(examined.tally)
+    }
+
+    /// Chunks with open mismatches, as they are now.
+    async fn open_mismatches(&self) -> Result<Open> {
+        let filter = MismatchFilter { open: Some(true), limit: OPEN_MAX, ..Default::default() };
+        let open = self.node.stores().database.mismatches(filter).await?;
+        Ok(open.into_iter().filter_map(|open| Some((open.what.job, open.what.chunk?))).collect())
+    }
+}
+
+/// Says that a tick is under way until it goes.
+struct UnderWay<'a>(&'a AtomicBool);
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::SeqCst);
+    }
+}

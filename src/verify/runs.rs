@@ -1,0 +1,72 @@
+//! A run on its way: what it saw is written down every second, and whether somebody wants it to stop comes back.
+
+use std::time::Duration;
+
+use crate::store::Result;
+use crate::store::database::verifications::{NewRun, Run, RunId};
+use crate::telemetry::verification as telemetry;
+use crate::trace::{RunState, Schedule, Tally, Timestamp};
+
+use super::Verifier;
+
+/// How often progress is written down.
+const NOTE_EVERY: Duration = Duration::from_secs(1);
+
+/// A run that this node does.
+pub struct Running {
+    verifier: Verifier,
+    run: Run,
+    noted_at: Timestamp,
+    stopped: bool,
+}
+
+impl Verifier {
+    /// Begins a run.
+    pub(super) async fn begin(&self, schedule: Schedule, scope: String, expected: Option<u64>) -> Result<Running> {
+        let node = self.node.name().to_owned();
+        let new = NewRun { schedule, scope, node, expected, at: self.now() };
+        let run = self.verifications().begin_run(&new).await?;
+        Ok(Running { verifier: self.clone(), noted_at: run.started_at, run, stopped: false })
+    }
+}
+
+impl Running {
+    /// Its number.
+    pub fn id(&self) -> RunId {
+        self.run.id
+    }
+
+    /// The run as it began.
+    pub fn run(&self) -> &Run {
+        &self.run
+    }
+
+    /// Adds what was seen. False if the run is to stop.
+    pub(super) async fn add(&mut self, seen: Tally) -> Result<bool> {
+        self.run.tally += seen;
+        let now = self.verifier.now();
+        if now.since(self.noted_at) >= NOTE_EVERY {
+            self.noted_at = now;
+            telemetry::progressed(self.run.schedule, now);
+            self.stopped |= !self.verifier.verifications().note_progress(self.run.id, &self.run.tally, now).await?;
+        }
+        Ok(!self.stopped)
+    }
+
+    /// Ends the run as `done` says: without an error as complete, unless it was stopped or something was out of reach.
+    pub(super) async fn end(self, done: Result<()>) -> Result<()> {
+        let Self { verifier, run, stopped, .. } = self;
+        let (state, message) = match &done {
+            Err(error) => (RunState::Failed, Some(error.to_string())),
+            Ok(()) if stopped => (RunState::Stopped, None),
+            Ok(()) if run.tally.unreachable > 0 => {
+                (RunState::Partial, Some(format!("{} copies could not be reached", run.tally.unreachable)))
+            }
+            Ok(()) => (RunState::Complete, None),
+        };
+        let now = verifier.now();
+        telemetry::run_ended(run.schedule, state, now.ms_since(run.started_at));
+        verifier.verifications().end_run(run.id, state, message.as_deref(), &run.tally, now).await?;
+        done
+    }
+}

@@ -1,0 +1,47 @@
+//! The settings of a node's verifier.
+
+use std::time::Duration;
+
+use crate::trace::ByteSize;
+
+/// How a node verifies. All nodes over the same stores should have the same, but for the budgets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Whether what can be healed is healed, or only written down.
+    pub repairs: bool,
+    /// The budget of *hot*.
+    pub hot: Budgeted,
+    /// The time from one tick of *hot* to the next: what was proven since then is looked at.
+    pub hot_interval: Duration,
+    /// How long the live bytes of a chunk that still grows are left alone after a look.
+    pub open_interval: Duration,
+    /// The budget of *full*, and of what people ask for.
+    pub full: Budgeted,
+    /// How long one tick of *full* works at most.
+    pub full_slice: Duration,
+    /// The promised time of a cycle over the chunks of jobs that are younger than `fresh_for`.
+    pub fresh_cycle: Duration,
+    /// And over those of all others.
+    pub old_cycle: Duration,
+    /// How long a job counts as fresh.
+    pub fresh_for: Duration,
+    /// How long runs are remembered.
+    pub runs_kept_for: Duration,
+}
+
+/// How fast this node may go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Budgeted {
+    /// Bytes read in a second; 0 = no limit.
+    pub bytes_per_second: ByteSize,
+    /// Chunks looked at in a second; 0 = no limit.
+    pub requests_per_second: u64,
+    /// Chunks looked at at the same time.
+    pub concurrency: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        (&crate::config::Verify::default()).into()
+    }
+}

@@ -1,0 +1,107 @@
+//! The pipeline over models.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::TryStreamExt as _;
+use veritail::pipeline::{
+    AppendRequest, Appended, BodyBroken, FinalPut, Finalized, Mode, OpenedReading, Pipeline, Settings, Stores,
+};
+use veritail::seams::Seams;
+use veritail::seams::real::{NoFailPoints, SystemChance, TokioSpawn};
+use veritail::store::database::{Database, NewJob};
+use veritail::trace::{ByteSize, ChunkSize, Claim, Crc32, Ending, JobId, JobStatus, Offset, Origin, Timestamp};
+
+use crate::support::clock::ManualClock;
+use crate::support::model::database::ModelDatabase;
+use crate::support::model::leases::ModelLeases;
+use crate::support::model::live::ModelLive;
+use crate::support::model::objects::ModelObjects;
+
+/// Two nodes over the same models, at a time that stands still until it is moved, and a running job.
+pub struct Rig {
+    pub node: Pipeline,
+    pub other: Pipeline,
+    pub clock: Arc<ManualClock>,
+    pub live: Arc<ModelLive>,
+    pub database: Arc<ModelDatabase>,
+    pub job: JobId,
+}
+
+impl Rig {
+    pub async fn new(chunk_size: u32) -> Self {
+        let clock = Arc::new(ManualClock::at(Timestamp(1_700_000_000_000)));
+        let (live, database) = (Arc::new(ModelLive::new(clock.clone())), Arc::new(ModelDatabase::new()));
+        let stores = Stores {
+            live: live.clone(),
+            database: database.clone(),
+            objects: Arc::new(ModelObjects::new()),
+            spill: database.chunk_bytes(),
+            leases: Arc::new(ModelLeases::new(clock.clone())),
+        };
+        let seams = Seams {
+            clock: clock.clone(),
+            chance: Arc::new(SystemChance),
+            spawn: Arc::new(TokioSpawn),
+            points: Arc::new(NoFailPoints),
+        };
+        let new = NewJob {
+            project_path: "group/demo".to_owned(),
+            name: "rspec".to_owned(),
+            token_sha256: [0; 32],
+            status: JobStatus::Running,
+            payload: None,
+            chunk_size: ChunkSize::new(chunk_size).expect("in range"),
+            trace_limit: ByteSize::ZERO,
+            trace_reset: Some(true),
+            at: Timestamp(1_700_000_000_000),
+        };
+        let job = database.create_job(new).await.expect("a model").id;
+        let node = || Pipeline::new(stores.clone(), seams.clone(), Settings::default());
+        Self { node: node(), other: node(), clock, live, database, job }
+    }
+
+    pub async fn append(&self, start: usize, patch: &[u8], piece: usize) -> Appended {
+        let pieces: Vec<Result<Bytes, BodyBroken>> =
+            patch.chunks(piece).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
+        let request = AppendRequest {
+            job: self.job,
+            made_at: Timestamp(1_700_000_000_000),
+            trace_limit: ByteSize::ZERO,
+            start: Offset(start as u64),
+            declared: Some(ByteSize::of(patch)),
+        };
+        self.node.append(request, futures::stream::iter(pieces)).await.expect("a model")
+    }
+
+    pub async fn finalize(&self, log: &[u8]) -> Finalized {
+        let claim = Claim { crc32: Crc32::of(log), size: Some(ByteSize::of(log)) };
+        self.end_on(&self.node, Some(claim)).await
+    }
+
+    /// A final PUT to one of the nodes.
+    pub async fn end_on(&self, node: &Pipeline, claim: Option<Claim>) -> Finalized {
+        let ending = Ending {
+            status: JobStatus::Success,
+            failure_reason: None,
+            exit_code: Some(0),
+            claim,
+            origin: Origin::Runner,
+        };
+        node.finalize(FinalPut { job: self.job, ending, trace_reset: Some(true) }).await
+    }
+
+    pub async fn read(&self, from: u64, to: u64) -> Vec<u8> {
+        let OpenedReading::Open(reading) = self.node.open_reading(self.job, Mode::Verified).await.expect("a model")
+        else {
+            panic!("a job that is there");
+        };
+        let pieces: Vec<Bytes> = reading.stream(Offset(from)..Offset(to)).try_collect().await.expect("sound");
+        pieces.concat()
+    }
+}
+
+/// Runs work that waits for nothing.
+pub fn now<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().build().expect("a runtime").block_on(work)
+}
