@@ -17,6 +17,7 @@ use crate::store::database::leases::Leases;
 use crate::store::database::listing::Listing;
 use crate::store::database::postgres::{self, PostgresDatabase};
 use crate::store::database::sqlite::SqliteDatabase;
+use crate::store::database::verifications::Verifications;
 use crate::store::hooked::Hooked;
 use crate::store::live::LiveStore;
 use crate::store::live::embedded::EmbeddedLive;
@@ -42,7 +43,8 @@ pub(super) struct Opened {
 pub(super) async fn open(config: &Config, seams: &Seams) -> Result<Opened, CannotStart> {
     let clock = || seams.clock.clone();
     // What has a place of its own is made private there; what is there already is as its owner wants it.
-    let OpenedDatabase { database, listing, accounts, leases, facts, spill } = match &config.database.url {
+    let OpenedDatabase { database, listing, accounts, leases, verifications, facts, spill } = match &config.database.url
+    {
         Some(url) => open_postgres(config, url).await?,
         None => open_sqlite(config).await?,
     };
@@ -66,6 +68,7 @@ pub(super) async fn open(config: &Config, seams: &Seams) -> Result<Opened, Canno
         objects: Arc::new(Hooked::new(objects, measure(Dependency::ObjectStore), clock())),
         spill: Arc::new(Hooked::new(spill, measure(Dependency::Database), clock())),
         leases: Arc::new(Hooked::new(leases, measure(Dependency::Database), clock())),
+        verifications: Arc::new(Hooked::new(verifications, measure(Dependency::Database), clock())),
     };
     Ok(Opened { stores, listing, accounts, redis })
 }
@@ -76,6 +79,7 @@ struct OpenedDatabase {
     listing: Arc<dyn Listing>,
     accounts: Arc<dyn Accounts>,
     leases: Arc<dyn Leases>,
+    verifications: Arc<dyn Verifications>,
     facts: Arc<dyn Facts>,
     spill: Arc<dyn ObjectStore>,
 }
@@ -88,6 +92,7 @@ async fn open_sqlite(config: &Config) -> Result<OpenedDatabase, CannotStart> {
         listing: Arc::new(database.clone()),
         accounts: Arc::new(database.clone()),
         leases: Arc::new(database.clone()),
+        verifications: Arc::new(database.clone()),
         facts: Arc::new(database.clone()),
         spill: Arc::new(database.chunk_bytes()),
         database: Arc::new(database),
@@ -110,6 +115,7 @@ async fn open_postgres(config: &Config, url: &Secret) -> Result<OpenedDatabase, 
         listing: Arc::new(database.clone()),
         accounts: Arc::new(database.clone()),
         leases: Arc::new(database.clone()),
+        verifications: Arc::new(database.clone()),
         facts: Arc::new(database.clone()),
         spill: Arc::new(database.chunk_bytes()),
         database: Arc::new(database),

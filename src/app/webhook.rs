@@ -106,6 +106,7 @@ mod tests {
         let config = |url: &str, secret: &str| Verify {
             webhook_url: Some(Secret::new(url)),
             webhook_secret: Some(Secret::new(secret)),
+            ..Verify::default()
         };
         let good = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
         let bad = [

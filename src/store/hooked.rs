@@ -15,6 +15,7 @@ use super::database::leases::{Generation, Leases, When};
 use super::database::listing::{
     JobFilter, Listed as ListedPage, ListedProject, Listing, Page, ProjectFilter, ProjectName,
 };
+use super::database::verifications::{Cursor, Named, NewRun, Place, Run, RunFilter, RunId, Verifications};
 use super::database::{
     Backlog, Basis, Closing, Contact, Database, Deletion, Erased, Job, Mismatch, MismatchFilter, NewJob, NewMismatch,
     Note, Opened, Recorded, Resolution, Rewind, RowOpened, Unfinished, Waiting,
@@ -25,7 +26,7 @@ use super::{Result, StoreError};
 use crate::seams::Clock;
 use crate::trace::{
     ByteSize, ChunkId, ChunkIndex, ChunkRow, DataStore, Ending, Epoch, JobId, JobStatus, Kind, Location, ProjectId,
-    Record, Timestamp, Version,
+    Record, RunState, Tally, Timestamp, Version,
 };
 
 /// A call to a store, as hooks see it.
@@ -182,6 +183,27 @@ hooked! { "database", Leases {}
     take(name: &str, holder: &str, time: Duration, when: When) -> Option<Generation>, None;
     renew(name: &str, turn: Generation, time: Duration) -> bool, None;
     finish(name: &str, turn: Generation, next_in: Duration) -> (), None;
+}
+
+hooked! { "database", Verifications {}
+    begin_run(new: &NewRun) -> Run, None;
+    note_progress(run: RunId, tally: &Tally, at: Timestamp) -> bool, None;
+    end_run(run: RunId, state: RunState, message: Option<&str>, tally: &Tally, at: Timestamp) -> (), None;
+    ask_to_stop(run: RunId, by: &str) -> Option<Run>, None;
+    run(run: RunId) -> Option<Run>, None;
+    runs(filter: RunFilter) -> Vec<Run>, None;
+    end_silent_runs(silent_since: Timestamp, message: &str, at: Timestamp) -> u64, None;
+    remove_runs(before: Timestamp) -> u64, None;
+    cursors() -> Vec<Cursor>, None;
+    first_cursor(cursor: &Cursor) -> Cursor, None;
+    save_cursor(cursor: &Cursor) -> bool, None;
+    kept_chunks(at: Place, to: JobId, limit: u32) -> Vec<(JobId, ChunkRow)>, None;
+    persisted_since(
+        since: Timestamp, after: Option<(Timestamp, Place)>, limit: u32
+    ) -> Vec<(JobId, ChunkRow)>, None;
+    named(store: DataStore, prefix: &str, after: Option<&str>, limit: u32) -> Vec<Named>, None;
+    newest_job() -> JobId, None;
+    first_job_since(since: Timestamp) -> JobId, None;
 }
 
 hooked! { "database", Listing {}

@@ -5,9 +5,9 @@
 
 use super::family::{Counter, Gauge, Histogram, Row, Start};
 use super::labels::{
-    Answer, CheckResult, ClientChecksum, Comparison, Delivery, Dependency, Direction, Ended, Eviction, LogLevel, LossReason,
-    Method, Operation, RedisRollback, Rejection, Repair, RewindCause, RewindResult, Route, Source, SpillDirection,
-    Status, StoreOperation, Success, Task, TaskResult, Tick,
+    Answer, CheckResult, ClientChecksum, Comparison, Delivery, Dependency, Direction, Ended, Eviction, LogLevel,
+    LossReason, Method, Operation, RedisRollback, Rejection, Repair, RewindCause, RewindResult, Route, Source,
+    SpillDirection, Status, StoreOperation, Success, Task, TaskResult, Tick,
 };
 use crate::trace::{DataStore, Detector, Kind, RunState, Schedule};
 

@@ -210,6 +210,16 @@ impl ChunkRow {
         }
     }
 
+    /// Where its persistent copy is, if it has one: of a persisted chunk, or the one that is kept while its bytes are wanted
+    /// again.
+    pub fn persistent_copy(&self) -> Option<&Location> {
+        match &self.state {
+            ChunkState::Persisted { at, .. } => Some(at),
+            ChunkState::Wanted { kept, .. } => kept.as_ref(),
+            ChunkState::Open | ChunkState::Sealed { .. } => None,
+        }
+    }
+
     /// True for a hole.
     pub fn is_wanted(&self) -> bool {
         matches!(self.state, ChunkState::Wanted { .. })

@@ -204,6 +204,7 @@ impl Stack {
             objects: Arc::new(objects.expect("a bucket")),
             spill: Arc::new(database.chunk_bytes()),
             leases: Arc::new(database.clone()),
+            verifications: Arc::new(database.clone()),
             database: Arc::new(database),
         }
     }

@@ -105,6 +105,7 @@ impl Ground {
             objects: Arc::new(objects),
             spill: Arc::new(database.chunk_bytes()),
             leases: Arc::new(database.clone()),
+            verifications: Arc::new(database.clone()),
             database: Arc::new(database),
         }
     }

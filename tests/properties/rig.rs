@@ -31,13 +31,14 @@ pub struct Rig {
 impl Rig {
     pub async fn new(chunk_size: u32) -> Self {
         let clock = Arc::new(ManualClock::at(Timestamp(1_700_000_000_000)));
-        let (live, database) = (Arc::new(ModelLive::new(clock.clone())), Arc::new(ModelDatabase::new()));
+        let (live, database) = (Arc::new(ModelLive::new(clock.clone())), Arc::new(ModelDatabase::new(clock.clone())));
         let stores = Stores {
             live: live.clone(),
             database: database.clone(),
-            objects: Arc::new(ModelObjects::new()),
+            objects: Arc::new(ModelObjects::new(clock.clone())),
             spill: database.chunk_bytes(),
             leases: Arc::new(ModelLeases::new(clock.clone())),
+            verifications: database.clone(),
         };
         let seams = Seams {
             clock: clock.clone(),

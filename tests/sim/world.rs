@@ -12,6 +12,7 @@ use veritail::pipeline::{BodyBroken, Pipeline, Settings, Stores};
 use veritail::seams::{Clock, Seams, Spawn};
 use veritail::store::database::accounts::Accounts;
 use veritail::store::database::leases::Leases;
+use veritail::store::database::verifications::Verifications;
 use veritail::store::database::{Database, Job};
 use veritail::store::hooked::Hooked;
 use veritail::store::live::LiveStore;
@@ -91,7 +92,7 @@ impl World {
             weather: Arc::new(Weather::new(trouble, clock.clone())),
             clock: clock.clone(),
             live,
-            database: Arc::new(ModelDatabase::new()),
+            database: Arc::new(ModelDatabase::new(clock.clone())),
             objects,
             leases: Arc::new(ModelLeases::new(clock)),
             oracle: Mutex::new(Oracle::default()),
@@ -127,12 +128,14 @@ impl World {
         let objects: Arc<dyn ObjectStore> = self.objects.clone();
         let spill: Arc<dyn ObjectStore> = self.database.chunk_bytes();
         let leases: Arc<dyn Leases> = self.leases.clone();
+        let verifications: Arc<dyn Verifications> = self.database.clone();
         let stores = Stores {
             live: Arc::new(Hooked::new(live, hook.clone(), clock.clone())),
             database: Arc::new(Hooked::new(database, hook.clone(), clock.clone())),
             objects: Arc::new(Hooked::new(objects, hook.clone(), clock.clone())),
             spill: Arc::new(Hooked::new(spill, Arc::new(AsDatabase(hook.clone())), clock.clone())),
-            leases: Arc::new(Hooked::new(leases, hook, clock)),
+            leases: Arc::new(Hooked::new(leases, hook.clone(), clock.clone())),
+            verifications: Arc::new(Hooked::new(verifications, hook, clock)),
         };
         let pipeline = Pipeline::new(stores, seams, settings());
         pipeline.start();

@@ -10,6 +10,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::TryStreamExt as _;
+use veritail::seams::Clock as _;
+use veritail::seams::real::SystemClock;
 use veritail::store::StoreError;
 use veritail::store::copies::look_object;
 use veritail::store::database::postgres;
@@ -42,6 +44,7 @@ macro_rules! object_suite {
             a_list_has_everything_below_its_prefix_and_nothing_else,
             many_puts_and_deletes_at_once_do_not_disturb_each_other,
             a_list_is_in_the_order_of_keys,
+            a_list_says_when_an_object_was_written,
             what_lies_below_a_prefix_is_deleted_and_nothing_else,
             a_chunk_goes_in_and_out,
             nothing_is_lost_where_no_put_failed,
@@ -67,7 +70,7 @@ object_suite!(in_s3_below_a_prefix, super::clouds::in_s3_below_a_prefix().await)
 object_suite!(in_azure, super::clouds::in_azure().await);
 object_suite!(in_sqlite, super::in_sqlite().await);
 object_suite!(in_postgres, super::in_postgres().await);
-object_suite!(on_the_model, ((), super::ModelObjects::new()));
+object_suite!(on_the_model, ((), super::model()));
 object_suite!(behind_hooks, super::behind_hooks());
 
 /// A folder behind a hook that records and one that is told to fail nothing: a wrapper keeps the contract.
@@ -82,6 +85,10 @@ fn folder() -> (tempfile::TempDir, Bucket) {
     let folder = tempfile::tempdir().unwrap();
     let bucket = Bucket::folder(&folder.path().join("objects")).unwrap();
     (folder, bucket)
+}
+
+fn model() -> ModelObjects {
+    ModelObjects::new(Arc::new(SystemClock))
 }
 
 /// The bytes of chunks in the database are an object store like any other.
@@ -190,6 +197,15 @@ pub async fn a_list_is_in_the_order_of_keys(objects: &dyn ObjectStore) {
     assert_eq!(listed, keys);
 }
 
+/// By the store's clock, which is this machine's: S3 says whole seconds.
+pub async fn a_list_says_when_an_object_was_written(objects: &dyn ObjectStore) {
+    let before = SystemClock.now().plus_ms(-1000);
+    objects.put(&key(1, 0), Bytes::from_static(b"abc")).await.unwrap();
+    let after = SystemClock.now().plus_ms(1000);
+    let listed: Vec<_> = objects.list("").map_ok(|object| object.modified).try_collect().await.unwrap();
+    assert!(matches!(listed[..], [Some(at)] if before <= at && at <= after), "{before:?} {listed:?} {after:?}");
+}
+
 pub async fn what_lies_below_a_prefix_is_deleted_and_nothing_else(objects: &dyn ObjectStore) {
     assert_eq!(objects.delete_below(&keys::job_prefix(JobId(1))).await.unwrap(), 0);
     for index in 0..30 {
@@ -272,7 +288,7 @@ async fn what_is_no_key_is_refused() {
 
 #[tokio::test]
 async fn the_model_can_be_damaged() {
-    let model = ModelObjects::new();
+    let model = model();
     model.put("a/b", Bytes::from_static(b"abc")).await.unwrap();
     assert!(model.flip_byte("a/b", 1) && !model.flip_byte("a/b", 3) && !model.flip_byte("a/c", 0));
     assert_eq!(model.get_whole("a/b").await.unwrap(), Some(Bytes::from_static(&[b'a', !b'b', b'c'])));

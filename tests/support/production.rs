@@ -68,6 +68,7 @@ impl Production {
             objects: Arc::new(bucket.expect("a bucket")),
             spill: Arc::new(database.chunk_bytes()),
             leases: Arc::new(database.clone()),
+            verifications: Arc::new(database.clone()),
             database: Arc::new(database),
         }
     }

@@ -154,7 +154,11 @@ impl Pipeline {
                 examined.differences.push(difference);
                 continue;
             }
-            if self.note_difference(&known, row, promise.record, label, bad_copy(sight, &sights, promise.record)).await? == Look::Moved {
+            if self
+                .note_difference(&known, row, promise.record, label, bad_copy(sight, &sights, promise.record))
+                .await?
+                == Look::Moved
+            {
                 return Ok(None);
             }
             examined.differences.push(difference);

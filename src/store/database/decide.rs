@@ -57,11 +57,7 @@ pub fn lost(row: Option<&ChunkRow>, index: ChunkIndex, to: Epoch) -> ChunkRow {
 /// kept. `None` if the chunk was never recorded: then it stays as it is.
 pub fn wanted_again(row: &ChunkRow, to: Epoch) -> Option<ChunkRow> {
     let record = Some(*recorded(row)?);
-    let kept = match &row.state {
-        ChunkState::Persisted { at, .. } => Some(at.clone()),
-        ChunkState::Wanted { kept, .. } => kept.clone(),
-        ChunkState::Open | ChunkState::Sealed { .. } => None,
-    };
+    let kept = row.persistent_copy().cloned();
     let persisted_at = row.persisted_at.filter(|_| kept.is_some());
     let state = ChunkState::Wanted { record, kept, asked_in: to };
     Some(ChunkRow { version: Version(row.version.0 + 1), state, persisted_at, ..row.clone() })

@@ -12,10 +12,17 @@ const ROWS: u32 = 1000;
 pub(super) struct Page {
     /// Keys on it are greater.
     pub(super) after: String,
-    /// Keys on it are smaller; `None`: there is no end.
-    pub(super) end: Option<String>,
+    /// Keys on it are smaller.
+    pub(super) end: String,
     /// Rows on it, at most.
     pub(super) rows: u32,
+}
+
+/// What is above every key that begins with `prefix`: a whole path, ending in `/`, or empty for all keys. The prefix itself is
+/// no key, and below all of them.
+pub(super) fn end_of(prefix: &str) -> String {
+    // What follows '/' among the bytes is '0'. Nothing follows the last character that there is.
+    prefix.strip_suffix('/').map_or_else(|| char::MAX.into(), |path| format!("{path}0"))
 }
 
 /// Everything below `prefix`, in the order of keys, which is that of their bytes.
@@ -23,8 +30,7 @@ pub(super) fn list<F>(prefix: &str, fetch: impl Fn(Page) -> F + Clone + Send + '
 where
     F: Future<Output = Result<Vec<Listed>>> + Send,
 {
-    // A prefix is no key itself. It ends in '/', and what follows '/' among the bytes is '0'.
-    let end = prefix.strip_suffix('/').map(|path| format!("{path}0"));
+    let end = end_of(prefix);
     let pages = stream::try_unfold(Some(prefix.to_owned()), move |after| {
         let (end, fetch) = (end.clone(), fetch.clone());
         async move {

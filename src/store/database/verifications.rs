@@ -79,6 +79,13 @@ pub struct RunFilter {
     pub limit: u32,
 }
 
+impl RunFilter {
+    /// The most runs to list.
+    pub fn limit_or_default(&self) -> u32 {
+        if self.limit == 0 { 100 } else { self.limit }
+    }
+}
+
 /// Where a walk goes on: at this chunk or the next one there is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
@@ -155,8 +162,8 @@ pub trait Verifications: Send + Sync {
         at: Timestamp,
     ) -> Result<()>;
 
-    /// Asks a run to stop. The first one who asks is remembered. Answers the run as it is afterwards, or `None` if there is
-    /// none of that number.
+    /// Asks a run that is under way to stop; one that has ended stays as it is. The first one who asks is remembered.
+    /// Answers the run as it is afterwards, or `None` if there is none of that number.
     async fn ask_to_stop(&self, run: RunId, by: &str) -> Result<Option<Run>>;
 
     /// One run.
@@ -203,6 +210,7 @@ pub trait Verifications: Send + Sync {
     /// The greatest number of a job; 0 if there is none.
     async fn newest_job(&self) -> Result<JobId>;
 
-    /// The smallest number of a job made at `since` or later; one above the newest if there is none.
+    /// The smallest number of a job made at `since` or later, as long as the nodes' clocks differ by less than an hour; one
+    /// above the newest if there is none.
     async fn first_job_since(&self, since: Timestamp) -> Result<JobId>;
 }

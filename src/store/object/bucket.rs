@@ -30,7 +30,7 @@ use super::{Listed, ObjectStore, Objects};
 use crate::seams::real::SystemClock;
 use crate::seams::{Clock, within};
 use crate::store::{Result, StoreError};
-use crate::trace::ByteSize;
+use crate::trace::{ByteSize, Timestamp};
 
 /// How a store is spoken to.
 #[derive(Clone, Debug)]
@@ -162,7 +162,11 @@ impl Bucket {
             let next = bucket.ask(Operation::List, next).await.transpose()?;
             Some((next, (listed, bucket)))
         });
-        let listed = listed.map_ok(|object| Listed { key: object.location.into(), size: ByteSize(object.size) });
+        let listed = listed.map_ok(|object| Listed {
+            key: object.location.into(),
+            size: ByteSize(object.size),
+            modified: Some(Timestamp(object.last_modified.timestamp_millis())),
+        });
         Ok(listed.try_filter(|object| std::future::ready(object.key != MARK)).boxed())
     }
 

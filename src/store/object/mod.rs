@@ -16,7 +16,7 @@ use futures::TryStreamExt as _;
 use futures::stream::BoxStream;
 
 use super::Result;
-use crate::trace::ByteSize;
+use crate::trace::{ByteSize, Timestamp};
 
 /// What a listing says of an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +25,8 @@ pub struct Listed {
     pub key: String,
     /// Its size in bytes.
     pub size: ByteSize,
+    /// When it was written, by the store's clock, if it says so.
+    pub modified: Option<Timestamp>,
 }
 
 /// A listing on its way: it holds a page at a time, however many objects there are. It ends with its first error.

@@ -20,7 +20,7 @@ use sha2::Sha256;
 use veritail::pipeline::{Message, NotDelivered, Settings, Webhook};
 
 use super::mismatches::{found, found_and_told};
-use crate::support::server::{Away, Binary, Hooks, Job, Node, ended};
+use crate::support::server::{Away, Binary, Hooks, Job, Node, Send as _, ended};
 use veritail::trace::Kind;
 
 /// Long enough for two more tries.

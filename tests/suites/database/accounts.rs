@@ -64,7 +64,7 @@ async fn on_postgres() -> Opened<TestDatabase> {
 }
 
 async fn on_a_model() -> Opened<()> {
-    let model = Arc::new(ModelDatabase::new());
+    let model = Arc::new(model());
     ((), model.clone(), model)
 }
 

@@ -16,7 +16,6 @@ use veritail::store::object::ObjectStore;
 use veritail::trace::{ByteSize, ChunkIndex, DataStore, Epoch, Kind, Offset, TraceState, Verdict, Version};
 
 use super::*;
-use crate::support::model::database::ModelDatabase;
 use crate::support::postgres_server::PostgresServer;
 
 const CASES: u32 = 300;
@@ -244,7 +243,7 @@ async fn agree(
 fn the_model_answers_like_sqlite() {
     run(CASES, async |changes: Vec<_>| {
         let (_guard, sqlite) = sqlite::open().await;
-        let model = ModelDatabase::new();
+        let model = model();
         agree((&sqlite, &sqlite.chunk_bytes()), (&model, &*model.chunk_bytes()), &changes).await
     });
 }
@@ -255,7 +254,7 @@ fn the_model_answers_like_postgres() {
     let _server = PostgresServer::shared();
     run(CASES_ON_POSTGRES, async |changes: Vec<_>| {
         let (_guard, postgres) = postgres::open().await;
-        let model = ModelDatabase::new();
+        let model = model();
         agree((&postgres, &postgres.chunk_bytes()), (&model, &*model.chunk_bytes()), &changes).await
     });
 }

@@ -7,7 +7,6 @@ use veritail::store::database::{Database, NewJob};
 use veritail::trace::ProjectId;
 
 use super::*;
-use crate::support::model::database::ModelDatabase;
 use crate::support::postgres_server::TestDatabase;
 
 /// A database, and the lists out of it.
@@ -56,7 +55,7 @@ async fn on_postgres() -> (TestDatabase, Both) {
 }
 
 async fn on_the_model() -> ((), Both) {
-    let database = Arc::new(ModelDatabase::new());
+    let database = Arc::new(model());
     ((), Both { database: database.clone(), listing: database })
 }
 

@@ -104,7 +104,7 @@ pub async fn on_an_erased_trace_no_mismatch_of_the_closed_one_is_opened(db: &dyn
     let open = async |chunk| db.open_mismatch(&mismatch(id, Some(chunk)), Basis::Closed(FIRST)).await.unwrap();
     assert_eq!(open(0).await, Opened::Moved, "it is not closed");
     endings::close(db, id).await;
-    assert_eq!((open(0).await, open(0).await), (Opened::New, Opened::Known));
+    assert!(matches!((open(0).await, open(0).await), (Opened::New(_), Opened::Known)));
     db.erase(id, "admin", NOW, NOW).await.unwrap();
     assert_eq!((open(0).await, open(1).await), (Opened::Moved, Opened::Moved));
     let open = MismatchFilter { open: Some(true), ..MismatchFilter::default() };
@@ -151,7 +151,7 @@ pub async fn a_person_takes_note_of_an_open_mismatch_once(db: &dyn Database) {
     assert_eq!(all(db).await, [noted, second.clone()]);
 
     // What was resolved otherwise keeps the note that it has.
-    let resent = super::mismatches::note("the runner sent the bytes again");
+    let resent = self::note("the runner sent the bytes again");
     db.resolve_mismatches(id, None, Resolution::Resent, &resent, Timestamp(9)).await.unwrap();
     let still = db.acknowledge_mismatch(second.id, &note, Timestamp(10)).await.unwrap().unwrap();
     assert_eq!((still.resolved, still.note), (Some((Resolution::Resent, Timestamp(9))), Some(resent)));

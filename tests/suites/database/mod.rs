@@ -20,6 +20,8 @@ mod postgres;
 mod postgres_tls;
 mod races;
 mod sqlite;
+mod verifications;
+mod walks;
 
 use std::sync::Arc;
 
@@ -129,6 +131,11 @@ database_suite!(on_the_oldest_postgres, super::on_postgres(super::postgres::open
 database_suite!(on_the_model, super::on_the_model());
 database_suite!(behind_hooks, super::behind_hooks());
 
+/// The model, which promises the same.
+fn model() -> ModelDatabase {
+    ModelDatabase::new(Arc::new(ManualClock::at(NOW)))
+}
+
 /// What a rule is given: what goes last, a database, and where it keeps the bytes of chunks.
 type Opened<G, D> = (G, D, Arc<dyn ObjectStore>);
 
@@ -144,7 +151,7 @@ async fn on_postgres((guard, database): (TestDatabase, PostgresDatabase)) -> Ope
 }
 
 async fn on_the_model() -> Opened<(), ModelDatabase> {
-    let database = ModelDatabase::new();
+    let database = model();
     let bytes = database.chunk_bytes();
     ((), database, bytes)
 }

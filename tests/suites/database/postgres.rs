@@ -378,6 +378,35 @@ async fn frequent_statements_read_no_table_from_end_to_end() {
     assert_eq!(after.0, before.0, "scans of jobs and chunks from end to end");
 }
 
+/// How many jobs [`fill`] makes, with ten chunks each; a job's number is also the moment of all that befell it.
+pub(super) const JOBS: i64 = 10_000;
+
+/// Fills the tables to a size that makes a difference.
+pub(super) async fn fill(guard: &TestDatabase, db: &PostgresDatabase) {
+    db.create_job(new_job(JobStatus::Running)).await.unwrap();
+    // One in a hundred is unfinished, and one chunk in a thousand waits.
+    guard
+        .execute(format!(
+            "INSERT INTO projects (path) SELECT 'group/' || n FROM generate_series(1, 500) AS n;
+             INSERT INTO jobs (project_id, name, token_sha256, status, state, epoch, chunk_size, trace_limit, created_at,
+                               last_contact_at, changed_at, ending_status, ending_origin, ended_at, closed_at)
+             SELECT 1 + n % 500, 'rspec', decode(repeat('00', 32), 'hex'), CASE n % 100 WHEN 0 THEN 'running' ELSE 'success' END,
+                    CASE n % 100 WHEN 0 THEN 'open' ELSE 'closed' END, 1, 8, 0, n, n, n,
+                    CASE n % 100 WHEN 0 THEN NULL ELSE 'success' END, CASE n % 100 WHEN 0 THEN NULL ELSE 'runner' END,
+                    CASE n % 100 WHEN 0 THEN NULL ELSE n END, CASE n % 100 WHEN 0 THEN NULL ELSE n END
+             FROM generate_series(1, {JOBS}) AS n;
+             INSERT INTO trace_chunks (job_id, chunk_index, epoch, version, state, size, crc32, sha256, data_store,
+                                       object_key, stored_size, stored_sha256, opened_at, sealed_at, persisted_at)
+             SELECT job, i, 1, 1, CASE job % 1000 WHEN 0 THEN 'sealed' ELSE 'persisted' END, 8, 1,
+                    decode(repeat('00', 32), 'hex'), CASE job % 1000 WHEN 0 THEN NULL ELSE 'object_store' END,
+                    CASE job % 1000 WHEN 0 THEN NULL ELSE format('traces/%s/%s/%s', job % 7, job, i) END, CASE job % 1000 WHEN 0 THEN NULL ELSE 8 END,
+                    CASE job % 1000 WHEN 0 THEN NULL ELSE decode(repeat('00', 32), 'hex') END, job, job, job
+             FROM generate_series(1, {JOBS}) AS job, generate_series(0, 9) AS i;
+             ANALYZE"
+        ))
+        .await;
+}
+
 /// How often the tables of jobs and chunks were read from end to end, and by an index.
 async fn scans(guard: &TestDatabase) -> (i64, i64) {
     let mut connection = guard.server().connection(guard.name()).await;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::mismatches::Mismatches;
 use super::objects::ModelObjects;
 use async_trait::async_trait;
+use veritail::seams::Clock;
 use veritail::store::Result;
 use veritail::store::database::{
     Backlog, Basis, Closing, Contact, Database, Deletion, Erased, Job, Mismatch, MismatchFilter, NewJob, NewMismatch,
@@ -18,7 +19,6 @@ use veritail::trace::{
 };
 
 /// See the module.
-#[derive(Default)]
 pub struct ModelDatabase {
     pub(super) tables: Mutex<Tables>,
     bytes: Arc<ModelObjects>,
@@ -29,8 +29,9 @@ pub(super) struct Tables {
     pub(super) projects: Vec<String>,
     pub(super) jobs: BTreeMap<JobId, Job>,
     pub(super) accounts: super::accounts::Tables,
+    pub(super) verifications: super::verifications::Tables,
     rows: BTreeMap<(JobId, ChunkIndex), Row>,
-    mismatches: Mismatches,
+    pub(super) mismatches: Mismatches,
     /// By their numbers: the job, and from when on.
     deletions: BTreeMap<i64, (JobId, Timestamp)>,
     deletions_made: i64,
@@ -42,9 +43,9 @@ struct Row {
 }
 
 impl ModelDatabase {
-    /// An empty database.
-    pub fn new() -> Self {
-        Self::default()
+    /// An empty database; `clock` is its own.
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        Self { tables: Mutex::default(), bytes: Arc::new(ModelObjects::new(clock)) }
     }
 
     /// The bytes of chunks that the object store did not take.
@@ -79,6 +80,11 @@ impl Tables {
 
     fn rows_of(&self, job: JobId, from: ChunkIndex) -> impl Iterator<Item = &ChunkRow> {
         self.rows.range((job, from)..=(job, ChunkIndex(u32::MAX))).map(|(_, row)| &row.row)
+    }
+
+    /// Rows with a persistent copy, with their jobs, in order.
+    pub(super) fn kept(&self) -> impl Iterator<Item = (JobId, &ChunkRow, &Location)> {
+        self.rows.iter().filter_map(|((job, _), row)| Some((*job, &row.row, row.row.persistent_copy()?)))
     }
 
     fn row(&self, job: JobId, index: ChunkIndex) -> Option<&ChunkRow> {
@@ -121,15 +127,6 @@ fn backlog(waiting: impl Iterator<Item = (Timestamp, ByteSize)>) -> Backlog {
         bytes: backlog.bytes + size,
         oldest: Some(backlog.oldest.map_or(since, |oldest| oldest.min(since))),
     })
-}
-
-/// The key of a copy that lies in the database.
-fn key_in_database(row: &ChunkRow) -> Option<&str> {
-    match &row.state {
-        ChunkState::Persisted { at: Location::Database(object), .. }
-        | ChunkState::Wanted { kept: Some(Location::Database(object)), .. } => Some(&object.key),
-        _ => None,
-    }
 }
 
 #[async_trait]
@@ -459,14 +456,12 @@ impl Database for ModelDatabase {
         Ok(backlog(tables.in_database().filter_map(|(_, row, size)| Some((row.persisted_at?, size)))))
     }
 
-    /// The model's bytes have no age: they are removed only where no grace is given.
     async fn remove_unnamed_bytes(&self, grace: Duration) -> Result<u64> {
-        if !grace.is_zero() {
-            return Ok(0);
-        }
         let tables = self.tables();
-        let named: BTreeSet<_> = tables.rows.values().filter_map(|row| key_in_database(&row.row)).collect();
-        let unnamed: Vec<_> = self.bytes.keys().into_iter().filter(|key| !named.contains(key.as_str())).collect();
+        let in_database = tables.kept().filter(|(_, _, copy)| copy.store() == DataStore::Database);
+        let named: BTreeSet<&str> = in_database.map(|(_, _, copy)| copy.object().key.as_str()).collect();
+        let old = self.bytes.older_than(grace);
+        let unnamed: Vec<_> = old.into_iter().filter(|key| !named.contains(key.as_str())).collect();
         for key in &unnamed {
             self.bytes.lose(key);
         }

@@ -7,3 +7,4 @@ pub mod listing;
 pub mod live;
 mod mismatches;
 pub mod objects;
+mod verifications;

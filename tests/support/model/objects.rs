@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -13,48 +14,66 @@ use veritail::store::object::{Listed, ObjectStore, Objects};
 use veritail::trace::{ByteSize, Timestamp};
 
 /// See the module.
-#[derive(Default)]
 pub struct ModelObjects {
-    objects: Mutex<BTreeMap<String, Bytes>>,
+    clock: Arc<dyn Clock>,
+    objects: Mutex<BTreeMap<String, Object>>,
     damage_next_put: AtomicBool,
     listing: Option<Mutex<Listing>>,
+}
+
+struct Object {
+    bytes: Bytes,
+    written: Timestamp,
 }
 
 /// What a listing shows where it lags behind what was written and deleted.
 struct Listing {
     clock: Arc<dyn Clock>,
     lag_ms: u64,
-    shown: BTreeMap<String, ByteSize>,
-    /// Not shown yet, oldest first: when, which key, and its size, or `None` for one that was deleted.
-    pending: VecDeque<(Timestamp, String, Option<ByteSize>)>,
+    shown: BTreeMap<String, Shown>,
+    /// Not shown yet, oldest first: when, which key, and what of it, or `None` for one that was deleted.
+    pending: VecDeque<(Timestamp, String, Option<Shown>)>,
+}
+
+/// What a listing says of an object besides its key.
+#[derive(Clone, Copy)]
+struct Shown {
+    size: ByteSize,
+    written: Timestamp,
 }
 
 impl Listing {
-    fn changed(&mut self, key: &str, size: Option<ByteSize>) {
-        self.pending.push_back((self.clock.now(), key.to_owned(), size));
+    fn changed(&mut self, key: &str, shown: Option<Shown>) {
+        self.pending.push_back((self.clock.now(), key.to_owned(), shown));
     }
 
     fn catch_up(&mut self) {
         let until = self.clock.now().plus_ms(-i64::try_from(self.lag_ms).unwrap_or(i64::MAX));
-        while let Some((_, key, size)) = self.pending.pop_front_if(|(at, ..)| *at <= until) {
-            match size {
-                Some(size) => self.shown.insert(key, size),
+        while let Some((_, key, shown)) = self.pending.pop_front_if(|(at, ..)| *at <= until) {
+            match shown {
+                Some(shown) => self.shown.insert(key, shown),
                 None => self.shown.remove(&key),
             };
         }
     }
 }
 
+impl Object {
+    fn shown(&self) -> Shown {
+        Shown { size: ByteSize::of(&self.bytes), written: self.written }
+    }
+}
+
 impl ModelObjects {
     /// An empty store.
-    pub fn new() -> Self {
-        Self::default()
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        Self { clock, objects: Mutex::default(), damage_next_put: AtomicBool::new(false), listing: None }
     }
 
     /// An empty store whose listings are `lag_ms` old: they miss what was just written, and show what was just deleted.
     pub fn lagging(clock: Arc<dyn Clock>, lag_ms: u64) -> Self {
-        let listing = Listing { clock, lag_ms, shown: BTreeMap::new(), pending: VecDeque::new() };
-        Self { listing: Some(Mutex::new(listing)), ..Self::default() }
+        let listing = Listing { clock: clock.clone(), lag_ms, shown: BTreeMap::new(), pending: VecDeque::new() };
+        Self { listing: Some(Mutex::new(listing)), ..Self::new(clock) }
     }
 
     /// From now on listings are so old.
@@ -66,7 +85,7 @@ impl ModelObjects {
 
     /// An object's bytes as they are.
     pub fn bytes(&self, key: &str) -> Option<Bytes> {
-        self.objects().get(key).cloned()
+        self.objects().get(key).map(|object| object.bytes.clone())
     }
 
     /// Flips the bits of one byte of an object. False if there is no such byte.
@@ -99,12 +118,19 @@ impl ModelObjects {
         self.objects().keys().cloned().collect()
     }
 
+    /// The keys of objects that were written at least `age` ago, in order.
+    pub fn older_than(&self, age: Duration) -> Vec<String> {
+        let until = self.clock.now().before(age);
+        let objects = self.objects();
+        objects.iter().filter(|(_, object)| object.written <= until).map(|(key, _)| key.clone()).collect()
+    }
+
     fn change(&self, key: &str, change: impl FnOnce(&mut Vec<u8>) -> bool) -> bool {
         let mut objects = self.objects();
         let Some(object) = objects.get_mut(key) else { return false };
-        let mut bytes = object.to_vec();
+        let mut bytes = object.bytes.to_vec();
         let changed = change(&mut bytes);
-        *object = bytes.into();
+        object.bytes = bytes.into();
         changed
     }
 
@@ -112,13 +138,13 @@ impl ModelObjects {
         self.listing.as_ref().map(|listing| listing.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn changed(&self, key: &str, size: Option<ByteSize>) {
+    fn changed(&self, key: &str, shown: Option<Shown>) {
         if let Some(mut listing) = self.listing() {
-            listing.changed(key, size);
+            listing.changed(key, shown);
         }
     }
 
-    fn objects(&self) -> MutexGuard<'_, BTreeMap<String, Bytes>> {
+    fn objects(&self) -> MutexGuard<'_, BTreeMap<String, Object>> {
         self.objects.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -126,8 +152,9 @@ impl ModelObjects {
 #[async_trait]
 impl ObjectStore for ModelObjects {
     async fn put(&self, key: &str, bytes: Bytes) -> Result<()> {
-        self.changed(key, Some(ByteSize::of(&bytes)));
-        self.objects().insert(key.to_owned(), bytes);
+        let object = Object { bytes, written: self.clock.now() };
+        self.changed(key, Some(object.shown()));
+        self.objects().insert(key.to_owned(), object);
         if self.damage_next_put.swap(false, Ordering::Relaxed) {
             self.flip_byte(key, 5);
         }
@@ -136,7 +163,7 @@ impl ObjectStore for ModelObjects {
 
     async fn get(&self, key: &str, most: ByteSize) -> Result<Option<Bytes>> {
         let first = |bytes: &Bytes| bytes.slice(..bytes.len().min(most.as_usize()));
-        Ok(self.objects().get(key).map(first))
+        Ok(self.bytes(key).as_ref().map(first))
     }
 
     async fn delete(&self, key: &str) -> Result<()> {
@@ -147,16 +174,17 @@ impl ObjectStore for ModelObjects {
     }
 
     fn list(&self, prefix: &str) -> Objects {
-        let shown: BTreeMap<String, ByteSize> = match self.listing() {
+        let shown: BTreeMap<String, Shown> = match self.listing() {
             Some(mut listing) => {
                 listing.catch_up();
                 listing.shown.clone()
             }
-            None => self.objects().iter().map(|(key, bytes)| (key.clone(), ByteSize::of(bytes))).collect(),
+            None => self.objects().iter().map(|(key, object)| (key.clone(), object.shown())).collect(),
         };
         let prefix = prefix.to_owned();
         let listed = shown.into_iter().filter(move |(key, _)| key.starts_with(&prefix));
-        stream::iter(listed.map(|(key, size)| Ok(Listed { key, size }))).boxed()
+        let listed = listed.map(|(key, Shown { size, written })| Ok(Listed { key, size, modified: Some(written) }));
+        stream::iter(listed).boxed()
     }
 
     async fn ping(&self) -> Result<()> {

@@ -9,10 +9,10 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use crate::api::text::Text;
 use crate::api::Api;
 use crate::api::error::{Manners, Refused};
 use crate::api::path::InPath;
+use crate::api::text::Text;
 use crate::pipeline::MismatchReport;
 use crate::store::database::Note;
 

@@ -12,7 +12,8 @@ use crate::store::Result;
 use crate::store::database::Database;
 use crate::store::database::leases::milliseconds;
 use crate::store::database::pages::{self, Page};
-use crate::store::database::rows::{Cells as _, number, text};
+use crate::store::database::rows::bytes::read_listed;
+use crate::store::database::rows::{Cells as _, text};
 use crate::store::object::{Listed, ObjectStore, Objects};
 use crate::trace::ByteSize;
 
@@ -53,10 +54,10 @@ impl ObjectStore for ChunkBytes {
 }
 
 async fn list_page(database: PostgresDatabase, page: Page) -> Result<Vec<Listed>> {
-    let sql = "SELECT key, length(bytes)::bigint AS size FROM chunk_bytes
-               WHERE key > $1 AND ($2 IS NULL OR key < $2) ORDER BY key LIMIT $3";
+    let sql = "SELECT key, length(bytes)::bigint AS size, written_at FROM chunk_bytes
+               WHERE key > $1 AND key < $2 ORDER BY key LIMIT $3";
     let rows = database.rows(Repeat::Safe, sql, arguments![page.after, page.end, i64::from(page.rows)]).await?;
-    rows.iter().map(|row| Ok(Listed { key: text(row, "key")?, size: ByteSize(number(row, "size")?) })).collect()
+    rows.iter().map(read_listed).collect()
 }
 
 /// How long the database has to answer.

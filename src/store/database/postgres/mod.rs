@@ -32,6 +32,7 @@ mod mismatches;
 mod pool;
 mod record;
 mod transitions;
+mod verifications;
 
 use std::time::Duration;
 

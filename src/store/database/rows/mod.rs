@@ -3,12 +3,14 @@
 //! What does not fit is `Unreadable`: no version of Veritail wrote it.
 
 pub(super) mod accounts;
+pub(super) mod bytes;
 pub(super) mod chunks;
 pub(super) mod gauges;
 pub(super) mod jobs;
 pub(super) mod listing;
 pub(super) mod mismatches;
 pub(super) mod statements;
+pub(super) mod verifications;
 
 use std::fmt::Display;
 use std::str::FromStr;

@@ -11,7 +11,7 @@ use crate::store::Result;
 use crate::store::database::Database;
 use crate::store::database::leases::milliseconds;
 use crate::store::database::pages::{self, Page};
-use crate::store::database::rows::{number, text};
+use crate::store::database::rows::bytes::read_listed;
 use crate::store::object::{Listed, ObjectStore, Objects};
 use crate::trace::ByteSize;
 
@@ -54,12 +54,12 @@ impl ObjectStore for ChunkBytes {
 
 async fn list_page(database: SqliteDatabase, page: Page) -> Result<Vec<Listed>> {
     let rows = sqlx::query(
-        "SELECT key, length(bytes) AS size FROM chunk_bytes
-         WHERE key > ?1 AND (?2 IS NULL OR key < ?2) ORDER BY key LIMIT ?3",
+        "SELECT key, length(bytes) AS size, written_at FROM chunk_bytes
+         WHERE key > ?1 AND key < ?2 ORDER BY key LIMIT ?3",
     );
     let rows =
         rows.bind(page.after).bind(page.end).bind(page.rows).fetch_all(&database.readers).await.map_err(failed)?;
-    rows.iter().map(|row| Ok(Listed { key: text(row, "key")?, size: ByteSize(number(row, "size")?) })).collect()
+    rows.iter().map(read_listed).collect()
 }
 
 /// How long the database has to answer.

@@ -16,6 +16,7 @@ const VERSIONS: &[Version] = &[
     (6, "chunk_bytes", include_str!("../../../../migrations/sqlite/0006_chunk_bytes.sql")),
     (7, "leases", include_str!("../../../../migrations/sqlite/0007_leases.sql")),
     (8, "audit", include_str!("../../../../migrations/sqlite/0008_audit.sql")),
+    (9, "verifications", include_str!("../../../../migrations/sqlite/0009_verifications.sql")),
 ];
 
 /// Brings the tables up to date. Fails if a newer version of Veritail was here.

@@ -21,6 +21,7 @@ mod mismatches;
 mod record;
 mod together;
 mod transitions;
+mod verifications;
 
 use std::path::Path;
 use std::time::Duration;
