@@ -15,4 +15,5 @@ mod nodes;
 mod reader;
 mod restored;
 mod runner;
+mod sweeps;
 mod whole;
