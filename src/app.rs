@@ -5,6 +5,7 @@ mod measure;
 mod private;
 mod redis;
 mod stores;
+mod webhook;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -21,7 +22,7 @@ use crate::api::server::{self, Edge};
 use crate::api::{Api, router};
 use crate::config::Config;
 use crate::config::value::{Secret, Span};
-use crate::pipeline::Pipeline;
+use crate::pipeline::{NOTIFY_INTERVAL, Pipeline, Settings};
 use crate::seams::abort::{self, AbortAt, BadFailPoint};
 use crate::seams::real::{NoFailPoints, OwnedTasks, SystemChance, SystemClock};
 use crate::seams::{Clock, FailPoints, Seams, within};
@@ -30,6 +31,8 @@ use crate::telemetry::exporter::{self, CannotExport, UPKEEP_INTERVAL};
 use crate::telemetry::metrics::{self, Task};
 use crate::trace::chunks::BadChunkSize;
 use crate::trace::{ByteSize, ChunkSize};
+
+use webhook::HttpWebhook;
 
 /// Why Veritail does not start. Each says what to do next.
 #[derive(Debug, thiserror::Error)]
@@ -67,6 +70,9 @@ pub enum CannotStart {
     /// The certificate or its key cannot be used.
     #[error(transparent)]
     Tls(#[from] NoTls),
+    /// The webhook cannot be used as configured.
+    #[error("{0}")]
+    Webhook(&'static str),
     /// The address cannot be listened on.
     #[error("cannot listen on {address}: {error}; choose another with --listen")]
     Listen {
@@ -107,6 +113,7 @@ pub struct Running {
 pub async fn start(config: Config) -> Result<Running, CannotStart> {
     let exporter = exporter::install()?;
     tls::choose_cryptography();
+    let webhook = HttpWebhook::of(&config.verify)?;
     let tls = Tls::of(config.http.tls_certificate.as_deref(), config.http.tls_key.as_deref())?;
     let tasks = Arc::new(OwnedTasks::default());
     let seams = seams(tasks.clone())?;
@@ -117,7 +124,7 @@ pub async fn start(config: Config) -> Result<Running, CannotStart> {
     let configured = config.http.admin_token.is_some();
     let admin_token_file = (!configured).then(|| config.data_dir.join(ADMIN_TOKEN_FILE));
 
-    let pipeline = Pipeline::new(opened.stores, seams.clone(), (&config.pipeline).into());
+    let pipeline = Pipeline::new(opened.stores, seams.clone(), pipeline_settings(&config));
     let limits = Limits::from(&config.http);
     let auth = Auth::new(&admin_token, config.http.auth_ttl.0, opened.accounts, seams.clock.clone(), limits);
     let api = Api::new(
@@ -136,6 +143,10 @@ pub async fn start(config: Config) -> Result<Running, CannotStart> {
 
     schedule_tasks(&config, &seams);
     pipeline.start();
+    if let Some(webhook) = webhook {
+        metrics::task_scheduled(Task::Notify, NOTIFY_INTERVAL, seams.clock.now());
+        pipeline.start_notifying(Arc::new(webhook));
+    }
     let sampler = gauges::sample_for_ever(pipeline.clone(), config.telemetry.gauge_interval.0);
     seams.spawn.spawn("gauges", Box::pin(sampler));
     if let Some(redis) = opened.redis {
@@ -164,6 +175,17 @@ pub async fn start(config: Config) -> Result<Running, CannotStart> {
     seams.spawn.spawn("http", Box::pin(served));
     let drain_timeout = config.http.drain_timeout.0;
     Ok(Running { address, admin_token, admin_token_file, api, pipeline, tls, drain_timeout, stop, stopped, tasks })
+}
+
+/// As configured; a node that was given no name has its machine's.
+fn pipeline_settings(config: &Config) -> Settings {
+    let settings = Settings::from(&config.pipeline);
+    let machine = || rustix::system::uname().nodename().to_string_lossy().into_owned();
+    Settings {
+        node_name: Some(settings.node_name.unwrap_or_else(machine)),
+        notify: config.verify.webhook_url.is_some(),
+        ..settings
+    }
 }
 
 /// How often it is written down when tokens and runners were last seen.

@@ -35,8 +35,9 @@ pub fn router(api: Api) -> Router {
         // The admin
         .route("/api/v1/jobs", post(admin::jobs::create_job))
         .route("/api/v1/jobs/{job}/cancel", post(admin::jobs::cancel_job))
-        .route("/api/v1/mismatches", get(admin::mismatches::mismatches))
-        .route("/api/v1/mismatches/{mismatch}/resolve", post(admin::mismatches::resolve))
+        .route("/api/v1/mismatches", get(admin::mismatches::list::mismatches))
+        .route("/api/v1/mismatches/{mismatch}", get(admin::mismatches::one::show))
+        .route("/api/v1/mismatches/{mismatch}/resolve", post(admin::mismatches::one::resolve))
         .route("/api/v1/runners", get(admin::runners::list_runners).post(admin::runners::create_runner))
         .route("/api/v1/runners/{runner}", delete(admin::runners::revoke_runner))
         .route("/api/v1/tokens", get(admin::tokens::list_tokens).post(admin::tokens::create_token))

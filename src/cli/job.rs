@@ -134,9 +134,7 @@ impl List {
             eprintln!("none");
         } else {
             let columns = ["id", "name", "status", "created_at", "started_at", "finished_at"];
-            let rows: Vec<Vec<String>> =
-                jobs.iter().map(|job| columns.iter().map(|column| cell(&job[*column])).collect()).collect();
-            table::print(&columns, &rows);
+            table::print_documents(&columns, &jobs);
         }
         Ok(())
     }
@@ -167,7 +165,7 @@ impl Named {
         }
         let page = inspect::page_of(integrity)?;
         for field in SHOWN {
-            println!("{field:<16} {}", cell(&job[*field]));
+            println!("{field:<16} {}", table::cell(&job[*field]));
         }
         print!("\n{page}");
         Ok(())
@@ -199,19 +197,10 @@ const SHOWN: &[&str] = &[
     "last_contact_at",
 ];
 
-/// A value for people: printable, whatever its maker called it.
-fn cell(value: &Value) -> String {
-    match value {
-        Value::Null => "-".to_owned(),
-        Value::String(text) => text.chars().map(|c| if c.is_control() { '?' } else { c }).collect(),
-        other => other.to_string(),
-    }
-}
-
 fn print(document: &Value, columns: &[&str], json: bool) {
     if json {
         println!("{document:#}");
         return;
     }
-    table::print(columns, &[columns.iter().map(|column| cell(&document[*column])).collect()]);
+    table::print_documents(columns, std::slice::from_ref(document));
 }

@@ -10,6 +10,7 @@ mod demo;
 mod exit;
 mod inspect;
 mod job;
+mod mismatches;
 mod send;
 mod serve;
 mod signals;
@@ -42,6 +43,7 @@ enum Command {
     Job(job::Job),
     /// Show what was promised of a job's log, where every copy of it is, and what is wrong with it.
     Inspect(inspect::Inspect),
+    Mismatches(mismatches::Mismatches),
     /// Make, list and revoke runners: whoever asks for pending jobs.
     Runner(accounts::Runner),
     /// Make, list, rotate and revoke tokens for the API.
@@ -82,6 +84,7 @@ impl Cli {
             Command::Send(send) => return send.run().await,
             Command::Cat(cat) => return cat.run().await,
             Command::Job(job) => return job.run().await,
+            Command::Mismatches(mismatches) => return mismatches.run().await,
             Command::Inspect(inspect) => return Ok(inspect.run().await),
             Command::Bench(bench) => return bench.run().await,
             Command::Config(config) => return config.run(),

@@ -34,6 +34,7 @@ impl Serve {
         tracing::info!(
             version = exporter::VERSION,
             revision = exporter::REVISION,
+            node = running.pipeline().name(),
             address = %running.address,
             live_store = %running.pipeline().stores().live.name(),
             data_dir = %data_dir.display(),

@@ -2,6 +2,8 @@
 
 use std::io::{self, IsTerminal as _, Write as _};
 
+use serde_json::Value;
+
 /// Prints a table to standard output.
 pub(super) fn print(head: &[&str], rows: &[Vec<String>]) {
     let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
@@ -11,6 +13,21 @@ pub(super) fn print(head: &[&str], rows: &[Vec<String>]) {
     for (at, line) in lines(head, rows).into_iter().enumerate() {
         // Whoever does not read on need not.
         let _ = if at == 0 && bold { writeln!(out, "\x1b[1m{line}\x1b[0m") } else { writeln!(out, "{line}") };
+    }
+}
+
+/// Prints documents as a table of some of their fields.
+pub(super) fn print_documents(columns: &[&str], documents: &[Value]) {
+    let row = |document: &Value| columns.iter().map(|column| cell(&document[*column])).collect();
+    print(columns, &documents.iter().map(row).collect::<Vec<_>>());
+}
+
+/// A value for people: printable, whatever its maker called it.
+pub(super) fn cell(value: &Value) -> String {
+    match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) => text.chars().map(|c| if c.is_control() { '?' } else { c }).collect(),
+        other => other.to_string(),
     }
 }
 

@@ -21,6 +21,7 @@ mod pipeline;
 pub mod settings;
 mod telemetry;
 pub mod value;
+mod verify;
 
 pub use database::Database;
 pub use http::Http;
@@ -28,6 +29,7 @@ pub use live::Live;
 pub use object::Object;
 pub use pipeline::Pipeline;
 pub use telemetry::Telemetry;
+pub use verify::Verify;
 
 use settings::{OutOfRange, Row};
 
@@ -47,6 +49,8 @@ pub struct Config {
     pub object: Object,
     /// How traces are treated.
     pub pipeline: Pipeline,
+    /// Who is told of what is found to be wrong.
+    pub verify: Verify,
     /// What Veritail tells about itself.
     pub telemetry: Telemetry,
 }
@@ -60,6 +64,7 @@ impl Default for Config {
             database: Database::default(),
             object: Object::default(),
             pipeline: Pipeline::default(),
+            verify: Verify::default(),
             telemetry: Telemetry::default(),
         }
     }
@@ -124,8 +129,15 @@ impl Config {
             help: "The folder for everything that has no place of its own.",
             text: true,
         };
-        let concerns =
-            [Http::rows(), Live::rows(), Database::rows(), Object::rows(), Pipeline::rows(), Telemetry::rows()];
+        let concerns = [
+            Http::rows(),
+            Live::rows(),
+            Database::rows(),
+            Object::rows(),
+            Pipeline::rows(),
+            Verify::rows(),
+            Telemetry::rows(),
+        ];
         std::iter::once(data_dir).chain(concerns.into_iter().flatten()).collect()
     }
 
@@ -177,6 +189,7 @@ impl Config {
         all.extend(self.database.shown());
         all.extend(self.object.shown());
         all.extend(self.pipeline.shown());
+        all.extend(self.verify.shown());
         all.extend(self.telemetry.shown());
         all
     }
@@ -187,6 +200,7 @@ impl Config {
         self.database.check()?;
         self.object.check()?;
         self.pipeline.check()?;
+        self.verify.check()?;
         self.telemetry.check()
     }
 }

@@ -46,6 +46,9 @@ settings! {
         spill_max: u64 = 1024 * 1024 * 1024, env "VERITAIL_SPILL_MAX";
         /// How long a turn at the sweeps lasts unless it is renewed: a dead node's work is taken over after it.
         lease_time: Span = Span::secs(10), range Span::ms(300)..=Span::secs(300), env "VERITAIL_LEASE_TIME";
+        /// What this node is called where it writes down what it found or healed; the machine's name if it is unset. Where
+        /// several nodes run on one machine, each needs its own.
+        node_name: Option<String> = None, env "VERITAIL_NODE_NAME";
     }
 }
 
@@ -68,6 +71,8 @@ impl From<&Pipeline> for pipeline::Settings {
             spill_after: config.spill_after.0,
             spill_max: ByteSize(config.spill_max),
             lease_time: config.lease_time.0,
+            node_name: config.node_name.clone(),
+            notify: false,
         }
     }
 }

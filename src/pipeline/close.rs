@@ -13,6 +13,7 @@ use crate::trace::{ByteSize, ChunkIndex, ChunkRow, ChunkState, Detector, JobId, 
 
 use super::evaluate::{Evaluated, Step};
 use super::gap::overlaps;
+use super::loss::BadCopy;
 use super::{Pipeline, points};
 
 /// Open mismatches of one trace that are looked through.
@@ -57,7 +58,7 @@ impl Pipeline {
             match row.map(|row| (row, &row.state)) {
                 Some((row, ChunkState::Wanted { record: Some(record), .. })) => {
                     let label = (Kind::Missing, self.stores().live.name(), Detector::Finalize);
-                    unmoved &= self.note_difference(job, row, record, label, None).await? != Look::Moved;
+                    unmoved &= self.note_difference(job, row, record, label, BadCopy::default()).await? != Look::Moved;
                 }
                 _ => {
                     let start = job.chunk_size.start_of(*index);
@@ -82,7 +83,7 @@ impl Pipeline {
             return Ok(());
         }
         for (from, _) in gaps {
-            self.note_resent(job.id, Some(job.chunk_size.index_of(*from))).await?;
+            self.note_resent(job.id, job.chunk_size.index_of(*from)).await?;
         }
         self.note_healed(job, rows, &[]).await
     }
@@ -90,22 +91,27 @@ impl Pipeline {
     /// Resolves the mismatches of chunks that are good again: begun anew after the mismatch, or proven elsewhere although
     /// the live copy seemed lost. A crash between a refill and its note leaves this to be done here.
     pub(super) async fn note_healed(&self, job: &Job, rows: &[ChunkRow], gaps: &[(Offset, Offset)]) -> Result<()> {
-        let mut healed: BTreeMap<ChunkIndex, Option<Resolution>> = BTreeMap::new();
+        type Healed = Option<(Resolution, &'static str)>;
+        let mut healed: BTreeMap<ChunkIndex, Healed> = BTreeMap::new();
         for mismatch in self.open_mismatches(job.id).await? {
             let Some(index) = mismatch.what.chunk else { continue };
             let good = |row: &&ChunkRow| row.index == index && persistent_record(row).is_some();
             let row = rows.iter().find(good).filter(|_| !overlaps(gaps, job.chunk_size, index));
             let resolution = match row {
-                Some(row) if row.epoch > mismatch.what.epoch => Some(Resolution::Resent),
-                Some(_) if mismatch.what.store == self.stores().live.name() => Some(Resolution::Repaired),
+                Some(row) if row.epoch > mismatch.what.epoch => {
+                    Some((Resolution::Resent, "the bytes were sent again, and proven in a persistent store"))
+                }
+                Some(_) if mismatch.what.store == self.stores().live.name() => {
+                    Some((Resolution::Repaired, "the bytes were proven in a persistent store"))
+                }
                 _ => None,
             };
             // One mismatch that is still true keeps the chunk's others open.
             healed.entry(index).and_modify(|so_far| *so_far = so_far.and(resolution)).or_insert(resolution);
         }
         for (index, resolution) in healed {
-            if let Some(resolution) = resolution {
-                self.stores().database.resolve_mismatches(job.id, Some(index), resolution, self.now()).await?;
+            if let Some((resolution, why)) = resolution {
+                self.resolve(job.id, index, resolution, why).await?;
             }
         }
         Ok(())

@@ -1,11 +1,31 @@
 //! Writing down what is confirmed to be wrong.
 
 use crate::store::Result;
-use crate::store::database::{Basis, Found, Job, MismatchFilter, NewMismatch, Opened, Resolution};
+use crate::store::database::{Basis, Found, Job, MismatchFilter, NewMismatch, Note, Opened, Resolution};
 use crate::telemetry::metrics;
-use crate::trace::{ByteSize, ChunkIndex, ChunkRow, DataStore, Detector, JobId, Kind, Look, Offset, Record, Verdict};
+use crate::trace::difference::first_difference;
+use crate::trace::{
+    ByteSize, ChunkIndex, ChunkRow, DataStore, Detector, JobId, Kind, Look, Offset, Record, Timestamp, Verdict,
+};
 
 use super::Pipeline;
+
+/// What was seen of a copy that is not as recorded.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct BadCopy {
+    /// What the copy is; `None` if it is not there or cannot be decoded.
+    pub(super) found: Option<Record>,
+    /// Where in the chunk it begins to differ from a good copy, if there is one to compare it with.
+    pub(super) first_difference: Option<Offset>,
+}
+
+impl BadCopy {
+    /// Of a copy's bytes, and of a good copy's.
+    pub(super) fn of(found: Option<&[u8]>, good: Option<&[u8]>) -> Self {
+        let first_difference = found.zip(good).and_then(|(found, good)| first_difference(found, good));
+        Self { found: found.map(Record::of), first_difference }
+    }
+}
 
 impl Pipeline {
     /// Writes down that a chunk's copy differs from its record, if the row is still the one it was measured against;
@@ -16,7 +36,7 @@ impl Pipeline {
         row: &ChunkRow,
         record: &Record,
         (kind, store, detector): (Kind, DataStore, Detector),
-        found: Option<Record>,
+        seen: BadCopy,
     ) -> Result<Look> {
         let mismatch = NewMismatch {
             job: job.id,
@@ -25,8 +45,12 @@ impl Pipeline {
             kind,
             store,
             detector,
+            run: None,
+            node: self.name.clone(),
             expected: record.into(),
-            found: found.as_ref().map(Found::from).unwrap_or_default(),
+            found: seen.found.as_ref().map(Found::from).unwrap_or_default(),
+            first_difference: seen.first_difference,
+            notify_at: self.notify_at(),
             at: self.now(),
         };
         let noted = self.note_mismatch(mismatch, Basis::Row(row.version)).await?;
@@ -56,8 +80,12 @@ impl Pipeline {
             kind: Kind::Gap,
             store: self.stores().live.name(),
             detector,
+            run: None,
+            node: self.name.clone(),
             expected: gap(to - from),
             found: gap(ByteSize::ZERO),
+            first_difference: None,
+            notify_at: self.notify_at(),
             at: self.now(),
         };
         self.note_mismatch(mismatch, basis).await
@@ -74,31 +102,47 @@ impl Pipeline {
         Ok(())
     }
 
+    /// When the webhook is to be told of what is found now, if there is one.
+    fn notify_at(&self) -> Option<Timestamp> {
+        self.settings().notify.then(|| self.now())
+    }
+
     async fn note_mismatch(&self, mismatch: NewMismatch, basis: Basis) -> Result<bool> {
         let opened = self.stores().database.open_mismatch(&mismatch, basis).await?;
-        if opened == Opened::New {
-            let NewMismatch { job, chunk, epoch, kind, store, detector, .. } = &mismatch;
+        if let Opened::New(id) = opened {
+            let NewMismatch { job, chunk, epoch, kind, store, detector, run, node, .. } = &mismatch;
             metrics::mismatch(*kind, *store, *detector);
             let chunk = chunk.map(|index| index.0);
+            let first_difference = mismatch.first_difference.map(|at| at.0);
             tracing::error!(
-                job_id = job.0, chunk, epoch = epoch.0, %kind, %store, %detector,
-                expected = %mismatch.expected, found = %mismatch.found,
+                mismatch_id = id, job_id = job.0, chunk, epoch = epoch.0, %kind, %store, %detector, run, node,
+                expected = %mismatch.expected, found = %mismatch.found, first_difference,
                 "job {job}: {kind} mismatch in {store}, found by {detector}"
             );
         }
         Ok(opened != Opened::Moved)
     }
 
-    /// The runner sent a chunk (or, with `None`, everything) again: what was wrong with it is healed.
-    pub(super) async fn note_resent(&self, job: JobId, chunk: Option<ChunkIndex>) -> Result<()> {
-        let healed = self.stores().database.resolve_mismatches(job, chunk, Resolution::Resent, self.now()).await?;
+    /// The runner sent a chunk again: what was wrong with it is healed.
+    pub(super) async fn note_resent(&self, job: JobId, chunk: ChunkIndex) -> Result<()> {
+        self.resolve(job, chunk, Resolution::Resent, "the runner sent the bytes again").await
+    }
+
+    /// What was wrong with a chunk is right again; `why` is for people.
+    pub(super) async fn resolve(
+        &self,
+        job: JobId,
+        chunk: ChunkIndex,
+        resolution: Resolution,
+        why: &'static str,
+    ) -> Result<()> {
+        let note = Note { by: format!("veritail node {}", self.name), comment: why.to_owned() };
+        let database = &self.stores().database;
+        let healed = database.resolve_mismatches(job, Some(chunk), resolution, &note, self.now()).await?;
         if healed > 0 {
-            let chunk = chunk.map(|index| index.0);
             tracing::info!(
-                job_id = job.0,
-                chunk,
-                healed,
-                "job {job}: {healed} mismatches healed, the bytes were sent again"
+                job_id = job.0, chunk = chunk.0, healed, %resolution, by = note.by, comment = why,
+                "job {job}: {healed} mismatches of chunk {chunk} are {resolution}: {why}"
             );
         }
         Ok(())

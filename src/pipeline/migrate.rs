@@ -69,7 +69,7 @@ impl Pipeline {
         if !wants_it || !database.persist(job, index, row.version, to, self.now()).await? {
             return Ok(false);
         }
-        self.note_repaired(job, index).await?;
+        self.note_repaired(job, index, "found again: the bytes were on their way to a persistent store").await?;
         tracing::info!(
             job_id = job.0,
             chunk = index.0,

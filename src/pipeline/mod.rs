@@ -23,6 +23,7 @@ mod known;
 mod locks;
 mod loss;
 mod migrate;
+mod notify;
 pub mod pace;
 pub mod points;
 mod read;
@@ -43,6 +44,7 @@ use std::sync::Arc;
 
 pub use append::{AppendRequest, Appended};
 pub use finalize::{FinalPut, Finalized};
+pub use notify::{Message, NOTIFY_INTERVAL, NotDelivered, Webhook};
 pub use read::{Mode, OpenedReading, ReadError, Reading};
 pub use report::{ChunkReport, CopyReport, Integrity, MismatchReport};
 pub use settings::Settings;
@@ -90,7 +92,7 @@ pub struct Node {
     stores: Stores,
     seams: Seams,
     settings: Settings,
-    /// Tells this node from the others, in leases.
+    /// Tells this node from the others, in leases and in what it finds.
     name: String,
     spill: spill::Spill,
     known: known::KnownTraces,
@@ -114,7 +116,7 @@ impl Pipeline {
     pub fn new(stores: Stores, seams: Seams, settings: Settings) -> Self {
         let started = seams.clock.now();
         Self(Arc::new(Node {
-            name: seams.chance.name(),
+            name: settings.node_name.clone().unwrap_or_else(|| seams.chance.name()),
             spill: spill::Spill::default(),
             stores,
             seams,
@@ -141,6 +143,11 @@ impl Pipeline {
     /// Its settings.
     pub fn settings(&self) -> &Settings {
         &self.0.settings
+    }
+
+    /// What this node is called in what it writes down.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// Writes down what this node acknowledged.

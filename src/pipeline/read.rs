@@ -20,7 +20,9 @@ use crate::trace::{
 };
 
 use super::Pipeline;
+use super::loss::BadCopy;
 use super::reconcile::{Reconciled, asks};
+use super::repair::FROM_LIVE;
 
 /// Whether bytes that are not as recorded are handed out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,15 +148,14 @@ impl Pipeline {
     ) -> std::result::Result<Option<Bytes>, ReadError> {
         let looked = self.look_persisted(at, record).await.reached()?;
         let Look::Differs(kind) = looked.look else { return Ok(looked.bytes) };
-        let label = (kind, at.store(), detector);
-        if self.note_difference(job, row, record, label, looked.bytes.as_deref().map(Record::of)).await? == Look::Moved
-        {
+        // The live copy may still be there: for a while after the move, or for longer after a crash.
+        let good = look_live(self.stores().live.as_ref(), job.id, row.id(), record).await.sound();
+        let seen = BadCopy::of(looked.bytes.as_deref(), good.as_deref());
+        if self.note_difference(job, row, record, (kind, at.store(), detector), seen).await? == Look::Moved {
             return Ok(None);
         }
-        // The live copy may still be there: for a while after the move, or for longer after a crash.
-        let live = look_live(self.stores().live.as_ref(), job.id, row.id(), record).await;
-        if let Some(bytes) = live.sound() {
-            if let Err(error) = self.repair(job.id, row, record, &bytes).await {
+        if let Some(bytes) = good {
+            if let Err(error) = self.repair(job.id, row, record, &bytes, FROM_LIVE).await {
                 tracing::warn!(job_id = job.id.0, %error, "job {}: chunk {} is not repaired yet", job.id, row.index);
             }
             return Ok(Some(bytes));

@@ -20,6 +20,7 @@ use crate::telemetry::metrics::{self, LossReason};
 use crate::trace::plan::{Evidence, contradicts, plan, promises};
 use crate::trace::{ChunkId, ChunkIndex, ChunkRow, Detector, Epoch, JobId, Look, OpenEnd, Phase, Record, TraceState};
 
+use super::loss::BadCopy;
 use super::{Pipeline, points};
 
 /// A trace on which both stores agree.
@@ -201,7 +202,8 @@ impl Pipeline {
             let (Some(record), Some(seen)) = (row.record(), looks.get(&row.id())) else { continue };
             let Look::Differs(kind) = seen.look else { return Ok(false) };
             let label = (kind, self.stores().live.name(), detector);
-            if self.note_difference(job, row, record, label, seen.found).await? == Look::Moved {
+            let seen = BadCopy { found: seen.found, first_difference: None };
+            if self.note_difference(job, row, record, label, seen).await? == Look::Moved {
                 return Ok(false);
             }
         }

@@ -48,18 +48,18 @@ impl Pipeline {
             // The persistent copy was kept. What was sent again is not needed, unless that copy has gone bad since.
             Some((row, ChunkState::Persisted { record, at })) => {
                 if self.look_persisted(at, record).await.reached()?.look == Look::Sound {
-                    self.note_resent(job, Some(chunk.index)).await?;
+                    self.note_resent(job, chunk.index).await?;
                 } else {
                     let sent_again = look_live(self.stores().live.as_ref(), job, chunk, record).await.reached()?;
                     let Some(bytes) = sent_again.sound() else { return Ok(()) };
-                    if !self.repair(job, row, record, &bytes).await? {
+                    if !self.repair(job, row, record, &bytes, "replaced by what the runner sent again").await? {
                         return Ok(());
                     }
                 }
                 self.stores().live.release(job, chunk, Duration::ZERO).await
             }
             _ => {
-                self.note_resent(job, Some(chunk.index)).await?;
+                self.note_resent(job, chunk.index).await?;
                 self.work.migrate_soon(job, chunk.index);
                 Ok(())
             }

@@ -14,26 +14,37 @@ use crate::trace::{ChunkIndex, ChunkRow, ChunkState, JobId, Location, Look, Reco
 
 use super::Pipeline;
 
+/// Why a copy is good again.
+pub(super) const FROM_LIVE: &str = "repaired from the live copy";
+
 impl Pipeline {
     /// Looks at a persistent copy.
     pub(super) async fn look_persisted(&self, at: &Location, record: &Record) -> Looked {
         look_object(self.stores().of(at), at.object(), record).await
     }
 
-    /// Replaces the persistent copy of a chunk by `bytes`, which are as recorded. False if the row changed meanwhile.
-    pub(super) async fn repair(&self, job: JobId, row: &ChunkRow, record: &Record, bytes: &Bytes) -> Result<bool> {
+    /// Replaces the persistent copy of a chunk by `bytes`, which are as recorded; `why` says where they are from. False if
+    /// the row changed meanwhile.
+    pub(super) async fn repair(
+        &self,
+        job: JobId,
+        row: &ChunkRow,
+        record: &Record,
+        bytes: &Bytes,
+        why: &'static str,
+    ) -> Result<bool> {
         let to = self.keep(job, row, bytes, record).await?;
         if !self.stores().database.persist(job, row.index, row.version, &to, self.now()).await? {
             self.remove_unnamed(&to).await;
             return Ok(false);
         }
         let index = row.index;
-        self.note_repaired(job, index).await?;
+        self.note_repaired(job, index, why).await?;
         tracing::info!(
             job_id = job.0,
             chunk = index.0,
             key = to.object().key,
-            "job {job}: chunk {index} is repaired from a good copy"
+            "job {job}: chunk {index} has a good copy again: {why}"
         );
         if let Some(bad) = location(row) {
             self.put_aside(job, row, bad).await?;
@@ -42,11 +53,11 @@ impl Pipeline {
     }
 
     /// A chunk has a good persistent copy: what was wrong with it is healed, but for a gap that it covers.
-    pub(super) async fn note_repaired(&self, job: JobId, index: ChunkIndex) -> Result<()> {
+    pub(super) async fn note_repaired(&self, job: JobId, index: ChunkIndex, why: &'static str) -> Result<()> {
         let database = &self.stores().database;
         let Some(known) = database.job(job).await? else { return Ok(()) };
         if !self.holds_filler(&known, index).await? {
-            database.resolve_mismatches(job, Some(index), Resolution::Repaired, self.now()).await?;
+            self.resolve(job, index, Resolution::Repaired, why).await?;
         }
         Ok(())
     }
@@ -75,12 +86,12 @@ impl Pipeline {
                 continue;
             }
             if self.look_persisted(at, record).await.reached()?.look == Look::Sound {
-                self.note_repaired(job.id, row.index).await?;
+                self.note_repaired(job.id, row.index, "read again, and as recorded").await?;
                 continue;
             }
             let live = look_live(self.stores().live.as_ref(), job.id, row.id(), record).await.reached()?;
             match live.sound() {
-                Some(bytes) if self.repair(job.id, row, record, &bytes).await? => {}
+                Some(bytes) if self.repair(job.id, row, record, &bytes, FROM_LIVE).await? => {}
                 Some(_) => return Ok(None),
                 None => bad.push(Lost { index: row.index, version: Some(row.version) }),
             }

@@ -92,23 +92,34 @@ pub struct MismatchReport {
     pub store: DataStore,
     /// Who found it.
     pub detector: Detector,
+    /// The verification run that found it; null if none did.
+    #[schema(required)]
+    pub run_id: Option<i64>,
+    /// The node that found it; empty where a version that did not say so did.
+    pub node: String,
     /// What was promised.
     pub expected: Found,
     /// What was there.
     pub found: Found,
+    /// Where in the chunk the first byte is that differs, from the chunk's start; null where not both sides' bytes were
+    /// known.
+    #[schema(required)]
+    pub first_difference: Option<Offset>,
     /// When it was first seen, RFC 3339.
     pub first_seen: String,
     /// When it was last seen, RFC 3339.
     pub last_seen: String,
+    /// How often it was seen.
+    pub times_seen: u64,
     /// `open` or `resolved`.
     pub state: &'static str,
     /// How it was resolved.
     #[schema(required)]
     pub resolution: Option<Resolution>,
-    /// Who took note of it; null unless somebody did.
+    /// Who resolved it: a person, or `veritail node NAME`; null while it is open, or where this was not written down.
     #[schema(required)]
     pub resolved_by: Option<String>,
-    /// What they said.
+    /// Why, in their words.
     #[schema(required)]
     pub comment: Option<String>,
     /// When it was resolved, RFC 3339.
@@ -265,10 +276,14 @@ impl From<&Mismatch> for MismatchReport {
             kind: what.kind,
             store: what.store,
             detector: what.detector,
+            run_id: what.run,
+            node: what.node.clone(),
             expected: what.expected.clone(),
             found: what.found.clone(),
+            first_difference: what.first_difference,
             first_seen: what.at.to_rfc3339(),
             last_seen: mismatch.last_seen.to_rfc3339(),
+            times_seen: mismatch.times_seen,
             state: if mismatch.resolved.is_some() { "resolved" } else { "open" },
             resolution: mismatch.resolved.map(|(resolution, _)| resolution),
             resolved_by: mismatch.note.as_ref().map(|note| note.by.clone()),

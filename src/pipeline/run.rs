@@ -51,7 +51,7 @@ impl Pipeline {
         }
     }
 
-    fn spawn_loop<F>(&self, name: &'static str, run: impl FnOnce(Self) -> F)
+    pub(super) fn spawn_loop<F>(&self, name: &'static str, run: impl FnOnce(Self) -> F)
     where
         F: Future<Output = ()> + Send + 'static,
     {

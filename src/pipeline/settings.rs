@@ -37,6 +37,12 @@ pub struct Settings {
     pub spill_after: Duration,
     /// How much of chunks the database takes; 0 = nothing.
     pub spill_max: ByteSize,
+    /// What this node is called in what it writes down; `None` for a name by chance. No other node should have it.
+    pub node_name: Option<String>,
+    /// Whether somebody is to be told of every mismatch that is found: [`Pipeline::start_notifying`] does.
+    ///
+    /// [`Pipeline::start_notifying`]: super::Pipeline::start_notifying
+    pub notify: bool,
     /// How long a turn lasts that is not renewed: a dead node's work is taken over after it.
     pub lease_time: Duration,
 }
@@ -59,6 +65,8 @@ impl Default for Settings {
             object_patience: Duration::from_secs(30),
             spill_after: Duration::from_secs(60),
             spill_max: ByteSize(1024 * 1024 * 1024),
+            node_name: None,
+            notify: false,
             lease_time: Duration::from_secs(10),
         }
     }

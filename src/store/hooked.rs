@@ -167,10 +167,13 @@ hooked! { "database", Database {}
     unfinished() -> Unfinished, None;
     open_mismatch(mismatch: &NewMismatch, basis: Basis) -> Opened, Some(mismatch.job);
     resolve_mismatches(
-        job: JobId, chunk: Option<ChunkIndex>, resolution: Resolution, at: Timestamp
+        job: JobId, chunk: Option<ChunkIndex>, resolution: Resolution, note: &Note, at: Timestamp
     ) -> u64, Some(job);
     acknowledge_mismatch(id: i64, note: &Note, at: Timestamp) -> Option<Mismatch>, None;
+    mismatch(id: i64) -> Option<Mismatch>, None;
     mismatches(filter: MismatchFilter) -> Vec<Mismatch>, filter.job;
+    due_notifications(now: Timestamp, limit: u32) -> Vec<Mismatch>, None;
+    set_notification(id: i64, next: Option<Timestamp>) -> (), None;
     corrupt_traces() -> Vec<(Kind, DataStore, u64)>, None;
     ping(limit: Duration) -> (), None;
 }

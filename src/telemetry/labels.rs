@@ -410,8 +410,22 @@ names! {
         LiveSweep = "live_sweep",
         /// Acknowledged lengths go to the database.
         Contacts = "contacts",
+        /// Telling the webhook of mismatches.
+        Notify = "notify",
         /// The sampling of gauges.
         Gauges = "gauges",
+    }
+}
+
+names! {
+    /// What became of a message to the webhook.
+    Delivery {
+        /// It was taken.
+        Delivered = "delivered",
+        /// It was answered with a status that is none of success.
+        Refused = "refused",
+        /// It was not answered.
+        Unreachable = "unreachable",
     }
 }
 
@@ -440,6 +454,7 @@ label_values!(
     ClientChecksum,
     Comparison,
     DataStore,
+    Delivery,
     Dependency,
     Detector,
     Direction,

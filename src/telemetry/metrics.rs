@@ -4,7 +4,7 @@ use super::table;
 use crate::trace::{ByteSize, DataStore, Detector, JobStatus, Kind, Timestamp};
 
 pub use super::labels::{
-    Answer, ClientChecksum, Dependency, LossReason, Method, Operation, RedisRollback, Rejection, RewindCause,
+    Answer, ClientChecksum, Delivery, Dependency, LossReason, Method, Operation, RedisRollback, Rejection, RewindCause,
     RewindResult, Route, SpillDirection, Status, StoreOperation, Task,
 };
 use super::labels::{Comparison, Direction, Ended, Eviction, LogLevel, Source, Success, TaskResult};
@@ -61,6 +61,11 @@ pub fn migrated(took_ms: u64, ok: bool, size: ByteSize) {
 /// A mismatch was opened, by this node.
 pub fn mismatch(kind: Kind, store: DataStore, detector: Detector) {
     table::INTEGRITY_MISMATCHES.add((kind, store, detector), 1);
+}
+
+/// A message to the webhook was sent, and this became of it.
+pub fn webhook_delivery(result: Delivery) {
+    table::WEBHOOK_DELIVERIES.add((result,), 1);
 }
 
 /// The live store holds less of a trace than was acknowledged.

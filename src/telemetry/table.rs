@@ -5,7 +5,7 @@
 
 use super::family::{Counter, Gauge, Histogram, Row, Start};
 use super::labels::{
-    Answer, ClientChecksum, Comparison, Dependency, Direction, Ended, Eviction, LogLevel, LossReason, Method,
+    Answer, ClientChecksum, Comparison, Delivery, Dependency, Direction, Ended, Eviction, LogLevel, LossReason, Method,
     Operation, RedisRollback, Rejection, RewindCause, RewindResult, Route, Source, SpillDirection, Status,
     StoreOperation, Success, Task, TaskResult,
 };
@@ -111,6 +111,8 @@ table! {
     /// Traces with open mismatches, counted in the database.
     INTEGRITY_CORRUPT_TRACES: Gauge["veritail_integrity_corrupt_traces"; kind: Kind, store: DataStore],
         starts Start::WhenKnown;
+    /// Messages to the webhook about mismatches, by what became of them. What was not delivered is sent again.
+    WEBHOOK_DELIVERIES: Counter["veritail_webhook_deliveries_total"; result: Delivery], starts Start::Zero;
     /// Finished traces, read back from persistent stores, against the checksum of the accepted bytes.
     E2E_CHECKSUM_RESULTS: Counter["veritail_e2e_checksum_results_total"; result: Comparison], starts Start::Zero;
     /// The runners' own checksums against the accepted bytes. Some disagree without any fault in storage.

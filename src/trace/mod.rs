@@ -7,6 +7,7 @@ pub mod checksum;
 pub mod chunks;
 pub mod claim;
 pub mod content_range;
+pub mod difference;
 pub mod ids;
 pub mod open_end;
 pub mod plan;

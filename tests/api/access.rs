@@ -64,6 +64,7 @@ const MATRIX: &[(&str, &str, [u16; 11])] = &[
     ("POST", "/api/v1/tokens/{n}/rotate", [401, 403, 403, 403, 403, 403, 403, 403, 403, 404, 404]),
     ("GET", "/api/v1/projects", [401, 403, 403, 403, 403, 403, 403, 403, 403, 200, 200]),
     ("GET", "/api/v1/mismatches", [401, 403, 403, 403, 403, 403, 403, 403, 403, 200, 200]),
+    ("GET", "/api/v1/mismatches/{n}", [401, 403, 403, 403, 403, 403, 403, 403, 403, 404, 404]),
     ("POST", "/api/v1/mismatches/{n}/resolve", [401, 403, 403, 403, 403, 403, 403, 403, 403, 404, 404]),
     // Runners: the token of this job, or of a runner, and nobody else's, not even the admin's.
     ("PATCH", "/api/v4/jobs/{job}/trace", [403; 11]),

@@ -9,6 +9,7 @@ mod bench;
 mod cat;
 mod edge;
 mod messages;
+mod mismatches;
 mod plain;
 mod program;
 mod send;

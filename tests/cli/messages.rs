@@ -204,7 +204,7 @@ async fn the_log_says_first_what_runs_where() {
 /// What a message says is said once, and without Rust's own notation.
 #[tokio::test]
 async fn a_mismatch_is_logged_in_words() {
-    let server = Binary::start(&[("VERITAIL_LIVE_GRACE", "0s")]);
+    let server = Binary::start(&[("VERITAIL_LIVE_GRACE", "0s"), ("VERITAIL_NODE_NAME", "node-7")]);
     let client = server.client();
     let job = client.make_job().await;
     client.append_all(&job, 0, b"abcd").await;
@@ -216,6 +216,9 @@ async fn a_mismatch_is_logged_in_words() {
     let log = server.log();
     let line = log.lines().find(|line| line.contains("ERROR")).unwrap_or_else(|| panic!("{log}"));
     assert!(line.contains("expected=4 bytes, crc32 ed82cd11, sha256 ") && line.contains("found=nothing"), "{line}");
+    for part in ["mismatch_id=1 ", "job_id=1 ", "chunk=0 ", "epoch=1 ", "detector=read ", "node=\"node-7\""] {
+        assert!(line.contains(part), "{part} is not in {line}");
+    }
     assert!(!log.contains("Some(") && !log.contains("Found {"), "{log}");
     let cut = log.lines().find(|line| line.contains("stream was cut")).unwrap_or_else(|| panic!("{log}"));
     let error = cut.split("error=").nth(1).expect("a field");

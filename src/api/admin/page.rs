@@ -108,16 +108,19 @@ pub(super) fn name(what: &str, name: String) -> Result<String, Refused> {
     }
 }
 
+/// A moment out of a query or a body.
+pub(super) fn moment(what: &str, text: &str) -> Result<Timestamp, Refused> {
+    let at: jiff::Timestamp =
+        text.parse().map_err(|_| Refused::Bad(format!("{what} must be a time as in RFC 3339")))?;
+    Ok(Timestamp(at.as_millisecond()))
+}
+
 /// An end of validity: a moment, or a time from now.
 pub(super) fn expiry(at: Option<&str>, within: Option<&str>, now: Timestamp) -> Result<Option<Timestamp>, Refused> {
     let expires = match (at, within) {
         (None, None) => return Ok(None),
         (Some(_), Some(_)) => return Err(Refused::Bad("give expires_at or expires_in, not both".to_owned())),
-        (Some(at), None) => {
-            let at: jiff::Timestamp =
-                at.parse().map_err(|_| Refused::Bad("expires_at must be a time as in RFC 3339".to_owned()))?;
-            Timestamp(at.as_millisecond())
-        }
+        (Some(at), None) => moment("expires_at", at)?,
         (None, Some(within)) => {
             let span: Span = within.parse().map_err(|error| Refused::Bad(format!("expires_in: {error}")))?;
             now.after(span.0)
@@ -160,6 +163,26 @@ pub(super) enum OneNamed {
     Path(String),
 }
 
+/// The project that a query names by its number or path; it must be there.
+pub(super) async fn project(api: &Api, name: &str) -> Result<ProjectId, Refused> {
+    let named = name.parse().map_or_else(|_| OneNamed::Path(name.to_owned()), |id| OneNamed::Number(ProjectId(id)));
+    find(api, &named).await
+}
+
+async fn find(api: &Api, named: &OneNamed) -> Result<ProjectId, Refused> {
+    let found = match named {
+        OneNamed::Number(id) => api.auth.accounts().project(*id).await?,
+        OneNamed::Path(path) => api.auth.accounts().project_at(path).await?,
+    };
+    let shown = || match named {
+        OneNamed::Number(id) => id.to_string(),
+        OneNamed::Path(path) => format!("{:?}", path.chars().take(64).collect::<String>()),
+    };
+    let found =
+        found.ok_or_else(|| Refused::Bad(format!("there is no project {}; its first job makes it", shown())))?;
+    Ok(found.id)
+}
+
 /// The projects that were named; each must be there.
 pub(super) async fn reach(api: &Api, named: &Named) -> Result<Reach, Refused> {
     let list = match named {
@@ -169,17 +192,7 @@ pub(super) async fn reach(api: &Api, named: &Named) -> Result<Reach, Refused> {
     };
     let mut projects = Vec::with_capacity(list.len());
     for one in list {
-        let found = match one {
-            OneNamed::Number(id) => api.auth.accounts().project(*id).await?,
-            OneNamed::Path(path) => api.auth.accounts().project_at(path).await?,
-        };
-        let shown = || match one {
-            OneNamed::Number(id) => id.to_string(),
-            OneNamed::Path(path) => format!("{:?}", path.chars().take(64).collect::<String>()),
-        };
-        let found =
-            found.ok_or_else(|| Refused::Bad(format!("there is no project {}; its first job makes it", shown())))?;
-        projects.push(found.id);
+        projects.push(find(api, one).await?);
     }
     projects.sort_unstable();
     projects.dedup();

@@ -1,6 +1,6 @@
 //! What a change makes of a row or a job: the decisions that every database takes alike, pure.
 
-use super::{Job, MismatchFilter, Recorded, Rewind};
+use super::{Job, Recorded, Rewind};
 use crate::trace::{
     ByteSize, ChunkIndex, ChunkRow, ChunkSize, ChunkState, Ending, Epoch, JobStatus, Offset, Origin, Record, Timestamp,
     TraceState, Version,
@@ -132,12 +132,5 @@ impl Recorded {
     /// True if the row has the record now.
     pub fn is_taken(self) -> bool {
         matches!(self, Self::Sealed | Self::Refilled | Self::RefilledSame)
-    }
-}
-
-impl MismatchFilter {
-    /// The most mismatches to list.
-    pub fn limit_or_default(&self) -> u32 {
-        if self.limit == 0 { 100 } else { self.limit }
     }
 }

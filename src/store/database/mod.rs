@@ -8,6 +8,7 @@ pub mod decide;
 pub mod facts;
 pub mod leases;
 pub mod listing;
+mod mismatches;
 mod pages;
 pub mod postgres;
 mod rows;
@@ -16,13 +17,13 @@ pub mod sqlite;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use serde::{Deserialize, Serialize};
+
+pub use mismatches::{Basis, Found, Mismatch, MismatchFilter, NewMismatch, Note, Opened, Resolution};
 
 use super::Result;
-use crate::trace::state::names;
 use crate::trace::{
-    ByteSize, ChunkIndex, ChunkRow, ChunkSize, Crc32, DataStore, Detector, Ending, Epoch, JobId, JobStatus, Kind,
-    Location, Offset, ProjectId, Record, Timestamp, TraceState, Verdict, Version,
+    ByteSize, ChunkIndex, ChunkRow, ChunkSize, Crc32, DataStore, Ending, Epoch, JobId, JobStatus, Kind, Location,
+    Offset, ProjectId, Record, Timestamp, TraceState, Verdict, Version,
 };
 
 /// Its name in messages and labels, whichever it is.
@@ -244,142 +245,6 @@ pub struct Unfinished {
     pub live_chunks: u64,
 }
 
-/// A confirmed difference to be written down.
-#[derive(Clone, Debug, PartialEq)]
-pub struct NewMismatch {
-    /// The job.
-    pub job: JobId,
-    /// The chunk; `None` for a difference of the whole.
-    pub chunk: Option<ChunkIndex>,
-    /// The chunk's epoch, or the trace's.
-    pub epoch: Epoch,
-    /// What is wrong.
-    pub kind: Kind,
-    /// Where.
-    pub store: DataStore,
-    /// Who found it.
-    pub detector: Detector,
-    /// What was promised; never log bytes.
-    pub expected: Found,
-    /// What was there.
-    pub found: Found,
-    /// Now.
-    pub at: Timestamp,
-}
-
-/// Size and checksums, as far as known, of what a mismatch is about; for a gap also where it begins.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-pub struct Found {
-    /// Where it begins in the trace, for a gap.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub offset: Option<Offset>,
-    /// Size in bytes.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub size: Option<ByteSize>,
-    /// CRC-32.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub crc32: Option<Crc32>,
-    /// SHA-256.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sha256: Option<crate::trace::Sha256>,
-}
-
-/// As a log message has it: `131072 bytes, crc32 ca975130, sha256 0011…`.
-impl std::fmt::Display for Found {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let offset = self.offset.map(|offset| format!("from {offset}"));
-        let size = self.size.map(|size| format!("{size} bytes"));
-        let crc32 = self.crc32.map(|crc32| format!("crc32 {crc32}"));
-        let sha256 = self.sha256.map(|sha256| format!("sha256 {sha256}"));
-        let known: Vec<String> = [offset, size, crc32, sha256].into_iter().flatten().collect();
-        f.write_str(if known.is_empty() { "nothing" } else { "" })?;
-        f.write_str(&known.join(", "))
-    }
-}
-
-impl From<&Record> for Found {
-    fn from(record: &Record) -> Self {
-        Self { offset: None, size: Some(record.size), crc32: Some(record.crc32), sha256: Some(record.sha256) }
-    }
-}
-
-/// What a mismatch was measured against.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Basis {
-    /// The chunk's row, in this version.
-    Row(Version),
-    /// The trace, in this epoch and not closed.
-    Trace(Epoch),
-    /// Nothing that the database knows of: bytes that no row speaks for.
-    Nothing,
-}
-
-/// What [`Database::open_mismatch`] did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Opened {
-    /// It is open now; only this one counts.
-    New,
-    /// It was open already.
-    Known,
-    /// Nothing: its basis has changed. Look again.
-    Moved,
-}
-
-names! {
-    /// How a mismatch was resolved.
-    Resolution {
-        /// Healed from a good copy.
-        Repaired = "repaired",
-        /// The runner sent the bytes again.
-        Resent = "resent",
-        /// A person took note.
-        Acknowledged = "acknowledged",
-        /// The trace was erased.
-        Erased = "erased",
-    }
-}
-
-/// A mismatch as written down.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Mismatch {
-    /// Its number.
-    pub id: i64,
-    /// What was found.
-    pub what: NewMismatch,
-    /// When it was last seen; first is `what.at`.
-    pub last_seen: Timestamp,
-    /// How and when it was resolved; `None` while open.
-    pub resolved: Option<(Resolution, Timestamp)>,
-    /// What the person said who took note of it; `None` unless it was resolved in this way.
-    pub note: Option<Note>,
-}
-
-/// A person takes note of a mismatch.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Note {
-    /// Who.
-    pub by: String,
-    /// Why nothing more is to be done, in their words.
-    pub comment: String,
-}
-
-/// Which mismatches to list.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct MismatchFilter {
-    /// Only this job's.
-    pub job: Option<JobId>,
-    /// Only open (true) or resolved (false) ones.
-    pub open: Option<bool>,
-    /// Only those of this kind.
-    pub kind: Option<Kind>,
-    /// Only those in this store.
-    pub store: Option<DataStore>,
-    /// Only those with a greater number.
-    pub after: i64,
-    /// At most so many; 0 = 100.
-    pub limit: u32,
-}
-
 /// The contract of a database.
 #[async_trait]
 pub trait Database: Send + Sync {
@@ -428,7 +293,7 @@ pub trait Database: Send + Sync {
     async fn close(&self, job: JobId, epoch: Epoch, closing: &Closing) -> Result<bool>;
 
     /// Erases a finished trace, in one transaction: state `Erased`, the epoch raised, who and when; its chunk rows are
-    /// gone, its open mismatches resolved as `Erased`, and two deletions of its objects are due: one at `at`, and one at
+    /// gone, its open mismatches resolved as `Erased` by whom it says, and two deletions of its objects are due: one at `at`, and one at
     /// `again_at`, after which no upload that began before can still arrive.
     async fn erase(&self, job: JobId, by: &str, at: Timestamp, again_at: Timestamp) -> Result<Erased>;
 
@@ -494,17 +359,18 @@ pub trait Database: Send + Sync {
     /// How much is unfinished or live only.
     async fn unfinished(&self) -> Result<Unfinished>;
 
-    /// Opens a mismatch, unless one of the same job, chunk, epoch, store and kind is open: then `last_seen` moves. Does
-    /// nothing if what it was measured against has changed, in the same statement: a slow look at an old state must not
+    /// Opens a mismatch, unless one of the same job, chunk, epoch, store and kind is open: then it is seen once more, and
+    /// nothing else of it changes. Does nothing if what it was measured against has changed, in the same statement: a slow look at an old state must not
     /// be written down after the state was healed.
     async fn open_mismatch(&self, mismatch: &NewMismatch, basis: Basis) -> Result<Opened>;
 
-    /// Resolves the open mismatches of a job, or of one chunk of it. Answers how many.
+    /// Resolves the open mismatches of a job, or of one chunk of it; `note` says who did and why. Answers how many.
     async fn resolve_mismatches(
         &self,
         job: JobId,
         chunk: Option<ChunkIndex>,
         resolution: Resolution,
+        note: &Note,
         at: Timestamp,
     ) -> Result<u64>;
 
@@ -512,8 +378,17 @@ pub trait Database: Send + Sync {
     /// Answers the mismatch as it is afterwards, or `None` if there is none of that number.
     async fn acknowledge_mismatch(&self, id: i64, note: &Note, at: Timestamp) -> Result<Option<Mismatch>>;
 
+    /// The mismatch of this number.
+    async fn mismatch(&self, id: i64) -> Result<Option<Mismatch>>;
+
     /// Mismatches in order of number.
     async fn mismatches(&self, filter: MismatchFilter) -> Result<Vec<Mismatch>>;
+
+    /// Mismatches of which somebody is to be told at `now` or before, those that are due longest first.
+    async fn due_notifications(&self, now: Timestamp, limit: u32) -> Result<Vec<Mismatch>>;
+
+    /// When somebody is to be told of a mismatch again; `None`: they have been. Does nothing if they had been before.
+    async fn set_notification(&self, id: i64, next: Option<Timestamp>) -> Result<()>;
 
     /// Open mismatches by kind and store, in this order: in how many jobs.
     async fn corrupt_traces(&self) -> Result<Vec<(Kind, DataStore, u64)>>;

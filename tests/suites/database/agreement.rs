@@ -167,7 +167,7 @@ async fn make(db: &dyn Database, jobs: [JobId; 2], which: usize, change: &Change
             said(db.open_mismatch(&mismatch, *basis).await)
         }
         Change::Resolve { chunk, resolution } => {
-            said(db.resolve_mismatches(id, chunk.map(ChunkIndex), *resolution, at).await)
+            said(db.resolve_mismatches(id, chunk.map(ChunkIndex), *resolution, &mismatches::note("healed"), at).await)
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Endings, cancels, closing.
 
-use veritail::store::database::{Basis, Closing, Database, Erased, MismatchFilter, Rewind, decide};
+use veritail::store::database::{Basis, Closing, Database, Erased, MismatchFilter, Note, Resolution, Rewind, decide};
 use veritail::trace::{ByteSize, Crc32, Ending, Epoch, JobId, JobStatus, Origin, Timestamp, TraceState, Verdict};
 
 use super::*;
@@ -187,6 +187,10 @@ pub async fn only_a_finished_trace_is_erased_and_all_of_it_at_once(db: &dyn Data
     assert_eq!(row(db, id, 0).await, None);
     let open = MismatchFilter { open: Some(true), ..MismatchFilter::default() };
     assert_eq!(db.mismatches(open).await.unwrap(), []);
+    let erased_with_it = db.mismatches(MismatchFilter::default()).await.unwrap().remove(0);
+    assert_eq!(erased_with_it.resolved, Some((Resolution::Erased, LATER)));
+    let note = Note { by: "admin".to_owned(), comment: "the trace was erased".to_owned() };
+    assert_eq!(erased_with_it.note, Some(note));
     // Who comes second learns what the first one did, and changes nothing.
     assert_eq!(db.erase(id, "other", LATEST, LATEST).await.unwrap(), Erased::Done(erased));
 }

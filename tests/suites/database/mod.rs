@@ -85,6 +85,7 @@ macro_rules! database_suite {
             mismatches::resolving_one_chunk_leaves_the_others,
             mismatches::mismatches_are_filtered_and_paged,
             mismatches::a_person_takes_note_of_an_open_mismatch_once,
+            mismatches::notifications_are_due_until_they_are_done,
             mismatches::corrupt_traces_are_counted_by_kind_and_store,
         );
     };

@@ -96,6 +96,14 @@ async fn a_user_that_may_only_read_and_write_rows_is_enough() {
 }
 
 #[tokio::test]
+async fn an_older_version_may_write_mismatches_beside_this_one() {
+    let (guard, db) = open().await;
+    assert_eq!(running(&db).await, JobId(1));
+    guard.execute(mismatches::OF_AN_OLDER_VERSION).await;
+    mismatches::reads_what_an_older_version_wrote(&db).await;
+}
+
+#[tokio::test]
 async fn no_error_repeats_the_password() {
     let server = PostgresServer::shared();
     let nowhere = "127.0.0.1:1";

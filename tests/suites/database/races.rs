@@ -259,10 +259,11 @@ pub async fn a_mismatch_that_is_seen_by_many_at_once_is_counted_once(nodes: &Dat
             tasks.spawn(async move { db.open_mismatch(&mismatch, Basis::Nothing).await.unwrap() });
         }
         let opened = tasks.join_all().await;
-        assert_eq!(opened.iter().filter(|opened| **opened == Opened::New).count(), 1, "{opened:?}");
+        assert_eq!(opened.iter().filter(|opened| matches!(opened, Opened::New(_))).count(), 1, "{opened:?}");
+        let (repaired, resent) = (mismatches::note("repaired"), mismatches::note("resent"));
         let (one, two) = tokio::join!(
-            nodes[0].resolve_mismatches(id, None, Resolution::Repaired, NOW),
-            nodes[1].resolve_mismatches(id, None, Resolution::Resent, NOW)
+            nodes[0].resolve_mismatches(id, None, Resolution::Repaired, &repaired, NOW),
+            nodes[1].resolve_mismatches(id, None, Resolution::Resent, &resent, NOW)
         );
         assert_eq!(one.unwrap() + two.unwrap(), 1, "round {round}");
     }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use sqlx::SqlitePool;
 use tokio::task::JoinSet;
 use veritail::store::StoreError;
 use veritail::store::database::sqlite::SqliteDatabase;
@@ -146,4 +147,13 @@ async fn jobs_of_before_have_a_beginning_if_they_ran() {
     for (job, started) in [(ran, Some(NOW)), (waits, None), (never_ran, None)] {
         assert_eq!(database.job(job).await.unwrap().unwrap().started_at, started);
     }
+}
+
+#[tokio::test]
+async fn an_older_version_may_write_mismatches_beside_this_one() {
+    let (folder, db) = open().await;
+    assert_eq!(running(&db).await, JobId(1));
+    let older = SqlitePool::connect(&format!("sqlite:{}", file(&folder).display())).await.unwrap();
+    sqlx::raw_sql(mismatches::OF_AN_OLDER_VERSION).execute(&older).await.unwrap();
+    mismatches::reads_what_an_older_version_wrote(&db).await;
 }

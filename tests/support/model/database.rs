@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::mismatches::Mismatches;
 use super::objects::ModelObjects;
 use async_trait::async_trait;
 use veritail::store::Result;
@@ -29,7 +30,7 @@ pub(super) struct Tables {
     pub(super) jobs: BTreeMap<JobId, Job>,
     pub(super) accounts: super::accounts::Tables,
     rows: BTreeMap<(JobId, ChunkIndex), Row>,
-    mismatches: Vec<Mismatch>,
+    mismatches: Mismatches,
     /// By their numbers: the job, and from when on.
     deletions: BTreeMap<i64, (JobId, Timestamp)>,
     deletions_made: i64,
@@ -63,7 +64,7 @@ impl ModelDatabase {
 
     /// All mismatches, in order.
     pub fn all_mismatches(&self) -> Vec<Mismatch> {
-        self.tables().mismatches.clone()
+        self.tables().mismatches.0.clone()
     }
 
     pub(super) fn tables(&self) -> MutexGuard<'_, Tables> {
@@ -329,9 +330,8 @@ impl Database for ModelDatabase {
         job.crc32 = None;
         let erased = job.clone();
         tables.rows.retain(|(job, _), _| *job != id);
-        for known in tables.mismatches.iter_mut().filter(|known| known.what.job == id && known.resolved.is_none()) {
-            known.resolved = Some((Resolution::Erased, at));
-        }
+        let note = Note { by: by.to_owned(), comment: "the trace was erased".to_owned() };
+        tables.mismatches.resolve(id, None, Resolution::Erased, &note, at);
         for not_before in [at, again_at] {
             tables.deletions_made += 1;
             let number = tables.deletions_made;
@@ -501,17 +501,7 @@ impl Database for ModelDatabase {
         if !holds {
             return Ok(Opened::Moved);
         }
-        let known = tables.mismatches.iter_mut().find(|known| {
-            let key = |what: &NewMismatch| (what.job, what.chunk, what.epoch, what.store, what.kind);
-            known.resolved.is_none() && key(&known.what) == key(new)
-        });
-        if let Some(known) = known {
-            known.last_seen = known.last_seen.max(new.at);
-            return Ok(Opened::Known);
-        }
-        let id = tables.mismatches.len() as i64 + 1;
-        tables.mismatches.push(Mismatch { id, what: new.clone(), last_seen: new.at, resolved: None, note: None });
-        Ok(Opened::New)
+        Ok(tables.mismatches.open(new))
     }
 
     async fn resolve_mismatches(
@@ -519,47 +509,37 @@ impl Database for ModelDatabase {
         job: JobId,
         chunk: Option<ChunkIndex>,
         resolution: Resolution,
+        note: &Note,
         at: Timestamp,
     ) -> Result<u64> {
-        let mut resolved = 0;
-        for known in &mut self.tables().mismatches {
-            let is_meant = known.what.job == job && (chunk.is_none() || known.what.chunk == chunk);
-            if is_meant && known.resolved.is_none() {
-                known.resolved = Some((resolution, at));
-                resolved += 1;
-            }
-        }
-        Ok(resolved)
+        Ok(self.tables().mismatches.resolve(job, chunk, resolution, note, at))
     }
 
     async fn acknowledge_mismatch(&self, id: i64, note: &Note, at: Timestamp) -> Result<Option<Mismatch>> {
-        let mut tables = self.tables();
-        let Some(known) = tables.mismatches.iter_mut().find(|known| known.id == id) else { return Ok(None) };
-        if known.resolved.is_none() {
-            known.resolved = Some((Resolution::Acknowledged, at));
-            known.note = Some(note.clone());
-        }
-        Ok(Some(known.clone()))
+        Ok(self.tables().mismatches.acknowledge(id, note, at))
+    }
+
+    async fn mismatch(&self, id: i64) -> Result<Option<Mismatch>> {
+        Ok(self.tables().mismatches.0.iter().find(|known| known.id == id).cloned())
     }
 
     async fn mismatches(&self, filter: MismatchFilter) -> Result<Vec<Mismatch>> {
         let tables = self.tables();
-        let listed = tables.mismatches.iter().filter(|known| {
-            known.id > filter.after
-                && filter.job.is_none_or(|job| known.what.job == job)
-                && filter.open.is_none_or(|open| known.resolved.is_none() == open)
-                && filter.kind.is_none_or(|kind| known.what.kind == kind)
-                && filter.store.is_none_or(|store| known.what.store == store)
-        });
-        Ok(listed.take(filter.limit_or_default() as usize).cloned().collect())
+        let of_project = |job: JobId| tables.jobs.get(&job).map(|job| job.project);
+        Ok(tables.mismatches.list(filter, of_project))
+    }
+
+    async fn due_notifications(&self, now: Timestamp, limit: u32) -> Result<Vec<Mismatch>> {
+        Ok(self.tables().mismatches.due(now, limit))
+    }
+
+    async fn set_notification(&self, id: i64, next: Option<Timestamp>) -> Result<()> {
+        self.tables().mismatches.notify(id, next);
+        Ok(())
     }
 
     async fn corrupt_traces(&self) -> Result<Vec<(Kind, DataStore, u64)>> {
-        let mut jobs: BTreeMap<(Kind, DataStore), BTreeSet<JobId>> = BTreeMap::new();
-        for known in self.tables().mismatches.iter().filter(|known| known.resolved.is_none()) {
-            jobs.entry((known.what.kind, known.what.store)).or_default().insert(known.what.job);
-        }
-        Ok(jobs.into_iter().map(|((kind, store), jobs)| (kind, store, jobs.len() as u64)).collect())
+        Ok(self.tables().mismatches.corrupt_traces())
     }
 
     async fn ping(&self, _limit: Duration) -> Result<()> {

@@ -5,4 +5,5 @@ pub mod database;
 pub mod leases;
 pub mod listing;
 pub mod live;
+mod mismatches;
 pub mod objects;

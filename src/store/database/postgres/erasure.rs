@@ -6,10 +6,11 @@ use sqlx::postgres::PgConnection;
 use super::PostgresDatabase;
 use super::calls::{Repeat, Step, Work, arguments, plain};
 use super::jobs;
+use super::mismatches::{RESOLVE, resolving};
 use crate::store::Result;
 use crate::store::database::rows::jobs::job_columns;
 use crate::store::database::rows::{jobs as job_rows, number};
-use crate::store::database::{Deletion, Erased, Job};
+use crate::store::database::{Deletion, Erased, Job, Note, Resolution};
 use crate::trace::{JobId, Timestamp, TraceState};
 
 pub(super) async fn erase(
@@ -56,12 +57,8 @@ impl Work for Erasing<'_> {
         let erased = job_rows::read(&row)?;
         let rows = sqlx::query_with("DELETE FROM trace_chunks WHERE job_id = $1", arguments![job.0]);
         rows.execute(&mut *connection).await?;
-        let mismatches = sqlx::query_with(
-            "WITH open AS (
-                 SELECT id FROM mismatches WHERE job_id = $1 AND resolution IS NULL ORDER BY id FOR NO KEY UPDATE)
-             UPDATE mismatches SET resolution = 'erased', resolved_at = $2 FROM open WHERE mismatches.id = open.id",
-            arguments![job.0, at.0],
-        );
+        let note = Note::of_erasure(by);
+        let mismatches = sqlx::query_with(RESOLVE, resolving(job, None, Resolution::Erased, &note, at)?);
         mismatches.execute(&mut *connection).await?;
         let deletions = sqlx::query_with(
             "INSERT INTO deletions (job_id, not_before) VALUES ($1, $2), ($1, $3)",

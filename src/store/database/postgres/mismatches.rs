@@ -1,12 +1,14 @@
 //! The table `mismatches`: what was found to be wrong, counted once, and kept after it was resolved.
 
+use sqlx::postgres::PgArguments;
+
 use super::PostgresDatabase;
 use super::calls::{Repeat, arguments, plain};
 use crate::store::Result;
-use crate::store::database::rows::mismatches::{mismatch_columns, read, read_corrupt};
-use crate::store::database::rows::{number, to_json};
+use crate::store::database::rows::mismatches::{mismatch_columns, opened, read, read_corrupt};
+use crate::store::database::rows::{stored, to_json};
 use crate::store::database::{Basis, Mismatch, MismatchFilter, NewMismatch, Note, Opened, Resolution};
-use crate::trace::{ChunkIndex, DataStore, JobId, Kind, Timestamp};
+use crate::trace::{ChunkIndex, DataStore, Detector, JobId, Kind, Timestamp};
 
 /// Seen again, or inserted, once for every row of `basis`, which is one or none. It locks what the mismatch was measured
 /// against: who heals it at this moment either comes first, or resolves the mismatch afterwards. The update comes first
@@ -22,16 +24,17 @@ macro_rules! open_on {
                  UPDATE mismatches SET last_seen = greatest(last_seen, $9), times_seen = times_seen + 1 FROM basis
                  WHERE job_id = $1 AND coalesce(chunk_index, -1) = coalesce($2, -1) AND epoch = $3 AND kind = $4
                    AND store = $5 AND resolution IS NULL
-                 RETURNING times_seen),
+                 RETURNING id, times_seen),
              made AS (
                  INSERT INTO mismatches
-                     (job_id, chunk_index, epoch, kind, store, detector, expected, found, first_seen, last_seen)
-                 SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $9 FROM basis WHERE NOT EXISTS (SELECT 1 FROM seen)
+                     (job_id, chunk_index, epoch, kind, store, detector, expected, found, first_seen, last_seen, run_id,
+                      node, first_difference, notify_at)
+                 SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $11, $12, $13, $14 FROM basis WHERE NOT EXISTS (SELECT 1 FROM seen)
                  ON CONFLICT (job_id, coalesce(chunk_index, -1), epoch, store, kind) WHERE resolution IS NULL
                  DO UPDATE SET last_seen = greatest(mismatches.last_seen, excluded.last_seen),
                                times_seen = mismatches.times_seen + 1
-                 RETURNING times_seen)
-             SELECT times_seen FROM seen UNION ALL SELECT times_seen FROM made"
+                 RETURNING id, times_seen)
+             SELECT id, times_seen FROM seen UNION ALL SELECT id, times_seen FROM made"
         )
     };
 }
@@ -59,14 +62,12 @@ pub(super) async fn open(database: &PostgresDatabase, new: &NewMismatch, basis: 
         to_json(&new.found)?,
         new.at.0,
         measured,
+        new.run,
+        plain(&new.node),
+        new.first_difference.map(|at| stored(at.0)).transpose()?,
+        new.notify_at.map(|at| at.0),
     ];
-    let row = database.row(Repeat::Never, sql, arguments).await?;
-    let times_seen = row.map(|row| number::<i64>(&row, "times_seen")).transpose()?;
-    Ok(match times_seen {
-        None => Opened::Moved,
-        Some(1) => Opened::New,
-        Some(_) => Opened::Known,
-    })
+    opened(database.row(Repeat::Never, sql, arguments).await?.as_ref())
 }
 
 pub(super) async fn resolve(
@@ -74,17 +75,30 @@ pub(super) async fn resolve(
     job: JobId,
     chunk: Option<ChunkIndex>,
     resolution: Resolution,
+    note: &Note,
     at: Timestamp,
 ) -> Result<u64> {
-    // Locked by number first: others may resolve some of them.
-    let sql = "
-        WITH open AS (
-            SELECT id FROM mismatches
-            WHERE job_id = $1 AND ($2 IS NULL OR chunk_index = $2) AND resolution IS NULL ORDER BY id FOR NO KEY UPDATE)
-        UPDATE mismatches SET resolution = $3, resolved_at = $4 FROM open
-        WHERE mismatches.id = open.id AND resolution IS NULL";
-    let arguments = arguments![job.0, chunk.map(|index| i64::from(index.0)), resolution.as_str(), at.0];
-    database.change(Repeat::Never, sql, arguments).await
+    database.change(Repeat::Never, RESOLVE, resolving(job, chunk, resolution, note, at)?).await
+}
+
+/// Locked by number first: others may resolve some of them.
+pub(super) const RESOLVE: &str = "
+    WITH open AS (
+        SELECT id FROM mismatches
+        WHERE job_id = $1 AND ($2 IS NULL OR chunk_index = $2) AND resolution IS NULL ORDER BY id FOR NO KEY UPDATE)
+    UPDATE mismatches SET resolution = $3, resolved_at = $4, resolved_by = $5, comment = $6 FROM open
+    WHERE mismatches.id = open.id AND resolution IS NULL";
+
+/// The arguments of [`RESOLVE`].
+pub(super) fn resolving(
+    job: JobId,
+    chunk: Option<ChunkIndex>,
+    resolution: Resolution,
+    note: &Note,
+    at: Timestamp,
+) -> Result<PgArguments> {
+    let chunk = chunk.map(|index| i64::from(index.0));
+    Ok(arguments![job.0, chunk, resolution.as_str(), at.0, plain(&note.by), plain(&note.comment)])
 }
 
 pub(super) async fn acknowledge(
@@ -97,6 +111,10 @@ pub(super) async fn acknowledge(
                WHERE id = $1 AND resolution IS NULL";
     let resolution = Resolution::Acknowledged.as_str();
     database.change(Repeat::Safe, sql, arguments![id, resolution, at.0, plain(&note.by), plain(&note.comment)]).await?;
+    find(database, id).await
+}
+
+pub(super) async fn find(database: &PostgresDatabase, id: i64) -> Result<Option<Mismatch>> {
     let sql = concat!("SELECT ", mismatch_columns!(), " FROM mismatches WHERE id = $1");
     database.row(Repeat::Safe, sql, arguments![id]).await?.as_ref().map(read).transpose()
 }
@@ -107,7 +125,9 @@ macro_rules! select {
             "SELECT ",
             mismatch_columns!(),
             " FROM mismatches WHERE id > $1 AND ($3 IS NULL OR (resolution IS NULL) = $3)
-              AND ($5 IS NULL OR kind = $5) AND ($6 IS NULL OR store = $6)"
+              AND ($5 IS NULL OR kind = $5) AND ($6 IS NULL OR store = $6) AND ($7 IS NULL OR detector = $7)
+              AND ($8 IS NULL OR first_seen >= $8)
+              AND ($9 IS NULL OR (SELECT project_id FROM jobs WHERE jobs.id = job_id) = $9)"
         )
     };
 }
@@ -125,8 +145,30 @@ pub(super) async fn list(database: &PostgresDatabase, filter: MismatchFilter) ->
         i64::from(filter.limit_or_default()),
         filter.kind.map(Kind::as_str),
         filter.store.map(DataStore::as_str),
+        filter.detector.map(Detector::as_str),
+        filter.since.map(|since| since.0),
+        filter.project.map(|project| project.0),
     ];
     database.rows(Repeat::Safe, sql, arguments).await?.iter().map(read).collect()
+}
+
+pub(super) async fn due_notifications(
+    database: &PostgresDatabase,
+    now: Timestamp,
+    limit: u32,
+) -> Result<Vec<Mismatch>> {
+    let sql = concat!(
+        "SELECT ",
+        mismatch_columns!(),
+        " FROM mismatches WHERE notify_at <= $1 ORDER BY notify_at, id LIMIT $2"
+    );
+    database.rows(Repeat::Safe, sql, arguments![now.0, i64::from(limit)]).await?.iter().map(read).collect()
+}
+
+pub(super) async fn set_notification(database: &PostgresDatabase, id: i64, next: Option<Timestamp>) -> Result<()> {
+    let sql = "UPDATE mismatches SET notify_at = $2 WHERE id = $1 AND notify_at IS NOT NULL";
+    database.change(Repeat::Safe, sql, arguments![id, next.map(|at| at.0)]).await?;
+    Ok(())
 }
 
 pub(super) async fn corrupt_traces(database: &PostgresDatabase) -> Result<Vec<(Kind, DataStore, u64)>> {

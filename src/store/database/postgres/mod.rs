@@ -240,17 +240,30 @@ impl Database for PostgresDatabase {
         job: JobId,
         chunk: Option<ChunkIndex>,
         resolution: Resolution,
+        note: &Note,
         at: Timestamp,
     ) -> Result<u64> {
-        mismatches::resolve(self, job, chunk, resolution, at).await
+        mismatches::resolve(self, job, chunk, resolution, note, at).await
     }
 
     async fn acknowledge_mismatch(&self, id: i64, note: &Note, at: Timestamp) -> Result<Option<Mismatch>> {
         mismatches::acknowledge(self, id, note, at).await
     }
 
+    async fn mismatch(&self, id: i64) -> Result<Option<Mismatch>> {
+        mismatches::find(self, id).await
+    }
+
     async fn mismatches(&self, filter: MismatchFilter) -> Result<Vec<Mismatch>> {
         mismatches::list(self, filter).await
+    }
+
+    async fn due_notifications(&self, now: Timestamp, limit: u32) -> Result<Vec<Mismatch>> {
+        mismatches::due_notifications(self, now, limit).await
+    }
+
+    async fn set_notification(&self, id: i64, next: Option<Timestamp>) -> Result<()> {
+        mismatches::set_notification(self, id, next).await
     }
 
     async fn corrupt_traces(&self) -> Result<Vec<(Kind, DataStore, u64)>> {

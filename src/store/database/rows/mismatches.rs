@@ -1,15 +1,15 @@
 //! A mismatch out of its row.
 
-use super::{Cells, json, name, number, optional_name, optional_number, optional_text, text, time};
+use super::{Cells, json, name, number, optional_name, optional_number, optional_text, optional_time, text, time};
 use crate::store::Result;
-use crate::store::database::{Mismatch, NewMismatch, Note, Resolution};
-use crate::trace::{ChunkIndex, DataStore, Epoch, JobId, Kind};
+use crate::store::database::{Mismatch, NewMismatch, Note, Opened, Resolution};
+use crate::trace::{ChunkIndex, DataStore, Epoch, JobId, Kind, Offset};
 
 /// The columns of a mismatch.
 macro_rules! mismatch_columns {
     () => {
-        "id, job_id, chunk_index, epoch, kind, store, detector, expected, found, first_seen, last_seen, resolution,
-         resolved_at, resolved_by, comment"
+        "id, job_id, chunk_index, epoch, kind, store, detector, run_id, node, expected, found, first_difference, notify_at,
+         first_seen, last_seen, times_seen, resolution, resolved_at, resolved_by, comment"
     };
 }
 pub(in crate::store::database) use mismatch_columns;
@@ -27,14 +27,25 @@ pub(in crate::store::database) fn read(row: &impl Cells) -> Result<Mismatch> {
             kind: name(row, "kind")?,
             store: name(row, "store")?,
             detector: name(row, "detector")?,
+            run: optional_number(row, "run_id")?,
+            node: text(row, "node")?,
             expected: json(row, "expected")?,
             found: json(row, "found")?,
+            first_difference: optional_number(row, "first_difference")?.map(Offset),
+            notify_at: optional_time(row, "notify_at")?,
             at: time(row, "first_seen")?,
         },
         last_seen: time(row, "last_seen")?,
+        times_seen: number(row, "times_seen")?,
         resolved: resolution.map(|resolution| Ok((resolution, time(row, "resolved_at")?))).transpose()?,
         note: by.map(|by| Ok(Note { by, comment: text(row, "comment")? })).transpose()?,
     })
+}
+
+/// What became of a mismatch, out of the `id` and `times_seen` of its row; no row: its basis has changed.
+pub(in crate::store::database) fn opened(row: Option<&impl Cells>) -> Result<Opened> {
+    let Some(row) = row else { return Ok(Opened::Moved) };
+    Ok(if number::<i64>(row, "times_seen")? == 1 { Opened::New(number(row, "id")?) } else { Opened::Known })
 }
 
 /// Rows of kind, store and number of jobs, in order.

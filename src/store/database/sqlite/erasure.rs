@@ -2,12 +2,12 @@
 
 use super::SqliteDatabase;
 use super::errors::failed;
-use super::jobs;
+use super::{jobs, mismatches};
 use crate::store::Result;
 use crate::store::database::rows::jobs as job_rows;
 use crate::store::database::rows::jobs::job_columns;
 use crate::store::database::rows::number;
-use crate::store::database::{Deletion, Erased};
+use crate::store::database::{Deletion, Erased, Note, Resolution};
 use crate::trace::{JobId, Timestamp, TraceState};
 
 pub(super) async fn erase(
@@ -35,14 +35,11 @@ pub(super) async fn erase(
         });
     };
     let erased = job_rows::read(row)?;
-    for statement in [
-        "DELETE FROM trace_chunks WHERE job_id = ?1 AND ?2 AND ?3",
-        "UPDATE mismatches SET resolution = 'erased', resolved_at = ?2 WHERE job_id = ?1 AND resolution IS NULL AND ?3",
-        "INSERT INTO deletions (job_id, not_before) VALUES (?1, ?2), (?1, ?3)",
-    ] {
-        let statement = sqlx::query(statement).bind(job.0).bind(at.0).bind(again_at.0);
-        statement.execute(&mut *transaction).await.map_err(failed)?;
-    }
+    let rows = sqlx::query("DELETE FROM trace_chunks WHERE job_id = ?1").bind(job.0);
+    rows.execute(&mut *transaction).await.map_err(failed)?;
+    mismatches::resolve_on(&mut *transaction, job, None, Resolution::Erased, &Note::of_erasure(by), at).await?;
+    let deletions = sqlx::query("INSERT INTO deletions (job_id, not_before) VALUES (?1, ?2), (?1, ?3)");
+    deletions.bind(job.0).bind(at.0).bind(again_at.0).execute(&mut *transaction).await.map_err(failed)?;
     transaction.commit().await.map_err(failed)?;
     Ok(Erased::Done(Box::new(erased)))
 }

@@ -22,6 +22,7 @@ const VERSIONS: &[(i64, &str, &str)] = &[
     (5, "started_at", include_str!("../../../../migrations/sqlite/0005_started_at.sql")),
     (6, "chunk_bytes", include_str!("../../../../migrations/sqlite/0006_chunk_bytes.sql")),
     (7, "leases", include_str!("../../../../migrations/sqlite/0007_leases.sql")),
+    (8, "audit", include_str!("../../../../migrations/sqlite/0008_audit.sql")),
 ];
 
 #[derive(Debug)]

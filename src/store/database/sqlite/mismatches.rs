@@ -1,12 +1,14 @@
 //! The table `mismatches`: what was found to be wrong, counted once, and kept after it was resolved.
 
+use sqlx::SqliteExecutor;
+
 use super::SqliteDatabase;
 use super::errors::failed;
 use crate::store::Result;
-use crate::store::database::rows::mismatches::{mismatch_columns, read, read_corrupt};
-use crate::store::database::rows::{number, to_json};
+use crate::store::database::rows::mismatches::{mismatch_columns, opened, read, read_corrupt};
+use crate::store::database::rows::{stored, to_json};
 use crate::store::database::{Basis, Mismatch, MismatchFilter, NewMismatch, Note, Opened, Resolution};
-use crate::trace::{ChunkIndex, DataStore, JobId, Kind, Timestamp};
+use crate::trace::{ChunkIndex, DataStore, Detector, JobId, Kind, Timestamp};
 
 pub(super) async fn open(database: &SqliteDatabase, new: &NewMismatch, basis: Basis) -> Result<Opened> {
     let (version, epoch) = match basis {
@@ -15,15 +17,16 @@ pub(super) async fn open(database: &SqliteDatabase, new: &NewMismatch, basis: Ba
         Basis::Nothing => (None, None),
     };
     let rows = sqlx::query(
-        "INSERT INTO mismatches (job_id, chunk_index, epoch, kind, store, detector, expected, found, first_seen, last_seen)
-         SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9
+        "INSERT INTO mismatches (job_id, chunk_index, epoch, kind, store, detector, expected, found, first_seen, last_seen,
+                                 run_id, node, first_difference, notify_at)
+         SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9, ?12, ?13, ?14, ?15
          WHERE (?10 IS NULL OR EXISTS (SELECT 1 FROM trace_chunks
                                        WHERE job_id = ?1 AND chunk_index = ?2 AND version = ?10))
            AND (?11 IS NULL OR EXISTS (SELECT 1 FROM jobs
                                        WHERE id = ?1 AND jobs.epoch = ?11 AND state IN ('open', 'closing')))
          ON CONFLICT (job_id, coalesce(chunk_index, -1), epoch, store, kind) WHERE resolution IS NULL
          DO UPDATE SET last_seen = max(last_seen, excluded.last_seen), times_seen = times_seen + 1
-         RETURNING times_seen",
+         RETURNING id, times_seen",
     )
     .bind(new.job.0)
     .bind(new.chunk.map(|index| index.0))
@@ -36,15 +39,14 @@ pub(super) async fn open(database: &SqliteDatabase, new: &NewMismatch, basis: Ba
     .bind(new.at.0)
     .bind(version)
     .bind(epoch)
+    .bind(new.run)
+    .bind(&new.node)
+    .bind(new.first_difference.map(|at| stored(at.0)).transpose()?)
+    .bind(new.notify_at.map(|at| at.0))
     .fetch_all(&database.writer)
     .await
     .map_err(failed)?;
-    let times_seen = rows.first().map(|row| number::<i64>(row, "times_seen")).transpose()?;
-    Ok(match times_seen {
-        None => Opened::Moved,
-        Some(1) => Opened::New,
-        Some(_) => Opened::Known,
-    })
+    opened(rows.first())
 }
 
 pub(super) async fn resolve(
@@ -52,17 +54,32 @@ pub(super) async fn resolve(
     job: JobId,
     chunk: Option<ChunkIndex>,
     resolution: Resolution,
+    note: &Note,
+    at: Timestamp,
+) -> Result<u64> {
+    resolve_on(&database.writer, job, chunk, resolution, note, at).await
+}
+
+/// Within a transaction, or by itself.
+pub(super) async fn resolve_on<'c>(
+    connection: impl SqliteExecutor<'c>,
+    job: JobId,
+    chunk: Option<ChunkIndex>,
+    resolution: Resolution,
+    note: &Note,
     at: Timestamp,
 ) -> Result<u64> {
     let resolved = sqlx::query(
-        "UPDATE mismatches SET resolution = ?3, resolved_at = ?4
+        "UPDATE mismatches SET resolution = ?3, resolved_at = ?4, resolved_by = ?5, comment = ?6
          WHERE job_id = ?1 AND (?2 IS NULL OR chunk_index = ?2) AND resolution IS NULL",
     )
     .bind(job.0)
     .bind(chunk.map(|index| index.0))
     .bind(resolution.as_str())
     .bind(at.0)
-    .execute(&database.writer)
+    .bind(&note.by)
+    .bind(&note.comment)
+    .execute(connection)
     .await
     .map_err(failed)?;
     Ok(resolved.rows_affected())
@@ -86,6 +103,10 @@ pub(super) async fn acknowledge(
     .execute(&database.writer)
     .await
     .map_err(failed)?;
+    find(database, id).await
+}
+
+pub(super) async fn find(database: &SqliteDatabase, id: i64) -> Result<Option<Mismatch>> {
     let row = sqlx::query(concat!("SELECT ", mismatch_columns!(), " FROM mismatches WHERE id = ?1")).bind(id);
     row.fetch_optional(&database.readers).await.map_err(failed)?.as_ref().map(read).transpose()
 }
@@ -96,7 +117,9 @@ macro_rules! select {
             "SELECT ",
             mismatch_columns!(),
             " FROM mismatches WHERE id > ?1 AND (?3 IS NULL OR (resolution IS NULL) = ?3)
-              AND (?5 IS NULL OR kind = ?5) AND (?6 IS NULL OR store = ?6)"
+              AND (?5 IS NULL OR kind = ?5) AND (?6 IS NULL OR store = ?6) AND (?7 IS NULL OR detector = ?7)
+              AND (?8 IS NULL OR first_seen >= ?8)
+              AND (?9 IS NULL OR (SELECT project_id FROM jobs WHERE jobs.id = job_id) = ?9)"
         )
     };
 }
@@ -114,10 +137,29 @@ pub(super) async fn list(database: &SqliteDatabase, filter: MismatchFilter) -> R
         .bind(filter.limit_or_default())
         .bind(filter.kind.map(Kind::as_str))
         .bind(filter.store.map(DataStore::as_str))
+        .bind(filter.detector.map(Detector::as_str))
+        .bind(filter.since.map(|since| since.0))
+        .bind(filter.project.map(|project| project.0))
         .fetch_all(&database.readers)
         .await
         .map_err(failed)?;
     rows.iter().map(read).collect()
+}
+
+pub(super) async fn due_notifications(database: &SqliteDatabase, now: Timestamp, limit: u32) -> Result<Vec<Mismatch>> {
+    let rows = sqlx::query(concat!(
+        "SELECT ",
+        mismatch_columns!(),
+        " FROM mismatches WHERE notify_at <= ?1 ORDER BY notify_at, id LIMIT ?2"
+    ));
+    let rows = rows.bind(now.0).bind(limit).fetch_all(&database.readers).await.map_err(failed)?;
+    rows.iter().map(read).collect()
+}
+
+pub(super) async fn set_notification(database: &SqliteDatabase, id: i64, next: Option<Timestamp>) -> Result<()> {
+    let set = sqlx::query("UPDATE mismatches SET notify_at = ?2 WHERE id = ?1 AND notify_at IS NOT NULL");
+    set.bind(id).bind(next.map(|at| at.0)).execute(&database.writer).await.map_err(failed)?;
+    Ok(())
 }
 
 pub(super) async fn corrupt_traces(database: &SqliteDatabase) -> Result<Vec<(Kind, DataStore, u64)>> {
