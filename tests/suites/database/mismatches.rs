@@ -138,7 +138,7 @@ pub async fn a_person_takes_note_of_an_open_mismatch_once(db: &dyn Database) {
     assert_eq!(all(db).await, [noted, second.clone()]);
 
     // What was resolved otherwise keeps the note that it has.
-    let resent = super::mismatches::note("the runner sent the bytes again");
+    let resent = mismatches::note("the runner sent the bytes again");
     db.resolve_mismatches(id, None, Resolution::Resent, &resent, Timestamp(9)).await.unwrap();
     let still = db.acknowledge_mismatch(second.id, &note, Timestamp(10)).await.unwrap().unwrap();
     assert_eq!((still.resolved, still.note), (Some((Resolution::Resent, Timestamp(9))), Some(resent)));
