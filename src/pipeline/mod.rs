@@ -26,6 +26,7 @@ mod migrate;
 pub mod pace;
 pub mod points;
 mod read;
+mod recent;
 mod reconcile;
 mod record;
 mod repair;
@@ -44,6 +45,7 @@ use std::sync::Arc;
 pub use append::{AppendRequest, Appended};
 pub use finalize::{FinalPut, Finalized};
 pub use read::{Mode, OpenedReading, ReadError, Reading};
+pub use recent::Recent;
 pub use report::{ChunkReport, CopyReport, Integrity, MismatchReport};
 pub use settings::Settings;
 pub use slices::BodyBroken;
@@ -119,7 +121,7 @@ impl Pipeline {
             stores,
             seams,
             settings,
-            known: known::KnownTraces::new(),
+            known: known::KnownTraces::new(known::CAPACITY),
             contacts: contacts::Contacts::new(started),
             migrating: locks::KeyedLocks::default(),
             evaluating: locks::KeyedLocks::default(),
