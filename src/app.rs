@@ -208,6 +208,7 @@ fn pipeline_settings(config: &Config) -> Settings {
     Settings {
         node_name: Some(settings.node_name.unwrap_or_else(machine)),
         notify: config.verify.webhook_url.is_some(),
+        drill_deadline: config.verify.full_cycle.0,
         ..settings
     }
 }

@@ -15,6 +15,7 @@ mod ask;
 mod cancel;
 mod close;
 mod contacts;
+mod drill;
 mod erase;
 mod evaluate;
 pub mod examine;
@@ -44,6 +45,7 @@ mod work;
 
 use std::sync::Arc;
 
+pub use drill::{DrillOrder, DrillReport, NoDrill};
 pub use append::{AppendRequest, Appended};
 pub use finalize::{FinalPut, Finalized};
 pub use notify::{Message, NOTIFY_INTERVAL, NotDelivered, Webhook};
@@ -56,6 +58,7 @@ pub use sweep::SweepReport;
 
 use crate::seams::Seams;
 use crate::store::database::Database;
+use crate::store::database::drills::Drills;
 use crate::store::database::leases::Leases;
 use crate::store::database::verifications::Verifications;
 use crate::store::live::LiveStore;
@@ -77,6 +80,8 @@ pub struct Stores {
     pub leases: Arc<dyn Leases>,
     /// What the verifier remembers.
     pub verifications: Arc<dyn Verifications>,
+    /// Damage that is done on purpose.
+    pub drills: Arc<dyn Drills>,
 }
 
 impl Stores {

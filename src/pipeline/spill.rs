@@ -162,7 +162,7 @@ impl Pipeline {
         kept
     }
 
-    async fn keep_in_database(&self, job: JobId, row: &ChunkRow, bytes: &[u8], record: &Record) -> Result<Location> {
+    pub(super) async fn keep_in_database(&self, job: JobId, row: &ChunkRow, bytes: &[u8], record: &Record) -> Result<Location> {
         let limit = self.settings().spill_max;
         self.count_spilled().await?;
         let Some(_room) = self.spill.room(record.size, limit) else {

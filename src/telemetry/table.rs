@@ -5,11 +5,11 @@
 
 use super::family::{Counter, Gauge, Histogram, Row, Start};
 use super::labels::{
-    Answer, CheckResult, ClientChecksum, Comparison, Delivery, Dependency, Direction, Ended, Eviction, LogLevel,
+    Answer, CanaryResult, CanaryStage, CheckResult, ClientChecksum, Comparison, Delivery, Dependency, Direction, Ended, Eviction, LogLevel,
     LossReason, Method, Operation, RedisRollback, Rejection, Repair, RewindCause, RewindResult, Route, Source,
     SpillDirection, Status, StoreOperation, Success, Task, TaskResult, Tick,
 };
-use crate::trace::{DataStore, Detector, Kind, RunState, Schedule};
+use crate::trace::{DataStore, Detection, Detector, Kind, RunState, Schedule};
 
 /// Requests and store calls: 1 ms to 60 s.
 const SECONDS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
@@ -143,6 +143,20 @@ table! {
     VERIFY_COVERED: Gauge["veritail_verify_covered_chunks"], starts Start::WhenKnown;
     /// Time since the chunk was looked at that was looked at longest ago. From the database.
     VERIFY_OLDEST_UNVERIFIED_AGE: Gauge["veritail_verify_oldest_unverified_age_seconds"], starts Start::WhenKnown;
+    /// Runs of the canary: a synthetic trace, written and read back through the API.
+    CANARY_RUNS: Counter["veritail_canary_runs_total"; result: CanaryResult], starts Start::Zero;
+    /// When a run of the canary last ended well on this node; at first, when its process started. Of all nodes the newest
+    /// counts.
+    CANARY_LAST_SUCCESS: Gauge["veritail_canary_last_success_timestamp_seconds"], starts Start::WhenKnown;
+    /// Time of the stages of the canary's traces.
+    CANARY_STAGE_DURATION: Histogram["veritail_canary_stage_duration_seconds"; stage: CanaryStage] in SECONDS,
+        starts Start::Zero;
+    /// Time from sending bytes to having read them back, as the canary sees it.
+    APPEND_TO_READ: Histogram["veritail_append_to_read_seconds"] in SECONDS, starts Start::Zero;
+    /// Damage that was announced and done on purpose, by the canary or in a drill, and what came of it. It counts nowhere
+    /// else. Any other result than found pages.
+    CANARY_DETECTIONS: Counter["veritail_canary_detections_total"; store: DataStore, kind: Kind, result: Detection],
+        starts Start::Zero;
     /// Messages to the webhook about mismatches, by what became of them. What was not delivered is sent again.
     WEBHOOK_DELIVERIES: Counter["veritail_webhook_deliveries_total"; result: Delivery], starts Start::Zero;
     /// Finished traces, read back from persistent stores, against the checksum of the accepted bytes.

@@ -12,6 +12,7 @@
 //! here is decided what is looked at, when, by which node, and how fast. Nothing is written for a chunk that is sound.
 
 pub mod budget;
+pub mod canary;
 mod coverage;
 mod full;
 mod hot;
@@ -21,7 +22,7 @@ mod settings;
 mod shards;
 
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::FutureExt as _;
@@ -54,6 +55,7 @@ pub struct Inner {
     hot_budget: Budget,
     full_budget: Budget,
     seen: hot::Seen,
+    canary_client: OnceLock<Arc<dyn canary::CanaryClient>>,
     /// By schedule: a tick is under way on this node.
     under_way: [AtomicBool; Schedule::ALL.len()],
 }
@@ -77,6 +79,7 @@ impl Verifier {
             hot_budget: budget(settings.hot),
             full_budget: budget(settings.full),
             seen: hot::Seen::default(),
+            canary_client: OnceLock::new(),
             under_way: Default::default(),
             node,
             settings,
@@ -92,10 +95,12 @@ impl Verifier {
             return Ok(Tick::Overlapped);
         }
         let _under_way = UnderWay(flag);
+        self.node.settle_drills().await?;
         let done = match schedule {
             Schedule::Hot => self.hot().boxed().await,
             Schedule::Full => self.full().boxed().await,
-            Schedule::Inventory | Schedule::Canary | Schedule::Manual => Ok(false),
+            Schedule::Canary => self.canary().boxed().await,
+            Schedule::Inventory | Schedule::Manual => Ok(false),
         };
         let tick = match &done {
             Ok(true) => Tick::Ran,

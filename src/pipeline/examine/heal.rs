@@ -12,7 +12,6 @@ use crate::store::Result;
 use crate::store::copies::look_live;
 use crate::store::database::Job;
 use crate::store::object::{ObjectStore, codec, keys};
-use crate::telemetry::verification as telemetry;
 use crate::trace::{ByteSize, ChunkId, ChunkRow, ChunkSize, ChunkState, Epoch, JobId, Kind, Look, Record};
 
 use super::{Examiner, Pipeline, Promise, Sight};
@@ -23,7 +22,8 @@ const EPOCHS_MAX: usize = 16;
 const STORED_MAX: ByteSize = ByteSize(ChunkSize::MAX as u64 + 64 * 1024);
 
 impl Pipeline {
-    /// Heals a chunk. True if everything that differed is as recorded now.
+    /// Heals a chunk. `Some(true)`: everything that differed is as recorded now; `Some(false)`: no good copy was found;
+    /// `None`: it is not known yet.
     pub(super) async fn heal(
         &self,
         job: &Job,
@@ -31,7 +31,7 @@ impl Pipeline {
         promise: &Promise<'_>,
         sights: &[Sight],
         examiner: Examiner,
-    ) -> Result<bool> {
+    ) -> Result<Option<bool>> {
         let live_name = self.stores().live.name();
         let persistent_is_bad =
             sights.iter().any(|sight| sight.store != live_name && matches!(sight.look, Look::Differs(_)));
@@ -41,9 +41,8 @@ impl Pipeline {
             let is_sound = sights.iter().any(|sight| sight.store != live_name && sight.look == Look::Sound);
             if is_sound {
                 self.note_repaired(job.id, row.index, "the copy that counts is as recorded").await?;
-                telemetry::repaired(true);
             }
-            return Ok(is_sound);
+            return Ok(is_sound.then_some(true));
         }
         let seen = sights.iter().find_map(|sight| sight.good_bytes(promise.record).cloned());
         let good = match seen {
@@ -52,12 +51,8 @@ impl Pipeline {
         };
         if let Some(bytes) = good {
             let repaired = self.repair(job.id, row, promise.record, &bytes, "repaired from a good copy").await?;
-            if repaired {
-                telemetry::repaired(true);
-            }
-            return Ok(repaired);
+            return Ok(repaired.then_some(true));
         }
-        telemetry::repaired(false);
         let is_record = sights.iter().any(|sight| sight.look == Look::Differs(Kind::Record));
         match row.state {
             // Right copies of a wrong record are not given up for lost where nobody can send them again.
@@ -67,7 +62,7 @@ impl Pipeline {
             }
             _ => self.want_again(job.id, row).await?,
         }
-        Ok(false)
+        Ok(Some(false))
     }
 
     /// Looks for a copy that is as recorded wherever one may be left: live copies of other epochs, objects that a lost

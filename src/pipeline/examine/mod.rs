@@ -163,11 +163,16 @@ impl Pipeline {
             }
             examined.differences.push(difference);
         }
-        if examiner.heals
-            && known.state != TraceState::Erased
-            && self.heal(&known, row, &promise, &sights, examiner).await?
-        {
-            examined.tally.repaired = examined.differences.len() as u64;
+        if examiner.heals && known.state != TraceState::Erased {
+            // Asked before it is healed: a drill speaks for its chunk until then.
+            let is_drill = self.is_drill(job, row.index).await?;
+            let healed = self.heal(&known, row, &promise, &sights, examiner).await?;
+            if healed == Some(true) {
+                examined.tally.repaired = examined.differences.len() as u64;
+            }
+            if let Some(healed) = healed.filter(|_| !is_drill) {
+                telemetry::repaired(healed);
+            }
         }
         Ok(Some(examined))
     }
