@@ -1,5 +1,6 @@
 //! Wiring: configuration, stores, pipeline, HTTP, in this order; stopping goes the other way.
 
+mod canary;
 mod gauges;
 mod measure;
 mod private;
@@ -36,6 +37,7 @@ use crate::trace::chunks::BadChunkSize;
 use crate::trace::{ByteSize, ChunkSize};
 use crate::verify::Verifier;
 
+use canary::HttpClient;
 use webhook::HttpWebhook;
 
 /// Why Veritail does not start. Each says what to do next.
@@ -77,6 +79,9 @@ pub enum CannotStart {
     /// The webhook cannot be used as configured.
     #[error("{0}")]
     Webhook(&'static str),
+    /// The canary's client cannot be made.
+    #[error("the canary's HTTP client cannot be made: {0}")]
+    Canary(reqwest::Error),
     /// The address cannot be listened on.
     #[error("cannot listen on {address}: {error}; choose another with --listen")]
     Listen {
@@ -153,6 +158,7 @@ pub async fn start(config: Config) -> Result<Running, CannotStart> {
     schedule_tasks(&config, &seams);
     pipeline.start();
     let verifier = Verifier::new(pipeline.clone(), (&config.verify).into());
+    verifier.set_canary_client(Arc::new(HttpClient::of(&config.verify, address, tls.is_some(), &admin_token)?));
     let schedules = schedules::start(&config.verify, &verifier).await?;
     if let Some(webhook) = webhook {
         metrics::task_scheduled(Task::Notify, NOTIFY_INTERVAL, seams.clock.now());

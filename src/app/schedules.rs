@@ -19,11 +19,14 @@ pub(super) struct Schedules(JobScheduler);
 pub(super) async fn start(config: &Verify, verifier: &Verifier) -> Result<Schedules, JobSchedulerError> {
     let scheduler = JobScheduler::new().await?;
     let now = verifier.node().seams().clock.now();
-    for (schedule, cron) in [(Schedule::Hot, &config.hot), (Schedule::Full, &config.full)] {
+    for (schedule, cron) in [(Schedule::Hot, &config.hot), (Schedule::Full, &config.full), (Schedule::Canary, &config.canary)] {
         let Some(expression) = cron.expression() else { continue };
         telemetry::interval(schedule, promised(schedule, cron, config));
         // It counts as having made progress now, so that it is late only after its interval.
         telemetry::progressed(schedule, now);
+        if schedule == Schedule::Canary {
+            telemetry::canary_scheduled(now);
+        }
         scheduler.add(job(schedule, expression, config.jitter.0, verifier.clone())?).await?;
     }
     scheduler.start().await?;

@@ -2,7 +2,7 @@
 
 use super::cron::Cron;
 use super::settings::settings;
-use super::value::{Secret, Span};
+use super::value::{ExternalUrl, Secret, Span};
 use crate::trace::ByteSize;
 use crate::trace::state::names;
 use crate::verify;
@@ -52,6 +52,16 @@ settings! {
         full_requests_per_second: u64 = 500, env "VERITAIL_VERIFY_FULL_REQUESTS_PER_SECOND";
         /// Chunks that they look at at the same time.
         full_concurrency: usize = 8, range 1..=1024, env "VERITAIL_VERIFY_FULL_CONCURRENCY";
+        /// When the canary writes a trace of its own through the API and reads it back. `off` in all set-ups over the same
+        /// stores but one.
+        canary: Cron = "15 */5 * * * *".into(), env "VERITAIL_VERIFY_CANARY";
+        /// Where the canary finds the API, such as `https://ci.example`. Unset: at this node's own address.
+        canary_url: Option<ExternalUrl> = None, env "VERITAIL_VERIFY_CANARY_URL";
+        /// Whether the canary damages copies of its own traces, one in each run and in each kind of store in turn, announced before, to
+        /// see that this is found. Where a bucket keeps all versions of its objects, each damaged object stays as one: `false` saves them.
+        canary_damage: bool = true, env "VERITAIL_VERIFY_CANARY_DAMAGE";
+        /// How soon that damage has to be found. What is found later counts as `late`, after twice the time as `missed`.
+        canary_deadline: Span = Span::secs(600), range Span::secs(1)..=Span::hours(24), env "VERITAIL_VERIFY_CANARY_DEADLINE";
         /// How long it is remembered what a run did.
         runs_kept_for: Span = Span::hours(30 * 24), range Span::hours(1)..=Span::hours(5 * 365 * 24),
             env "VERITAIL_VERIFY_RUNS_KEPT_FOR";
@@ -84,6 +94,9 @@ impl From<&Verify> for verify::Settings {
             old_cycle: config.full_cycle_old.0,
             fresh_for: config.fresh_for.0,
             runs_kept_for: config.runs_kept_for.0,
+            canary_interval: config.canary.interval(),
+            canary_deadline: config.canary_deadline.0,
+            canary_damage: config.canary_damage,
         }
     }
 }

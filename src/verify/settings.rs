@@ -25,8 +25,14 @@ pub struct Settings {
     pub old_cycle: Duration,
     /// How long a job counts as fresh.
     pub fresh_for: Duration,
-    /// How long runs are remembered.
+    /// How long runs are remembered, and what the canary left.
     pub runs_kept_for: Duration,
+    /// The time from one tick of the canary to the next.
+    pub canary_interval: Duration,
+    /// How soon the damage that the canary does has to be found.
+    pub canary_deadline: Duration,
+    /// Whether the canary does any.
+    pub canary_damage: bool,
 }
 
 /// How fast this node may go.
@@ -60,6 +66,9 @@ impl Default for Settings {
             old_cycle: DAY * 90,
             fresh_for: DAY * 90,
             runs_kept_for: DAY * 30,
+            canary_interval: Duration::from_secs(300),
+            canary_deadline: Duration::from_secs(600),
+            canary_damage: true,
         }
     }
 }

@@ -66,6 +66,7 @@ pub async fn a_mismatch_is_counted_once_while_open(db: &dyn Database) {
         what: first.clone(),
         last_seen: Timestamp(2_000),
         times_seen: 3,
+        drill: None,
         resolved: None,
         note: None,
     };

@@ -30,15 +30,16 @@ pub(super) struct Tables {
     pub(super) jobs: BTreeMap<JobId, Job>,
     pub(super) accounts: super::accounts::Tables,
     pub(super) verifications: super::verifications::Tables,
-    rows: BTreeMap<(JobId, ChunkIndex), Row>,
+    pub(super) drills: super::drills::Drills,
+    pub(super) rows: BTreeMap<(JobId, ChunkIndex), Row>,
     pub(super) mismatches: Mismatches,
     /// By their numbers: the job, and from when on.
-    deletions: BTreeMap<i64, (JobId, Timestamp)>,
+    pub(super) deletions: BTreeMap<i64, (JobId, Timestamp)>,
     deletions_made: i64,
 }
 
-struct Row {
-    row: ChunkRow,
+pub(super) struct Row {
+    pub(super) row: ChunkRow,
     sealed_at: Timestamp,
 }
 
@@ -509,7 +510,8 @@ impl Database for ModelDatabase {
         if !holds {
             return Ok(Opened::Moved);
         }
-        Ok(tables.mismatches.open(new))
+        let announced = tables.announced(new);
+        Ok(tables.mismatches.open(new, announced))
     }
 
     async fn resolve_mismatches(

@@ -2,6 +2,7 @@
 
 mod accounts;
 pub mod database;
+mod drills;
 pub mod leases;
 pub mod listing;
 pub mod live;

@@ -71,10 +71,14 @@ impl Drills for PostgresDatabase {
     }
 
     async fn remove_canary_jobs(&self, before: Timestamp) -> Result<u64> {
-        let remove =
-            |statement| self.change(Repeat::Safe, statement, arguments![CANARY_PROJECT, before.0, REMOVED_MAX]);
-        remove(statements::REMOVE_CANARY_MISMATCHES).await?;
-        remove(statements::REMOVE_CANARY_DRILLS).await?;
-        remove(statements::REMOVE_CANARY_JOBS).await
+        let mut removed = 0;
+        // Jobs last: by them the others are found.
+        for statement in
+            [statements::REMOVE_CANARY_MISMATCHES, statements::REMOVE_CANARY_DRILLS, statements::REMOVE_CANARY_JOBS]
+        {
+            let arguments = arguments![CANARY_PROJECT, before.0, REMOVED_MAX];
+            removed = self.change(Repeat::Safe, statement, arguments).await?;
+        }
+        Ok(removed)
     }
 }

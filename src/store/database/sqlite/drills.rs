@@ -81,9 +81,14 @@ impl Drills for SqliteDatabase {
     }
 
     async fn remove_canary_jobs(&self, before: Timestamp) -> Result<u64> {
-        let remove = |statement| self.change(sqlx::query(statement).bind(CANARY_PROJECT).bind(before.0).bind(REMOVED_MAX));
-        remove(statements::REMOVE_CANARY_MISMATCHES).await?;
-        remove(statements::REMOVE_CANARY_DRILLS).await?;
-        remove(statements::REMOVE_CANARY_JOBS).await
+        let mut removed = 0;
+        // Jobs last: by them the others are found.
+        for statement in
+            [statements::REMOVE_CANARY_MISMATCHES, statements::REMOVE_CANARY_DRILLS, statements::REMOVE_CANARY_JOBS]
+        {
+            let remove = sqlx::query(statement).bind(CANARY_PROJECT).bind(before.0).bind(REMOVED_MAX);
+            removed = self.change(remove).await?;
+        }
+        Ok(removed)
     }
 }
