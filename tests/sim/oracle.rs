@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use veritail::pipeline::ReadError;
-use veritail::store::database::{Job, Mismatch};
+use veritail::store::database::{Job, Mismatch, Resolution};
 use veritail::store::live::{Entry, LiveStore};
 use veritail::store::object::codec;
 use veritail::trace::{
@@ -305,7 +305,8 @@ impl Truth {
             Verdict::Pending | Verdict::Erased => must(false, "it has no verdict"),
         }
         if read.broken.is_some() {
-            must(!open.is_empty(), "a broken read without an open mismatch");
+            let is_seen = |known: &Mismatch| matches!(known.resolved, Some((Resolution::Acknowledged, _)));
+            must(!open.is_empty() || mismatches.iter().any(is_seen), "a broken read that no mismatch speaks of");
         }
         let finished = self.outcome == "finished" && job.status != JobStatus::Canceled;
         if finished && !harmed {
@@ -381,6 +382,8 @@ pub struct Seen {
     pub verdicts: BTreeMap<Verdict, u64>,
     /// Objects that no row names: what nodes could not finish.
     pub orphans: u64,
+    /// Looks of the verifier at a copy.
+    pub looks: u64,
     pub faults: Counts,
 }
 
@@ -390,6 +393,7 @@ impl Seen {
         self.resent += other.resent;
         self.epochs += other.epochs;
         self.orphans += other.orphans;
+        self.looks += other.looks;
         self.faults.add(&other.faults);
         for (what, count) in &other.mismatches {
             *self.mismatches.entry(*what).or_default() += count;
@@ -411,6 +415,6 @@ impl fmt::Display for Seen {
         for ((kind, detector), count) in &self.mismatches {
             write!(f, " {count} {kind} by {detector}")?;
         }
-        write!(f, "; {} orphans\n{}", self.orphans, self.faults)
+        write!(f, "; {} orphans; {} looks of the verifier\n{}", self.orphans, self.looks, self.faults)
     }
 }

@@ -14,7 +14,7 @@ use super::oracle::Seen;
 use super::plan::JobPlan;
 use super::runner::Runner;
 use super::world::World;
-use super::{faults, queue, reader};
+use super::{faults, planted, queue, reader, verifying};
 
 /// The storm lasts at most so long; runners that are still at work go on in the calm.
 const STORM_MS: u64 = 120_000;
@@ -41,6 +41,7 @@ async fn storm_and_calm(seed: u64) -> Result<Seen, String> {
     let jobs = create_jobs(&world, seed).await;
     let ids: Vec<JobId> = jobs.iter().map(|(id, _, _)| *id).collect();
     tokio::spawn(faults::harm(world.clone(), world.dice.fork()));
+    tokio::spawn(verifying::verify_now_and_then(world.clone(), world.dice.fork(), ids.clone()));
     tokio::spawn(reader::read_now_and_then(world.clone(), world.dice.fork(), ids.clone()));
     let mut runners = Vec::new();
     let mut waiting = Vec::new();
@@ -73,6 +74,7 @@ async fn storm_and_calm(seed: u64) -> Result<Seen, String> {
     give_up_waiting(&world, &ids).await?;
     wait_for_the_end(&world).await?;
     world.sleep_ms(aftermath_ms).await;
+    planted::plant_and_find(&world).await;
     reckon(&world, &ids).await
 }
 
@@ -178,11 +180,13 @@ async fn reckon(world: &Arc<World>, ids: &[JobId]) -> Result<Seen, String> {
         }
     }
     nothing_is_left_behind(world).await;
+    let looks = verifying::looks(world).await;
     let oracle = world.oracle.lock().expect("not poisoned");
     match oracle.first_violation() {
         Some(violation) => Err(violation),
         None => Ok(Seen {
             orphans: orphans(world).len() as u64,
+            looks,
             faults: world.weather.tally.counts(),
             ..oracle.seen(&world.database.jobs(), &world.database.all_mismatches())
         }),

@@ -150,10 +150,6 @@ impl Pipeline {
                 continue;
             }
             let label = (kind, sight.store, Finder { detector: examiner.detector, run: examiner.run });
-            if self.is_acknowledged(job, row, difference, sight.found().as_ref()).await? {
-                examined.differences.push(difference);
-                continue;
-            }
             if self
                 .note_difference(&known, row, promise.record, label, bad_copy(sight, &sights, promise.record))
                 .await?
@@ -163,18 +159,19 @@ impl Pipeline {
             }
             examined.differences.push(difference);
         }
-        if examiner.heals
-            && known.state != TraceState::Erased
-            && self.heal(&known, row, &promise, &sights, examiner).await?
-        {
-            examined.tally.repaired = examined.differences.len() as u64;
+        if examiner.heals && known.state != TraceState::Erased {
+            match self.heal(&known, row, &promise, &sights, examiner).await {
+                Ok(true) => examined.tally.repaired = examined.differences.len() as u64,
+                Ok(false) => {}
+                // It is written down, and tried again with the next look: what is not healed stops nobody from looking on.
+                Err(error) => {
+                    telemetry::repaired(false);
+                    tracing::warn!(job_id = job.0, chunk = row.index.0, %error,
+                        "job {job}: chunk {} could not be healed yet", row.index);
+                }
+            }
         }
         Ok(Some(examined))
-    }
-
-    async fn is_unchanged(&self, job: JobId, row: &ChunkRow) -> Result<bool> {
-        let now = self.stores().database.chunk(job, row.index).await?;
-        Ok(now.is_some_and(|now| now.version == row.version))
     }
 
     /// Every copy that there should be, and the live one if it is still there.

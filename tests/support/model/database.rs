@@ -63,6 +63,11 @@ impl ModelDatabase {
         self.tables().rows_of(job, ChunkIndex(0)).cloned().collect()
     }
 
+    /// Changes a row without anybody's knowledge. False if there is none.
+    pub fn damage_row(&self, job: JobId, index: ChunkIndex, damage: impl FnOnce(&mut ChunkRow)) -> bool {
+        self.tables().rows.get_mut(&(job, index)).map(|row| damage(&mut row.row)).is_some()
+    }
+
     /// All mismatches, in order.
     pub fn all_mismatches(&self) -> Vec<Mismatch> {
         self.tables().mismatches.0.clone()

@@ -93,6 +93,11 @@ impl ModelObjects {
         self.change(key, |bytes| bytes.get_mut(at).map(|byte| *byte = !*byte).is_some())
     }
 
+    /// Flips one bit of an object. False if there is no such byte.
+    pub fn flip_bit(&self, key: &str, at: usize, bit: u8) -> bool {
+        self.change(key, |bytes| bytes.get_mut(at).map(|byte| *byte ^= 1 << bit).is_some())
+    }
+
     /// Cuts an object down to its first `size` bytes. False if it is not longer than that.
     pub fn truncate(&self, key: &str, size: usize) -> bool {
         self.change(key, |bytes| {
