@@ -116,17 +116,20 @@ impl Pipeline {
             if !self.is_unchanged(job, row).await? {
                 return Ok(None);
             }
-            let again = self.look_around(job, row, &promise).await;
-            for (first, second) in sights.iter_mut().zip(again) {
-                if matches!(first.look, Look::Differs(_)) {
-                    if second.look == Look::Sound {
-                        let (store, look) = (first.store, first.look);
-                        tracing::warn!(job_id = job.0, chunk = row.index.0, %store, %look,
-                            "job {job}: chunk {} was read wrong from {store} once, and right a moment later", row.index);
-                    }
-                    *first = second;
+            let mut again = self.look_around(job, row, &promise).await;
+            sights.retain_mut(|first| {
+                let Look::Differs(_) = first.look else { return true };
+                // A live copy that is gone by now went as it should.
+                let Some(at) = again.iter().position(|second| second.store == first.store) else { return false };
+                let second = again.swap_remove(at);
+                if second.look == Look::Sound {
+                    let (store, look) = (first.store, first.look);
+                    tracing::warn!(job_id = job.0, chunk = row.index.0, %store, %look,
+                        "job {job}: chunk {} was read wrong from {store} once, and right a moment later", row.index);
                 }
-            }
+                *first = second;
+                true
+            });
             accuse_the_record(&promise, &mut sights);
             self.recognize_earlier_copies(job, row, &mut sights).await?;
         }
