@@ -29,6 +29,9 @@ struct Planted {
     kind: Kind,
     store: DataStore,
     is_healed: bool,
+    /// The object as it was.
+    key: String,
+    stored: Bytes,
 }
 
 impl Planted {
@@ -60,7 +63,8 @@ pub async fn plant_and_find(world: &Arc<World>) {
     }
     world.sleep_ms(within_ms + DISTURBED_MS).await;
     check(world, &planted, before);
-    let acknowledged = take_note_of_some(world, &dice).await;
+    put_back_some(world, &dice, &mut planted).await;
+    let acknowledged = take_note_of_some(world, &dice, &planted).await;
     world.sleep_ms(within_ms).await;
     check(world, &planted, before);
     everything_wrong_is_known_but(world, &acknowledged);
@@ -83,14 +87,18 @@ async fn disturb(world: Arc<World>, dice: Dice) {
     while world.clock.elapsed_ms() < until {
         world.sleep_ms(dice.between(200, 6000)).await;
         let node = dice.below(NODES as u64) as usize;
-        match dice.below(3) {
+        match dice.below(4) {
             0 => {
+                world.weather.tally.count("object read wrong once");
+                world.objects.misread_next_get();
+            }
+            1 => {
                 world.weather.tally.count("node died while it verified");
                 world.kill(node);
                 world.sleep_ms(dice.below(3000)).await;
                 world.restart(node);
             }
-            1 => {
+            2 => {
                 let Some(pause) = world.pause_of(node) else { continue };
                 world.weather.tally.count("node paused while it verified");
                 pause.set(true);
@@ -125,7 +133,7 @@ fn is_sound(world: &World, record: &Record, object: &StoredObject) -> bool {
 }
 
 async fn plant(world: &World, dice: &Dice, (job, row, record, object): Target) -> Option<Planted> {
-    let stored = world.objects.bytes(&object.key)?;
+    let (key, stored) = (object.key.clone(), world.objects.bytes(&object.key)?);
     let harm = dice.below(8);
     let mut is_healed = harm < 3 && dice.chance(500);
     if is_healed {
@@ -159,7 +167,7 @@ async fn plant(world: &World, dice: &Dice, (job, row, record, object): Target) -
     world.weather.tally.count(counted);
     tracing::info!("planted: {kind} in chunk {} of job {job}, {}", row.index, object.key);
     let store = kind.store(DataStore::ObjectStore);
-    Some(Planted { job, index: row.index, kind, store, is_healed })
+    Some(Planted { job, index: row.index, kind, store, is_healed, key, stored })
 }
 
 fn damage(row: &mut ChunkRow, field: u64, dice: &Dice) {
@@ -178,10 +186,26 @@ fn other_size(size: ByteSize, dice: &Dice) -> ByteSize {
     ByteSize(if other == size.0 { other + 1 } else { other })
 }
 
-/// As a migration leaves one that lost a race and died.
+/// Somebody puts lost or damaged objects back under their keys: by the next cycle they count as repaired.
+async fn put_back_some(world: &World, dice: &Dice, planted: &mut [Planted]) {
+    for damage in planted.iter_mut().filter(|damage| !damage.is_healed && damage.store == DataStore::ObjectStore) {
+        if dice.chance(300) {
+            world.weather.tally.count("object put back");
+            let put = world.objects.put(&damage.key, damage.stored.clone()).await;
+            put.map_err(|error| error.to_string()).expect("the model takes objects");
+            damage.is_healed = true;
+        }
+    }
+}
+
+/// As migrations leave them that lost a race and died; one of them is not of these bytes.
 async fn leave_a_good_copy(world: &World, dice: &Dice, job: JobId, row: &ChunkRow, stored: Bytes) {
     let key = keys::chunk_key(job, row.index, row.epoch, &format!("{:016x}", dice.next()));
-    world.objects.put(&key, stored).await.map_err(|error| error.to_string()).expect("the model takes objects");
+    let bad = keys::chunk_key(job, row.index, row.epoch, &format!("{:016x}", dice.next()));
+    let other = Bytes::from(codec::encode(b"another attempt, of other bytes"));
+    for (key, stored) in [(key, stored), (bad, other)] {
+        world.objects.put(&key, stored).await.map_err(|error| error.to_string()).expect("the model takes objects");
+    }
 }
 
 /// Every planted damage is named once and rightly, and nothing else is.
@@ -190,7 +214,7 @@ fn check(world: &World, planted: &[Planted], before: usize) {
     let since: Vec<&Mismatch> = mismatches.iter().skip(before).collect();
     let mut violations = Vec::new();
     for damage in planted {
-        let Planted { job, index, kind, store, is_healed } = damage;
+        let Planted { job, index, kind, store, is_healed, .. } = damage;
         let what = format!("job {job}: planted in chunk {index}: {kind} in {store}");
         let found: Vec<_> = since.iter().filter(|found| damage.is_it(found)).collect();
         match found.as_slice() {
@@ -224,10 +248,11 @@ fn check(world: &World, planted: &[Planted], before: usize) {
 }
 
 /// A person takes note of some open mismatches. Answers the chunks.
-async fn take_note_of_some(world: &World, dice: &Dice) -> BTreeSet<(JobId, Option<ChunkIndex>)> {
+async fn take_note_of_some(world: &World, dice: &Dice, planted: &[Planted]) -> BTreeSet<(JobId, Option<ChunkIndex>)> {
     let mut acknowledged = BTreeSet::new();
     for open in world.database.all_mismatches().into_iter().filter(|known| known.resolved.is_none()) {
-        if open.what.store != DataStore::Embedded && dice.chance(500) {
+        let is_right_again = planted.iter().any(|damage| damage.is_healed && damage.is_it(&open));
+        if open.what.store != DataStore::Embedded && !is_right_again && dice.chance(500) {
             let note = Note { by: "somebody".to_owned(), comment: "seen".to_owned() };
             let now = veritail::seams::Clock::now(world.clock.as_ref());
             let done = world.database.acknowledge_mismatch(open.id, &note, now).await;

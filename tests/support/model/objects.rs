@@ -18,6 +18,7 @@ pub struct ModelObjects {
     clock: Arc<dyn Clock>,
     objects: Mutex<BTreeMap<String, Object>>,
     damage_next_put: AtomicBool,
+    misread_next_get: AtomicBool,
     listing: Option<Mutex<Listing>>,
 }
 
@@ -67,7 +68,13 @@ impl Object {
 impl ModelObjects {
     /// An empty store.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, objects: Mutex::default(), damage_next_put: AtomicBool::new(false), listing: None }
+        Self {
+            clock,
+            objects: Mutex::default(),
+            damage_next_put: AtomicBool::new(false),
+            misread_next_get: AtomicBool::new(false),
+            listing: None,
+        }
     }
 
     /// An empty store whose listings are `lag_ms` old: they miss what was just written, and show what was just deleted.
@@ -116,6 +123,11 @@ impl ModelObjects {
     /// The next object is not kept as it is written, and the store says nothing.
     pub fn damage_next_put(&self) {
         self.damage_next_put.store(true, Ordering::Relaxed);
+    }
+
+    /// The next object that is read is read wrong, once.
+    pub fn misread_next_get(&self) {
+        self.misread_next_get.store(true, Ordering::Relaxed);
     }
 
     /// The keys of all objects, in order.
@@ -168,7 +180,11 @@ impl ObjectStore for ModelObjects {
 
     async fn get(&self, key: &str, most: ByteSize) -> Result<Option<Bytes>> {
         let first = |bytes: &Bytes| bytes.slice(..bytes.len().min(most.as_usize()));
-        Ok(self.bytes(key).as_ref().map(first))
+        let mut bytes = self.bytes(key).as_ref().map(first);
+        if bytes.is_some() && self.misread_next_get.swap(false, Ordering::Relaxed) {
+            bytes = Some(Bytes::from_static(b"what was read wrong"));
+        }
+        Ok(bytes)
     }
 
     async fn delete(&self, key: &str) -> Result<()> {
