@@ -30,14 +30,15 @@ pub(super) struct Tables {
     pub(super) jobs: BTreeMap<JobId, Job>,
     pub(super) accounts: super::accounts::Tables,
     pub(super) verifications: super::verifications::Tables,
-    rows: BTreeMap<(JobId, ChunkIndex), Row>,
+    pub(super) rows: BTreeMap<(JobId, ChunkIndex), Row>,
     pub(super) mismatches: Mismatches,
     /// By their numbers: the job, and from when on.
-    deletions: BTreeMap<i64, (JobId, Timestamp)>,
-    deletions_made: i64,
+    pub(super) deletions: BTreeMap<i64, (JobId, Timestamp)>,
+    pub(super) deletions_made: i64,
 }
 
-struct Row {
+#[derive(Clone)]
+pub(super) struct Row {
     row: ChunkRow,
     sealed_at: Timestamp,
 }

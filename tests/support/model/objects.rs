@@ -22,7 +22,8 @@ pub struct ModelObjects {
     listing: Option<Mutex<Listing>>,
 }
 
-struct Object {
+#[derive(Clone)]
+pub(super) struct Object {
     bytes: Bytes,
     written: Timestamp,
 }
@@ -161,7 +162,7 @@ impl ModelObjects {
         }
     }
 
-    fn objects(&self) -> MutexGuard<'_, BTreeMap<String, Object>> {
+    pub(super) fn objects(&self) -> MutexGuard<'_, BTreeMap<String, Object>> {
         self.objects.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
