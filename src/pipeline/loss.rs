@@ -95,7 +95,7 @@ impl Pipeline {
     }
 
     /// True if a person took note of this very difference before: nobody opens it again while nothing changed.
-    async fn is_acknowledged(&self, new: &NewMismatch) -> Result<bool> {
+    pub(super) async fn is_acknowledged(&self, new: &NewMismatch) -> Result<bool> {
         let filter = MismatchFilter {
             job: Some(new.job),
             kind: Some(new.kind),

@@ -128,7 +128,6 @@ impl Verifier {
         // As it is now that the turn is ours.
         let known = self.verifications().cursors().await?;
         let mut cursor = self.cursor(shard, &known, way).await?;
-        let mut wrong_in = None;
         while self.now() < until {
             let standing = self.standing(shard, &cursor, way);
             if standing.is_over() {
@@ -149,7 +148,7 @@ impl Verifier {
             }
             let rows = self.verifications().kept_chunks(cursor.at, end.min(block_end), PAGE).await?;
             let examiner = self.examiner(Detector::Full, cursor.run);
-            let seen = self.look_at_all(&rows, examiner, open, &mut wrong_in).await?;
+            let seen = self.look_at_all(&rows, examiner, open).await?;
             let is_away = seen.looks > 0 && seen.unreachable == seen.looks;
             if is_away || (seen.unreachable > 0 && standing.has_time()) {
                 // What was not seen is not passed over: not while the store is away, nor some of it for as long as there
@@ -201,10 +200,10 @@ impl Verifier {
         rows: &'a [(JobId, ChunkRow)],
         examiner: Examiner,
         open: &'a Open,
-        wrong_in: &mut Option<JobId>,
     ) -> Result<Tally> {
         let look = |(job, row): &'a (JobId, ChunkRow)| {
-            self.look(&self.full_budget, (*job, row), examiner, open).map(|look| (*job, look)).boxed()
+            let look = self.look(&self.full_budget, (*job, row), examiner, open);
+            look.map(|examined| (*job, examined.map(|examined| examined.tally))).boxed()
         };
         let looks: Vec<BoxFuture<'a, _>> = rows.iter().map(look).collect();
         let mut looks = stream::iter(looks).buffered(self.settings.full.concurrency.max(1));
@@ -212,26 +211,20 @@ impl Verifier {
         let mut present = None;
         while let Some((job, look)) = looks.next().await {
             let look = look?;
-            if look.sound < look.looks {
-                *wrong_in = Some(job);
-            }
             if let Some(before) = present.filter(|before| *before != job) {
-                seen += self.look_at_whole(before, *wrong_in == Some(before), examiner).await?;
+                seen += self.look_at_whole(before, examiner).await?;
             }
             present = Some(job);
             seen += look;
         }
         // A trace that goes on behind these chunks is added up once more at its end: rows are cheap.
         if let Some(last) = present {
-            seen += self.look_at_whole(last, *wrong_in == Some(last), examiner).await?;
+            seen += self.look_at_whole(last, examiner).await?;
         }
         Ok(seen)
     }
 
-    async fn look_at_whole(&self, job: JobId, has_wrong_chunks: bool, examiner: Examiner) -> Result<Tally> {
-        if has_wrong_chunks {
-            return Ok(Tally::default());
-        }
+    async fn look_at_whole(&self, job: JobId, examiner: Examiner) -> Result<Tally> {
         let wrong = self.node.examine_whole(job, examiner).await?;
         Ok(Tally { differs: wrong.is_some().into(), ..Tally::default() })
     }

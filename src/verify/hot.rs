@@ -152,7 +152,7 @@ impl Verifier {
     }
 
     async fn look_while_hot(&self, job: JobId, row: &ChunkRow, examiner: Examiner, open: &Open) -> Result<Tally> {
-        let look = self.look(&self.hot_budget, (job, row), examiner, open).await;
+        let look = self.look(&self.hot_budget, (job, row), examiner, open).await.map(|examined| examined.tally);
         if look.as_ref().map_or(true, |look| look.unreachable > 0 || look.moved > 0) {
             self.seen.forget(job, row);
         }
