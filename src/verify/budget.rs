@@ -22,13 +22,21 @@ pub struct Budget {
 struct Bucket {
     /// A second's worth; 0 = no limit.
     per_second: u64,
-    /// Until when everything that was taken is paid for, in microseconds since 1970.
-    paid_until: Mutex<i64>,
+    paid: Mutex<Paid>,
+}
+
+/// Times in microseconds since 1970, by the node's clock.
+#[derive(Clone, Copy, Default)]
+struct Paid {
+    /// Until when everything that was taken is paid for.
+    until: i64,
+    /// When it was last asked.
+    asked: i64,
 }
 
 impl Bucket {
     fn new(per_second: u64) -> Self {
-        Self { per_second, paid_until: Mutex::new(0) }
+        Self { per_second, paid: Mutex::default() }
     }
 
     /// Takes `amount`; how long to wait before it is used.
@@ -39,10 +47,12 @@ impl Bucket {
         let now = now.0.saturating_mul(1000);
         let burst = i64::try_from(BURST.as_micros()).unwrap_or(i64::MAX);
         let cost = u128::from(amount) * 1_000_000 / u128::from(self.per_second);
-        let mut paid_until = self.paid_until.lock().unwrap_or_else(PoisonError::into_inner);
-        let from = (*paid_until).max(now - burst);
-        *paid_until = from.saturating_add(i64::try_from(cost).unwrap_or(i64::MAX));
-        Duration::from_micros(u64::try_from(*paid_until - now).unwrap_or(0))
+        let mut paid = self.paid.lock().unwrap_or_else(PoisonError::into_inner);
+        // A clock that was set back takes what is owed back with it.
+        let until = paid.until - (paid.asked - now).max(0);
+        let until = until.max(now - burst).saturating_add(i64::try_from(cost).unwrap_or(i64::MAX));
+        *paid = Paid { until, asked: now };
+        Duration::from_micros(u64::try_from(until - now).unwrap_or(0))
     }
 }
 
@@ -89,6 +99,15 @@ mod tests {
                 let seconds = (now - start) as f64 / 1000.0;
                 prop_assert!(taken as f64 <= rate as f64 * (seconds + 1.0) + 1.0, "{taken} in {seconds} s at {rate}/s");
             }
+        }
+
+        /// Nobody waits longer because the clock was set back meanwhile.
+        #[test]
+        fn a_clock_that_is_set_back_keeps_nobody_waiting(back in 1i64..100_000_000, amount in 1u64..100) {
+            let bucket = Bucket::new(100);
+            bucket.take(amount, Timestamp(200_000_000));
+            let wait = bucket.take(amount, Timestamp(200_000_000 - back));
+            prop_assert!(wait <= Duration::from_secs(2), "{wait:?}");
         }
 
         #[test]

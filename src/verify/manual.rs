@@ -86,11 +86,7 @@ impl Verifier {
         loop {
             let rows = self.node.stores().database.chunks(job, from, PAGE).await?;
             for row in &rows {
-                self.full_budget.take(row).await;
-                let examined = self.node.examine(job, row, examiner).await?;
-                if examined.differences.is_empty() && open.contains(&(job, row.index)) {
-                    self.node.note_sound_again(job, row).await?;
-                }
+                let examined = self.look(&self.full_budget, (job, row), examiner, open).await?;
                 checked.tally += examined.tally;
                 let differences = examined.differences.iter().map(|(kind, store)| (Some(row.index), *kind, *store));
                 checked.differences.extend(differences);

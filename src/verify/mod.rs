@@ -31,12 +31,12 @@ pub use runs::Running;
 pub use settings::{Budgeted, Settings};
 
 use crate::pipeline::Pipeline;
-use crate::pipeline::examine::Examiner;
+use crate::pipeline::examine::{Examined, Examiner};
 use crate::store::Result;
 use crate::store::database::MismatchFilter;
 use crate::store::database::verifications::{RunId, Verifications};
 use crate::telemetry::verification::{self as telemetry, Tick};
-use crate::trace::{ChunkIndex, ChunkRow, Detector, JobId, Schedule, Tally, Timestamp};
+use crate::trace::{ChunkIndex, ChunkRow, Detector, JobId, Schedule, Timestamp};
 
 use budget::Budget;
 
@@ -138,7 +138,7 @@ impl Verifier {
         (job, row): (JobId, &ChunkRow),
         examiner: Examiner,
         open: &Open,
-    ) -> Result<Tally> {
+    ) -> Result<Examined> {
         budget.take(row).await;
         let examined = self.node.examine(job, row, examiner).await?;
         let is_sound = examined.tally.looks > 0 && examined.tally.sound == examined.tally.looks;
@@ -146,7 +146,7 @@ impl Verifier {
             // Somebody put the bytes back by other means.
             self.node.note_sound_again(job, row).await?;
         }
-        Ok(examined.tally)
+        Ok(examined)
     }
 
     /// Chunks with open mismatches, as they are now.

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures::TryStreamExt as _;
 
 use crate::store::Result;
-use crate::store::copies::look_live;
+use crate::store::copies::{STORED_MAX, look_live};
 use crate::store::database::Job;
 use crate::store::object::{ObjectStore, codec, keys};
 use crate::telemetry::verification as telemetry;
@@ -19,8 +19,6 @@ use super::{Examiner, Pipeline, Promise, Sight};
 
 /// Epochs of a chunk whose live copies are tried; the newest first.
 const EPOCHS_MAX: usize = 16;
-/// The longest object that may be a copy of a chunk: a chunk that did not shrink, and room for the frame around it.
-const STORED_MAX: ByteSize = ByteSize(ChunkSize::MAX as u64 + 64 * 1024);
 
 impl Pipeline {
     /// Heals a chunk. True if everything that differed is as recorded now.
@@ -33,17 +31,17 @@ impl Pipeline {
         examiner: Examiner,
     ) -> Result<bool> {
         let live_name = self.stores().live.name();
-        let persistent_is_bad =
-            sights.iter().any(|sight| sight.store != live_name && matches!(sight.look, Look::Differs(_)));
-        if promise.at.is_some() && !persistent_is_bad {
-            // The copy that counts is right. The live one is on its way out, and goes now.
-            self.stores().live.release(job.id, row.id(), Duration::ZERO).await?;
-            let is_sound = sights.iter().any(|sight| sight.store != live_name && sight.look == Look::Sound);
-            if is_sound {
+        match sights.iter().find(|sight| sight.store != live_name).map(|sight| sight.look) {
+            Some(Look::Sound) => {
+                // The copy that counts is right. The live one is on its way out, and goes now.
+                self.stores().live.release(job.id, row.id(), Duration::ZERO).await?;
                 self.note_repaired(job.id, row.index, "the copy that counts is as recorded").await?;
                 telemetry::repaired(true);
+                return Ok(true);
             }
-            return Ok(is_sound);
+            // Which copy is right shows when the one that counts can be seen.
+            Some(Look::Unreachable | Look::Moved) => return Ok(false),
+            Some(Look::Differs(_)) | None => {}
         }
         let seen = sights.iter().find_map(|sight| sight.good_bytes(promise.record).cloned());
         let good = match seen {
