@@ -7,7 +7,7 @@ use super::object::{ObjectStore, codec};
 use super::{Result, StoreError};
 use crate::trace::state::StoredObject;
 use crate::trace::verdict::{Seen, judge};
-use crate::trace::{ByteSize, ChunkId, JobId, Look, Record};
+use crate::trace::{ByteSize, ChunkId, ChunkSize, JobId, Look, Record};
 
 /// A look at a copy: how it ended, and the chunk's bytes where they could be had (also where they differ).
 #[derive(Clone, Debug)]
@@ -51,13 +51,21 @@ pub async fn look_live(live: &dyn LiveStore, job: JobId, chunk: ChunkId, record:
     }
 }
 
-/// Looks at a copy in the object store. Of one that is longer than what was written only so much is read as shows that.
+/// The longest that a chunk can be, whatever a record says of its size.
+const CHUNK_MAX: ByteSize = ByteSize(ChunkSize::MAX as u64);
+
+/// Looks at a copy in the object store. Of one that is longer than what was written, and than any chunk of the recorded
+/// size is when it is stored, only so much is read as shows that.
+///
+/// Row and copy are read so that either may be wrong: a size in the row that is too small neither cuts the copy nor makes
+/// it undecodable.
 pub async fn look_object(objects: &dyn ObjectStore, written: &StoredObject, record: &Record) -> Looked {
-    match objects.get(&written.key, written.size + ByteSize(1)).await {
+    let most = written.size.max(codec::stored_max(record.size.min(CHUNK_MAX))) + ByteSize(1);
+    match objects.get(&written.key, most).await {
         Err(error) => Looked::unreachable(error),
         Ok(None) => Looked { look: judge(record, Seen::Absent), bytes: None, error: None },
         Ok(Some(stored)) => {
-            let decoded = codec::decode(&stored, record.size).ok();
+            let decoded = codec::decode(&stored, record.size).or_else(|_| codec::decode(&stored, CHUNK_MAX)).ok();
             let look = judge(record, Seen::Object { stored: &stored, written, decoded: decoded.as_deref() });
             Looked { look, bytes: decoded, error: None }
         }
