@@ -1,15 +1,16 @@
-//! One damage, found by everybody at once: counted once.
+//! One damage is counted once: also if everybody finds it at once, and after somebody took note of it.
 
 use std::sync::Arc;
 
 use futures::future::join_all;
-use veritail::store::database::{MismatchFilter, Resolution};
-use veritail::trace::{ChunkIndex, JobId, Kind, Schedule};
+use veritail::store::database::{Note, Resolution};
+use veritail::trace::{ChunkIndex, DataStore, JobId, Kind, Schedule};
 
 use crate::case::{Case, Walk};
 use crate::cells::Moment;
 use crate::damage::Damage;
 use crate::ground::{CHUNK_SIZE, Ground, Place, Side};
+use crate::matrix::{Staged, mismatches, stage};
 use crate::support::production::Production;
 use crate::support::runner::Runner;
 use crate::support::server::{Send as _, log};
@@ -65,8 +66,7 @@ async fn run(side: Side) {
     let mut finders = Vec::new();
     for (job, ended) in jobs.iter().zip(ended) {
         assert_eq!(ended.expect("the runner ends").state(), (200, "success"));
-        let filter = MismatchFilter { job: Some(JobId(job.id)), ..Default::default() };
-        let found = ground.stores.database.mismatches(filter).await.expect("a database");
+        let found = mismatches(&ground, job).await;
         let [found] = found.as_slice() else { panic!("job {} is counted {} times: {found:#?}", job.id, found.len()) };
         assert_eq!(
             (found.what.chunk, found.what.kind, found.what.store),
@@ -77,5 +77,37 @@ async fn run(side: Side) {
         finders.push((found.what.detector, found.times_seen));
     }
     println!("found by: {finders:?}");
+    ground.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_somebody_took_note_of_is_opened_again_only_once_it_changes() {
+    let ground = Ground::start(Side::Embedded).await;
+    let case = Case {
+        kind: Kind::Checksum,
+        store: DataStore::ObjectStore,
+        moment: Moment::Closed,
+        damage: Damage::Copy,
+        resends: false,
+        walk: Walk::Hot,
+        live: DataStore::Embedded,
+    };
+    let Staged { case, job } = stage(&ground, case).await;
+    case.damage.apply(&ground, &case, JobId(job.id)).await;
+    ground.verifier().tick(Schedule::Hot).await.expect("the stores are there");
+    let found = mismatches(&ground, &job).await;
+    assert_eq!(found.len(), 1, "{found:#?}");
+    let note = Note { by: "somebody".to_owned(), comment: "known".to_owned() };
+    let at = found[0].last_seen;
+    assert!(ground.stores.database.acknowledge_mismatch(found[0].id, &note, at).await.expect("a database").is_some());
+
+    ground.verifier().tick(Schedule::Hot).await.expect("the stores are there");
+    assert_eq!(mismatches(&ground, &job).await.len(), 1, "it was opened again");
+
+    let gone = Case { kind: Kind::Missing, ..case };
+    gone.damage.apply(&ground, &gone, JobId(job.id)).await;
+    ground.verifier().tick(Schedule::Hot).await.expect("the stores are there");
+    let kinds: Vec<Kind> = mismatches(&ground, &job).await.iter().map(|found| found.what.kind).collect();
+    assert_eq!(kinds, [Kind::Checksum, Kind::Missing]);
     ground.stop().await;
 }

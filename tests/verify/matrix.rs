@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use futures::FutureExt as _;
 use futures::future::join_all;
-use veritail::store::database::{Mismatch, MismatchFilter, Rewind};
+use veritail::store::database::{Contact, Mismatch, MismatchFilter, Rewind};
 use veritail::telemetry::verification::Tick;
-use veritail::trace::{ChunkIndex, ChunkRow, ChunkState, DataStore, Detector, JobId, Kind, Schedule};
+use veritail::trace::{ChunkIndex, ChunkRow, ChunkState, DataStore, Detector, JobId, Kind, Offset, Schedule};
 use veritail::verify::Verifier;
 
 use crate::case::{Case, Ends, Walk};
@@ -46,9 +46,9 @@ async fn full_finds_everything_in_redis_postgresql_and_s3() {
 }
 
 /// A case and its job.
-struct Staged {
-    case: Case,
-    job: Job,
+pub struct Staged {
+    pub case: Case,
+    pub job: Job,
 }
 
 async fn run(side: Side, walk: Walk) {
@@ -60,7 +60,8 @@ async fn run(side: Side, walk: Walk) {
     let pausing = |place: Place| staged.iter().filter(|staged| staged.case.place() == place).count();
     let places = [Keeps::InObjectStore, Keeps::InDatabase].map(Place::PausesUntilDamaged);
     for place in places.into_iter().chain([Place::Pauses]) {
-        ground.at(place).gate.until_waiting(pausing(place)).await;
+        let waiting = ground.at(place).gate.until_waiting(pausing(place));
+        tokio::time::timeout(Duration::from_secs(60), waiting).await.expect("all copies are on their way");
     }
     join_all(staged.iter().map(|Staged { case, job }| case.damage.apply(ground, case, JobId(job.id)))).await;
     for place in places {
@@ -98,7 +99,8 @@ fn label(found: &Mismatch) -> (Option<ChunkIndex>, Kind, DataStore, Detector) {
     (found.what.chunk, found.what.kind, found.what.store, found.what.detector)
 }
 
-async fn mismatches(ground: &Ground, job: &Job) -> Vec<Mismatch> {
+/// All mismatches of a job.
+pub async fn mismatches(ground: &Ground, job: &Job) -> Vec<Mismatch> {
     let filter = MismatchFilter { job: Some(JobId(job.id)), ..Default::default() };
     ground.stores.database.mismatches(filter).await.expect("a database")
 }
@@ -114,7 +116,7 @@ fn runner(case: &Case, client: &Client, job: &Job, position: usize) -> Runner {
 }
 
 /// Brings a job of its own to the moment of the case.
-async fn stage(ground: &Ground, case: Case) -> Staged {
+pub async fn stage(ground: &Ground, case: Case) -> Staged {
     let site = ground.at(case.place());
     let job = site.client.make_job_with_reset(case.resends).await;
     if case.kind == Kind::StaleCopy {
@@ -127,7 +129,10 @@ async fn stage(ground: &Ground, case: Case) -> Staged {
     let mut runner = runner(&case, &site.client, &job, 0);
     match case.moment {
         Moment::Closed => assert_eq!(runner.finish(&log).await.state(), (200, "success"), "{case}"),
-        _ => runner.send(&log[..SENT]).await,
+        _ => {
+            runner.send(&log[..SENT]).await;
+            note_acknowledged(ground, &job).await;
+        }
     }
     if let Place::Moves(_) = case.place() {
         until_persisted(ground, &job).await;
@@ -139,6 +144,14 @@ async fn stage(ground: &Ground, case: Case) -> Staged {
         }
     }
     Staged { case, job }
+}
+
+/// As a node does once a second.
+async fn note_acknowledged(ground: &Ground, job: &Job) {
+    let known = ground.stores.database.job(JobId(job.id)).await.expect("a database").expect("the job");
+    let (made_at, acked_length) = (known.created_at, Offset(SENT as u64));
+    let contact = Contact { job: known.id, made_at, acked_length, at: known.last_contact_at };
+    ground.stores.database.note_contacts(&[contact], known.last_contact_at).await.expect("a database");
 }
 
 async fn rows(ground: &Ground, job: &Job) -> Vec<ChunkRow> {
