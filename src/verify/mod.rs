@@ -16,9 +16,11 @@ mod coverage;
 mod full;
 mod hot;
 mod manual;
+mod report;
 mod runs;
 mod settings;
 mod shards;
+mod status;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -26,12 +28,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::FutureExt as _;
 
-pub use manual::Scope;
+pub use manual::{Scope, TraceChecked};
+pub use report::RunReport;
 pub use runs::Running;
 pub use settings::{Budgeted, Settings};
+pub use status::{Coverage, CycleReport, ScheduleStatus, ShardStatus, Status};
 
 use crate::pipeline::Pipeline;
-use crate::pipeline::examine::Examiner;
+use crate::pipeline::examine::{Examined, Examiner};
 use crate::store::Result;
 use crate::store::database::MismatchFilter;
 use crate::store::database::verifications::{RunId, Verifications};
@@ -139,14 +143,24 @@ impl Verifier {
         examiner: Examiner,
         open: &Open,
     ) -> Result<Tally> {
+        Ok(self.examine(budget, (job, row), examiner, open).await?.tally)
+    }
+
+    /// The same, with what differs.
+    async fn examine(
+        &self,
+        budget: &Budget,
+        (job, row): (JobId, &ChunkRow),
+        examiner: Examiner,
+        open: &Open,
+    ) -> Result<Examined> {
         budget.take(row).await;
         let examined = self.node.examine(job, row, examiner).await?;
-        let is_sound = examined.tally.looks > 0 && examined.tally.sound == examined.tally.looks;
-        if is_sound && open.contains(&(job, row.index)) {
+        if is_sound(&examined.tally) && open.contains(&(job, row.index)) {
             // Somebody put the bytes back by other means.
             self.node.note_sound_again(job, row).await?;
         }
-        Ok(examined.tally)
+        Ok(examined)
     }
 
     /// Chunks with open mismatches, as they are now.
@@ -155,6 +169,11 @@ impl Verifier {
         let open = self.node.stores().database.mismatches(filter).await?;
         Ok(open.into_iter().filter_map(|open| Some((open.what.job, open.what.chunk?))).collect())
     }
+}
+
+/// Whether there are copies, and all are as recorded.
+fn is_sound(seen: &Tally) -> bool {
+    seen.looks > 0 && seen.sound == seen.looks
 }
 
 /// Says that a tick is under way until it goes.

@@ -39,9 +39,3 @@ pub struct Budgeted {
     /// Chunks looked at at the same time.
     pub concurrency: usize,
 }
-
-impl Default for Settings {
-    fn default() -> Self {
-        (&crate::config::Verify::default()).into()
-    }
-}
