@@ -1,6 +1,7 @@
 //! What a person asks for: certain traces, whole, now.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
@@ -10,7 +11,7 @@ use crate::store::Result;
 use crate::store::database::Job;
 use crate::store::database::listing::{JobFilter, Listing, Page, PageStart};
 use crate::store::database::verifications::Run;
-use crate::trace::{ChunkIndex, ChunkRow, DataStore, Detector, JobId, Kind, Offset, ProjectId, Schedule, Tally};
+use crate::trace::{ChunkIndex, ChunkRow, DataStore, Detector, JobId, Kind, Offset, ProjectId, Schedule, Tally, Timestamp};
 
 use super::runs::Running;
 use super::{Open, Verifier};
@@ -24,6 +25,34 @@ pub enum Scope {
     Project(ProjectId, Arc<dyn Listing>),
     /// All from this one to the newest.
     From(JobId),
+}
+
+/// Which traces, as people say it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// Those of these jobs.
+    Jobs(Vec<JobId>),
+    /// Those of this project's jobs; with its path.
+    Project(ProjectId, String),
+    /// Those of all jobs made then or later.
+    Since(Timestamp),
+    /// All.
+    All,
+}
+
+impl fmt::Display for Wanted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Jobs(jobs) => match jobs.as_slice() {
+                [job] => write!(f, "job {job}"),
+                [first, .., last] => write!(f, "{} jobs, {first} to {last}", jobs.len()),
+                [] => f.write_str("no job"),
+            },
+            Self::Project(_, path) => write!(f, "project {path}"),
+            Self::Since(at) => write!(f, "since {}", at.to_rfc3339()),
+            Self::All => f.write_str("all"),
+        }
+    }
 }
 
 /// What one trace came to.
@@ -43,6 +72,18 @@ const PAGE: u32 = 256;
 const COUNTED_MAX: usize = 256;
 
 impl Verifier {
+    /// Begins a run over what somebody asks for, and answers at once; the run goes on by itself.
+    pub async fn ask(&self, wanted: Wanted, listing: Arc<dyn Listing>) -> Result<Run> {
+        let label = wanted.to_string();
+        let scope = match wanted {
+            Wanted::Jobs(jobs) => Scope::Jobs(jobs),
+            Wanted::Project(project, _) => Scope::Project(project, listing),
+            Wanted::Since(at) => Scope::From(self.verifications().first_job_since(at).await?),
+            Wanted::All => Scope::From(JobId(1)),
+        };
+        self.start(scope, label).await
+    }
+
     /// Begins a run over these traces and answers at once; the run goes on by itself.
     pub async fn start(&self, scope: Scope, label: String) -> Result<Run> {
         let (mut run, way) = self.begin_manual(scope, label).await?;

@@ -28,7 +28,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::FutureExt as _;
 
-pub use manual::{Scope, TraceChecked};
+pub use manual::{Scope, TraceChecked, Wanted};
 pub use report::RunReport;
 pub use runs::Running;
 pub use settings::{Budgeted, Settings};

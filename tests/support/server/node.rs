@@ -21,6 +21,7 @@ use veritail::store::live::embedded::EmbeddedLive;
 use veritail::store::object::{ObjectStore, bucket::Bucket};
 use veritail::telemetry::exporter;
 use veritail::trace::{ByteSize, ChunkId, ChunkIndex, ChunkSize, Epoch, JobId};
+use veritail::verify::{self, Verifier};
 
 use super::{ADMIN_TOKEN, Client, Job};
 
@@ -32,6 +33,8 @@ pub struct Hooks {
     pub settings: Settings,
     /// The limit of its traces; 0 = none.
     pub trace_limit: u64,
+    /// The verifier's settings. Its schedules are never kept: it does what is asked for.
+    pub verify: verify::Settings,
     /// Whether workers and sweeps run. Without them nothing happens but what requests do.
     pub works: bool,
 }
@@ -40,7 +43,8 @@ impl Hooks {
     /// A node that works, with the default settings but for sweeps that come often.
     pub fn new(hook: Arc<dyn Hook>) -> Self {
         let settings = Settings { sweep_interval: Duration::from_millis(200), ..Settings::default() };
-        Self { hook, settings, trace_limit: Config::default().pipeline.trace_limit, works: true }
+        let trace_limit = Config::default().pipeline.trace_limit;
+        Self { hook, settings, trace_limit, verify: verify::Settings::default(), works: true }
     }
 }
 
@@ -48,6 +52,7 @@ impl Hooks {
 pub struct Node {
     client: Client,
     pipeline: Pipeline,
+    verifier: Verifier,
     stores: Stores,
     tasks: Arc<OwnedTasks>,
     _folder: TempDir,
@@ -88,7 +93,8 @@ impl Node {
         let exporter = exporter::install().expect("metrics");
         let chunk_size = ChunkSize::new(131_072).expect("a chunk size");
         let limit = ByteSize(hooks.trace_limit);
-        let api = Api::new(pipeline.clone(), listing, auth, exporter, Duration::from_secs(60), chunk_size, limit, None);
+        let verifier = Verifier::new(pipeline.clone(), hooks.verify);
+        let api = Api::new(verifier.clone(), listing, auth, exporter, Duration::from_secs(60), chunk_size, limit, None);
         let free = SocketAddr::from(([127, 0, 0, 1], 0));
         let listener = tokio::net::TcpListener::bind(free).await.expect("a free loopback port");
         let address = listener.local_addr().expect("a bound address");
@@ -96,7 +102,7 @@ impl Node {
             let _ = axum::serve(listener, router::router(api)).await;
         };
         tasks.spawn("http", Box::pin(served));
-        Self { client: Client::new(address, ADMIN_TOKEN), pipeline, stores, tasks, _folder: folder }
+        Self { client: Client::new(address, ADMIN_TOKEN), pipeline, verifier, stores, tasks, _folder: folder }
     }
 
     /// A client with the admin's token.
@@ -107,6 +113,11 @@ impl Node {
     /// Its pipeline.
     pub fn pipeline(&self) -> &Pipeline {
         &self.pipeline
+    }
+
+    /// Its verifier.
+    pub fn verifier(&self) -> &Verifier {
+        &self.verifier
     }
 
     /// Its stores, past the hooks.
