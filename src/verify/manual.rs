@@ -1,6 +1,5 @@
 //! What a person asks for: certain traces, whole, now.
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -11,7 +10,9 @@ use crate::store::Result;
 use crate::store::database::Job;
 use crate::store::database::listing::{JobFilter, Listing, Page, PageStart};
 use crate::store::database::verifications::Run;
-use crate::trace::{ChunkIndex, ChunkRow, DataStore, Detector, JobId, Kind, Offset, ProjectId, Schedule, Tally, Timestamp};
+use crate::trace::{
+    ChunkIndex, ChunkRow, DataStore, Detector, JobId, Kind, Offset, ProjectId, Schedule, Tally, Timestamp,
+};
 
 use super::runs::Running;
 use super::{Open, Verifier};
@@ -73,7 +74,11 @@ const COUNTED_MAX: usize = 256;
 
 impl Verifier {
     /// Begins a run over what somebody asks for, and answers at once; the run goes on by itself.
-    pub async fn ask(&self, wanted: Wanted, listing: Arc<dyn Listing>) -> Result<Run> {
+    pub async fn ask(&self, mut wanted: Wanted, listing: Arc<dyn Listing>) -> Result<Run> {
+        if let Wanted::Jobs(jobs) = &mut wanted {
+            jobs.sort_unstable();
+            jobs.dedup();
+        }
         let label = wanted.to_string();
         let scope = match wanted {
             Wanted::Jobs(jobs) => Scope::Jobs(jobs),
@@ -110,13 +115,6 @@ impl Verifier {
 
     async fn begin_manual(&self, scope: Scope, label: String) -> Result<(Running, Way)> {
         let newest = self.verifications().newest_job().await?;
-        let scope = match scope {
-            // In order, and each once.
-            Scope::Jobs(jobs) => {
-                Scope::Jobs(jobs.into_iter().collect::<BTreeSet<_>>().into_iter().collect())
-            }
-            other => other,
-        };
         let way = Way { scope, newest, after: JobId(0) };
         let expected = self.expected(&way).await?;
         Ok((self.begin(Schedule::Manual, label, expected).await?, way))
@@ -136,7 +134,8 @@ impl Verifier {
             let Scope::From(JobId(..=1)) = way.scope else { return Ok(None) };
             // Everything that is kept: as many as the last cycles of the full run counted, once there were some.
             let cursors = self.verifications().cursors().await?;
-            let counted = cursors.iter().map(|cursor| cursor.previous.map(|cycle| cycle.chunks.max(cursor.tally.chunks)));
+            let counted =
+                cursors.iter().map(|cursor| cursor.previous.map(|cycle| cycle.chunks.max(cursor.tally.chunks)));
             return Ok(counted.sum::<Option<u64>>().filter(|counted| *counted > 0));
         }
         let mut chunks = 0;
@@ -149,7 +148,7 @@ impl Verifier {
     async fn check(&self, mut way: Way, run: &mut Running, mut tell: impl FnMut(&TraceChecked) + Send) -> Result<()> {
         let open = self.open_mismatches().await?;
         loop {
-            let jobs = way.next().await?;
+            let jobs = way.next_jobs().await?;
             if jobs.is_empty() {
                 return Ok(());
             }
@@ -188,16 +187,18 @@ impl Verifier {
     }
 
     /// Looks at these chunks of a trace side by side. False: the run is to stop.
-    async fn check_chunks(
-        &self,
-        rows: &[ChunkRow],
-        open: &Open,
+    async fn check_chunks<'a>(
+        &'a self,
+        rows: &'a [ChunkRow],
+        open: &'a Open,
         checked: &mut TraceChecked,
         run: &mut Running,
     ) -> Result<bool> {
         let (job, examiner) = (checked.job, self.examiner(Detector::Manual, run.id()));
-        let look = |row| self.examine(&self.full_budget, (job, row), examiner, open).map(|look| (row.index, look)).boxed();
-        let looks: Vec<BoxFuture<'_, _>> = rows.iter().map(look).collect();
+        let look = |row: &'a ChunkRow| {
+            self.examine(&self.full_budget, (job, row), examiner, open).map(|look| (row.index, look)).boxed()
+        };
+        let looks: Vec<BoxFuture<'a, _>> = rows.iter().map(look).collect();
         let mut looks = stream::iter(looks).buffered(self.settings.full.concurrency.max(1));
         while let Some((index, look)) = looks.next().await {
             let look = look?;
@@ -222,7 +223,7 @@ struct Way {
 
 impl Way {
     /// The next jobs; none at the end.
-    async fn next(&mut self) -> Result<Vec<JobId>> {
+    async fn next_jobs(&mut self) -> Result<Vec<JobId>> {
         let jobs = match &mut self.scope {
             Scope::Jobs(jobs) => std::mem::take(jobs),
             Scope::Project(project, listing) => {

@@ -49,7 +49,14 @@ pub(in crate::api) async fn start_run(
         let admin = api.auth.admin(&headers).await?;
         let wanted = wanted(&api, page::form(body)?).await?;
         let run = api.verifier.ask(wanted, api.listing.clone()).await?;
-        tracing::info!(run_id = run.id.0, by = admin.by, "run {} of the verifier, over {}: {} asked", run.id, run.scope, admin.by);
+        tracing::info!(
+            run_id = run.id.0,
+            by = admin.by,
+            "run {} of the verifier, over {}: {} asked",
+            run.id,
+            run.scope,
+            admin.by
+        );
         Ok::<_, Refused>(RunReport::from(&run))
     };
     match start.await {

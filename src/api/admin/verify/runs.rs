@@ -80,7 +80,11 @@ async fn list(api: &Api, parameters: &Parameters, headers: &HeaderMap) -> Result
     params(("run" = RunId, Path, description = "The run's number.", example = 1)),
     responses((status = 200, description = "The run.", body = RunReport), (status = 403), (status = 404)),
 )]
-pub(in crate::api) async fn show_run(State(api): State<Api>, InPath(run): InPath<String>, headers: HeaderMap) -> Response {
+pub(in crate::api) async fn show_run(
+    State(api): State<Api>,
+    InPath(run): InPath<String>,
+    headers: HeaderMap,
+) -> Response {
     let show = async {
         let _held = api.auth.admin(&headers).await?;
         Ok::<_, Refused>(RunReport::from(&find(&api, &run).await?))
@@ -98,16 +102,28 @@ pub(in crate::api) async fn show_run(State(api): State<Api>, InPath(run): InPath
     params(("run" = RunId, Path, description = "The run's number.", example = 1)),
     responses((status = 200, description = "The run as it is now.", body = RunReport), (status = 403), (status = 404)),
 )]
-pub(in crate::api) async fn stop_run(State(api): State<Api>, InPath(run): InPath<String>, headers: HeaderMap) -> Response {
+pub(in crate::api) async fn stop_run(
+    State(api): State<Api>,
+    InPath(run): InPath<String>,
+    headers: HeaderMap,
+) -> Response {
     let stop = async {
         let admin = api.auth.admin(&headers).await?;
         let run = find(&api, &run).await?;
         if run.schedule == Schedule::Full {
-            let what = "a cycle of the full run is not stopped; the setting verify.full = \"off\" keeps it from going on";
+            let what =
+                "a cycle of the full run is not stopped; the setting verify.full = \"off\" keeps it from going on";
             return Err(Refused::Bad(what.to_owned()));
         }
-        let asked = api.pipeline.stores().verifications.ask_to_stop(run.id, &admin.by).await?.ok_or(Refused::Unknown)?;
-        tracing::info!(run_id = asked.id.0, by = admin.by, "run {} of the verifier: {} asked it to stop", asked.id, admin.by);
+        let asked =
+            api.pipeline.stores().verifications.ask_to_stop(run.id, &admin.by).await?.ok_or(Refused::Unknown)?;
+        tracing::info!(
+            run_id = asked.id.0,
+            by = admin.by,
+            "run {} of the verifier: {} asked it to stop",
+            asked.id,
+            admin.by
+        );
         Ok(RunReport::from(&asked))
     };
     match stop.await {
