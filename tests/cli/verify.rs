@@ -167,25 +167,14 @@ async fn a_run_is_watched_and_stopped_in_the_middle() {
     server.kill();
     let folder = server.data_dir();
     let mut command = veritail(&["verify", "--all", "--json", "--data-dir", folder.to_str().expect("text")]);
-    let child = command.env(SLOW.0, SLOW.1).spawn().expect("it runs");
-    let database = format!("sqlite://{}?mode=ro", folder.join("veritail.db").display());
-    let database = sqlx::SqlitePool::connect(&database).await.expect("connected");
-    loop {
-        let chunks: Option<(i64,)> =
-            sqlx::query_as("SELECT id FROM verify_runs WHERE id = 2").fetch_optional(&database).await.expect("read");
-        if chunks.is_some() {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    // It listens to signals by the time that its run is there, or a moment later.
-    let child_listens = until("a handler for SIGINT", || {
+    let child = command.envs([SLOW]).spawn().expect("it runs");
+    // It listens to signals once its run is there.
+    until("a handler for SIGINT", || {
         let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).ok()?;
         let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"))?;
         let caught = u64::from_str_radix(caught.trim(), 16).ok()?;
         (caught & 0b10 != 0).then_some(())
     });
-    let () = child_listens;
     signal(&child, "INT");
     let interrupted = child.wait_with_output().expect("it ends");
     let (_, ended) = documents(&interrupted);
