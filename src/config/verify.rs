@@ -63,6 +63,12 @@ settings! {
     }
 }
 
+impl Default for verify::Settings {
+    fn default() -> Self {
+        (&Verify::default()).into()
+    }
+}
+
 impl From<&Verify> for verify::Settings {
     fn from(config: &Verify) -> Self {
         Self {
