@@ -40,7 +40,7 @@ use crate::store::Result;
 use crate::store::database::MismatchFilter;
 use crate::store::database::verifications::{RunId, Verifications};
 use crate::telemetry::verification::{self as telemetry, Tick};
-use crate::trace::{ChunkIndex, ChunkRow, Detector, JobId, Schedule, Timestamp};
+use crate::trace::{ChunkIndex, ChunkRow, Detector, JobId, Schedule, Tally, Timestamp};
 
 use budget::Budget;
 

@@ -154,7 +154,8 @@ impl Ground {
             pipeline.start();
         }
         let chunk_size = u32::try_from(CHUNK_SIZE).expect("small");
-        let client = Front { listing, accounts, chunk_size, trace_limit: 0 }.serve(&pipeline, &self.tasks).await;
+        let verifier = Verifier::new(pipeline.clone(), verify::Settings::default());
+        let client = Front { listing, accounts, chunk_size, trace_limit: 0 }.serve(&verifier, &self.tasks).await;
         Site { pipeline, client, gate }
     }
 
