@@ -17,7 +17,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("api", &["config", "verify", "pipeline", "tasks", "store", "telemetry", "seams", "trace"]),
     // It knows the settings of those below, and the words that its values are.
     ("config", &["verify", "pipeline", "telemetry", "seams", "trace"]),
-    ("verify", &["pipeline", "store", "telemetry", "seams", "trace"]),
+    ("verify", &["pipeline", "tasks", "store", "telemetry", "seams", "trace"]),
     ("pipeline", &["tasks", "store", "telemetry", "seams", "trace"]),
     ("tasks", &["store", "telemetry", "seams", "trace"]),
     ("store", &["seams", "trace"]),

@@ -63,12 +63,6 @@ settings! {
     }
 }
 
-impl Default for verify::Settings {
-    fn default() -> Self {
-        (&Verify::default()).into()
-    }
-}
-
 impl From<&Verify> for verify::Settings {
     fn from(config: &Verify) -> Self {
         Self {

@@ -142,17 +142,6 @@ impl Verifier {
         (job, row): (JobId, &ChunkRow),
         examiner: Examiner,
         open: &Open,
-    ) -> Result<Tally> {
-        Ok(self.examine(budget, (job, row), examiner, open).await?.tally)
-    }
-
-    /// The same, with what differs.
-    async fn examine(
-        &self,
-        budget: &Budget,
-        (job, row): (JobId, &ChunkRow),
-        examiner: Examiner,
-        open: &Open,
     ) -> Result<Examined> {
         budget.take(row).await;
         let examined = self.node.examine(job, row, examiner).await?;

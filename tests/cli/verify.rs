@@ -11,7 +11,7 @@ use veritail::store::live::embedded::EmbeddedLive;
 use veritail::trace::{ChunkId, ChunkIndex, Epoch, JobId};
 
 use crate::program::{Server, code, run, signal, text, until, veritail};
-use crate::support::server::{Job, Send as _, ended};
+use crate::support::server::{Job, ended};
 
 /// Nothing is verified but what is asked for.
 const QUIET: [(&str, &str); 3] =

@@ -6,6 +6,7 @@
 
 mod heal;
 mod open_end;
+mod stale;
 mod whole;
 
 use bytes::Bytes;
@@ -116,19 +117,26 @@ impl Pipeline {
             if !self.is_unchanged(job, row).await? {
                 return Ok(None);
             }
-            let again = self.look_around(job, row, &promise).await;
-            for (first, second) in sights.iter_mut().zip(again) {
-                if matches!(first.look, Look::Differs(_)) {
-                    if second.look == Look::Sound {
-                        let (store, look) = (first.store, first.look);
-                        tracing::warn!(job_id = job.0, chunk = row.index.0, %store, %look,
-                            "job {job}: chunk {} was read wrong from {store} once, and right a moment later", row.index);
-                    }
-                    *first = second;
+            let mut again = self.look_around(job, row, &promise).await;
+            sights.retain_mut(|first| {
+                let Look::Differs(_) = first.look else { return true };
+                // A live copy that is gone by now went as it should.
+                let Some(at) = again.iter().position(|second| second.store == first.store) else { return false };
+                let second = again.swap_remove(at);
+                if second.look == Look::Sound {
+                    let (store, look) = (first.store, first.look);
+                    tracing::warn!(job_id = job.0, chunk = row.index.0, %store, %look,
+                        "job {job}: chunk {} was read wrong from {store} once, and right a moment later", row.index);
+                }
+                *first = second;
+                true
+            });
+            accuse_the_record(&promise, &mut sights);
+            for sight in &mut sights {
+                if let Look::Differs(kind) = sight.look {
+                    sight.look = Look::Differs(self.precise_kind(job, row, kind, sight.found().as_ref()).await);
                 }
             }
-            accuse_the_record(&promise, &mut sights);
-            self.recognize_earlier_copies(job, row, &mut sights).await?;
         }
         let mut examined = Examined::default();
         for sight in &sights {
@@ -150,10 +158,6 @@ impl Pipeline {
                 continue;
             }
             let label = (kind, sight.store, Finder { detector: examiner.detector, run: examiner.run });
-            if self.is_acknowledged(job, row, difference, sight.found().as_ref()).await? {
-                examined.differences.push(difference);
-                continue;
-            }
             if self
                 .note_difference(&known, row, promise.record, label, bad_copy(sight, &sights, promise.record))
                 .await?
@@ -163,18 +167,19 @@ impl Pipeline {
             }
             examined.differences.push(difference);
         }
-        if examiner.heals
-            && known.state != TraceState::Erased
-            && self.heal(&known, row, &promise, &sights, examiner).await?
-        {
-            examined.tally.repaired = examined.differences.len() as u64;
+        if examiner.heals && known.state != TraceState::Erased {
+            match self.heal(&known, row, &promise, &sights, examiner).await {
+                Ok(true) => examined.tally.repaired = examined.differences.len() as u64,
+                Ok(false) => {}
+                // It is written down, and tried again with the next look: what is not healed stops nobody from looking on.
+                Err(error) => {
+                    telemetry::repaired(false);
+                    tracing::warn!(job_id = job.0, chunk = row.index.0, %error,
+                        "job {job}: chunk {} could not be healed yet", row.index);
+                }
+            }
         }
         Ok(Some(examined))
-    }
-
-    async fn is_unchanged(&self, job: JobId, row: &ChunkRow) -> Result<bool> {
-        let now = self.stores().database.chunk(job, row.index).await?;
-        Ok(now.is_some_and(|now| now.version == row.version))
     }
 
     /// Every copy that there should be, and the live one if it is still there.

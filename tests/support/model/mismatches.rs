@@ -6,7 +6,7 @@ use veritail::store::database::{Mismatch, MismatchFilter, NewMismatch, Note, Ope
 use veritail::trace::{ChunkIndex, DataStore, JobId, Kind, ProjectId, Timestamp};
 
 /// In order of number.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Mismatches(pub(super) Vec<Mismatch>);
 
 impl Mismatches {

@@ -48,6 +48,39 @@ impl Hooks {
     }
 }
 
+/// What stands before a pipeline: the API, and what it knows of people and lists.
+pub struct Front {
+    /// The lists.
+    pub listing: Arc<dyn Listing>,
+    /// Tokens and runners.
+    pub accounts: Arc<dyn Accounts>,
+    /// The chunk size of traces made here.
+    pub chunk_size: u32,
+    /// The limit of traces made here; 0 = none.
+    pub trace_limit: u64,
+}
+
+impl Front {
+    /// Serves the verifier and its pipeline over HTTP, as one of `tasks`. Answers a client with the admin's token.
+    pub async fn serve(self, verifier: &Verifier, tasks: &OwnedTasks) -> Client {
+        let clock = verifier.node().seams().clock.clone();
+        let limits = Limits::from(&Config::default().http);
+        let auth = Auth::new(&Secret::new(ADMIN_TOKEN), Duration::from_secs(30), self.accounts, clock, limits);
+        let exporter = exporter::install().expect("metrics");
+        let chunk_size = ChunkSize::new(self.chunk_size).expect("a chunk size");
+        let (limit, patience) = (ByteSize(self.trace_limit), Duration::from_secs(60));
+        let api = Api::new(verifier.clone(), self.listing, auth, exporter, patience, chunk_size, limit, None);
+        let free = SocketAddr::from(([127, 0, 0, 1], 0));
+        let listener = tokio::net::TcpListener::bind(free).await.expect("a free loopback port");
+        let address = listener.local_addr().expect("a bound address");
+        let served = async move {
+            let _ = axum::serve(listener, router::router(api)).await;
+        };
+        tasks.spawn("http", Box::pin(served));
+        Client::new(address, ADMIN_TOKEN)
+    }
+}
+
 /// A node on the embedded stores, in a folder of its own. Its tasks end with it.
 pub struct Node {
     client: Client,
@@ -87,22 +120,11 @@ impl Node {
             pipeline.start();
         }
         let accounts: Arc<dyn Accounts> = Arc::new(accounts);
-        let accounts = Arc::new(Hooked::new(accounts, hooks.hook, clock.clone()));
-        let limits = Limits::from(&Config::default().http);
-        let auth = Auth::new(&Secret::new(ADMIN_TOKEN), Duration::from_secs(30), accounts, clock, limits);
-        let exporter = exporter::install().expect("metrics");
-        let chunk_size = ChunkSize::new(131_072).expect("a chunk size");
-        let limit = ByteSize(hooks.trace_limit);
+        let accounts = Arc::new(Hooked::new(accounts, hooks.hook, clock));
         let verifier = Verifier::new(pipeline.clone(), hooks.verify);
-        let api = Api::new(verifier.clone(), listing, auth, exporter, Duration::from_secs(60), chunk_size, limit, None);
-        let free = SocketAddr::from(([127, 0, 0, 1], 0));
-        let listener = tokio::net::TcpListener::bind(free).await.expect("a free loopback port");
-        let address = listener.local_addr().expect("a bound address");
-        let served = async move {
-            let _ = axum::serve(listener, router::router(api)).await;
-        };
-        tasks.spawn("http", Box::pin(served));
-        Self { client: Client::new(address, ADMIN_TOKEN), pipeline, verifier, stores, tasks, _folder: folder }
+        let front = Front { listing, accounts, chunk_size: 131_072, trace_limit: hooks.trace_limit };
+        let client = front.serve(&verifier, &tasks).await;
+        Self { client, pipeline, verifier, stores, tasks, _folder: folder }
     }
 
     /// A client with the admin's token.
