@@ -15,13 +15,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::http::HeaderMap;
-use moka::sync::Cache;
 
 use super::error::Refused;
 use super::last_seen::LastSeen;
 use super::limits::{Held, Limits};
 use super::token::{self, READER_PREFIX, RUNNER_PREFIX, TokenHash};
 use crate::config::value::Secret;
+use crate::pipeline::Recent;
 use crate::seams::{Chance, Clock, no_sooner};
 use crate::store::Result as StoreResult;
 use crate::store::database::accounts::{Accounts, ApiToken, Runner, RunnerId, Scope, TokenId};
@@ -35,10 +35,10 @@ pub struct Auth {
     clock: Arc<dyn Clock>,
     limits: Limits,
     ttl: Duration,
-    /// With the moment in which each was looked up.
-    jobs: Cache<JobId, (Timestamp, Known)>,
-    tokens: Cache<[u8; 32], ApiToken>,
-    runners: Cache<[u8; 32], Runner>,
+    /// With the moment in which each was looked up, as all of these.
+    jobs: Recent<JobId, (Timestamp, Known)>,
+    tokens: Recent<[u8; 32], (Timestamp, ApiToken)>,
+    runners: Recent<[u8; 32], (Timestamp, Runner)>,
     /// How often something was revoked here: what was looked up before is not remembered after.
     revocations: AtomicU64,
     tokens_seen: LastSeen<TokenId>,
@@ -96,7 +96,7 @@ pub const REFUSAL_MIN: Duration = Duration::from_millis(5);
 /// How long a job is remembered for the time in which the database does not answer.
 const OUTAGE_MAX: Duration = Duration::from_secs(4 * 3600);
 /// Jobs, tokens and runners that are remembered; about 300 bytes each.
-const REMEMBERED: u64 = 100_000;
+const REMEMBERED: usize = 100_000;
 
 impl From<&Job> for Known {
     fn from(job: &Job) -> Self {
@@ -128,9 +128,9 @@ impl Auth {
             clock,
             limits,
             ttl,
-            jobs: Cache::builder().max_capacity(REMEMBERED).time_to_live(ttl.max(OUTAGE_MAX)).build(),
-            tokens: Cache::builder().max_capacity(REMEMBERED).time_to_live(ttl).build(),
-            runners: Cache::builder().max_capacity(REMEMBERED).time_to_live(ttl).build(),
+            jobs: Recent::new(REMEMBERED),
+            tokens: Recent::new(REMEMBERED),
+            runners: Recent::new(REMEMBERED),
             revocations: AtomicU64::new(0),
             tokens_seen: LastSeen::new(),
             runners_seen: LastSeen::new(),
@@ -196,21 +196,22 @@ impl Auth {
     pub async fn account(&self, token: Option<&str>) -> Result<Option<(Runner, Held)>, Refused> {
         let Some(token) = token.filter(|token| token.starts_with(RUNNER_PREFIX)) else { return Ok(None) };
         let hash = TokenHash::of(token);
-        let runner = match self.runners.get(&hash.0) {
-            Some(runner) => runner,
+        let now = self.clock.now();
+        let runner = match self.runners.get(&hash.0).filter(|(since, _)| self.is_fresh(now, *since)) {
+            Some((_, runner)) => runner,
             None => {
                 let before = self.revocations.load(Ordering::SeqCst);
                 let found = self.accounts.runner(hash.0).await?;
                 let good = found.filter(|found| hash.is(&found.token_sha256) && found.revoked_at.is_none());
                 let Some(runner) = good else { return Ok(None) };
-                self.runners.insert(hash.0, runner.clone());
+                self.runners.put(hash.0, (now, runner.clone()));
                 if self.revocations.load(Ordering::SeqCst) != before {
-                    self.runners.invalidate(&hash.0);
+                    self.runners.forget(&hash.0);
                 }
                 runner
             }
         };
-        self.runners_seen.note(runner.id, self.clock.now());
+        self.runners_seen.note(runner.id, now);
         let held = self.limits.enter(hash.0, None)?;
         Ok(Some((runner, held)))
     }
@@ -218,8 +219,8 @@ impl Auth {
     /// The token or runner with this secret was revoked: from now on it is not let in here.
     pub fn forget(&self, token_sha256: &[u8; 32]) {
         self.revocations.fetch_add(1, Ordering::SeqCst);
-        self.tokens.invalidate(token_sha256);
-        self.runners.invalidate(token_sha256);
+        self.tokens.forget(token_sha256);
+        self.runners.forget(token_sha256);
     }
 
     /// Writes down when tokens and runners were last seen.
@@ -245,6 +246,11 @@ impl Auth {
         hash.is(&self.admin.0)
     }
 
+    /// True if what was looked up then may still be believed. Not if the clock was set back since.
+    fn is_fresh(&self, now: Timestamp, since: Timestamp) -> bool {
+        since <= now && now.since(since) < self.ttl
+    }
+
     async fn access_of(&self, token: &str, hash: &TokenHash) -> StoreResult<Access> {
         if self.is_admin(hash) {
             return Ok(Access::Everything(None));
@@ -261,7 +267,8 @@ impl Auth {
 
     async fn api_token(&self, hash: &TokenHash) -> StoreResult<Option<ApiToken>> {
         let now = self.clock.now();
-        if let Some(token) = self.tokens.get(&hash.0).filter(|token| token.is_good(now)) {
+        let is_good = |(since, token): &(Timestamp, ApiToken)| self.is_fresh(now, *since) && token.is_good(now);
+        if let Some((_, token)) = self.tokens.get(&hash.0).filter(is_good) {
             return Ok(Some(token));
         }
         let before = self.revocations.load(Ordering::SeqCst);
@@ -269,9 +276,9 @@ impl Auth {
         let Some(token) = found.filter(|found| hash.is(&found.token_sha256) && found.is_good(now)) else {
             return Ok(None);
         };
-        self.tokens.insert(hash.0, token.clone());
+        self.tokens.put(hash.0, (now, token.clone()));
         if self.revocations.load(Ordering::SeqCst) != before {
-            self.tokens.invalidate(&hash.0);
+            self.tokens.forget(&hash.0);
         }
         Ok(Some(token))
     }
@@ -285,10 +292,10 @@ impl Auth {
     ) -> StoreResult<Option<Known>> {
         let now = self.clock.now();
         let remembered = self.jobs.get(&job).filter(|(_, known)| may(known));
-        let is_fresh = |since: Timestamp| now.since(since) < self.ttl;
-        if let Some((_, known)) = remembered.as_ref().filter(|(since, _)| is_fresh(*since)) {
+        if let Some((_, known)) = remembered.as_ref().filter(|(since, _)| self.is_fresh(now, *since)) {
             return Ok(Some(known.clone()));
         }
+        let remembered = remembered.filter(|(since, _)| now.since(*since) < self.ttl.max(OUTAGE_MAX));
         let look = async {
             let known = match database.job(job).await {
                 Ok(found) => found.as_ref().map(Known::from),
@@ -296,7 +303,7 @@ impl Auth {
                 Err(error) => return remembered.map(|(_, known)| Some(known)).ok_or(error),
             };
             if let Some(known) = known.as_ref().filter(|known| !known.erased && !known.pending) {
-                self.jobs.insert(job, (now, known.clone()));
+                self.jobs.put(job, (now, known.clone()));
             }
             Ok(known.filter(may))
         };

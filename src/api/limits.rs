@@ -6,23 +6,20 @@
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::time::Duration;
 
 use governor::clock::{Clock as _, MonotonicClock};
 use governor::middleware::NoOpMiddleware;
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
-use moka::sync::Cache;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::error::Refused;
 use crate::config::Http;
+use crate::pipeline::Recent;
 use crate::trace::JobId;
 
 /// Tokens and jobs that are remembered; about 300 bytes each.
-const REMEMBERED: u64 = 50_000;
-/// What was not used for so long is forgotten: its allowance is whole again long before.
-const IDLE: Duration = Duration::from_secs(600);
+const REMEMBERED: usize = 50_000;
 /// Seconds of the rate that may come at once.
 const BURST: u32 = 10;
 
@@ -87,7 +84,7 @@ pub struct Held(Vec<OwnedSemaphorePermit>);
 pub struct Limits {
     token: Allowance,
     job: Allowance,
-    gates: Cache<Key, Arc<Gate>>,
+    gates: Recent<Key, Arc<Gate>>,
 }
 
 impl From<&Http> for Limits {
@@ -101,7 +98,7 @@ impl From<&Http> for Limits {
 impl Limits {
     /// `token` is for each token, `job` for all readers of a job together.
     pub fn new(token: Allowance, job: Allowance) -> Self {
-        Self { token, job, gates: Cache::builder().max_capacity(REMEMBERED).time_to_idle(IDLE).build() }
+        Self { token, job, gates: Recent::new(REMEMBERED) }
     }
 
     /// A request with this token; one that reads names its job.
@@ -118,7 +115,7 @@ impl Limits {
         if allowance == Allowance::default() {
             return Ok(());
         }
-        self.gates.get_with(key, || Arc::new(Gate::new(allowance))).enter(held)
+        self.gates.get_or_put(key, || Arc::new(Gate::new(allowance))).enter(held)
     }
 }
 
@@ -163,6 +160,6 @@ mod tests {
         for _ in 0..1000 {
             let _ = limits.enter([1; 32], Some(JobId(1))).expect("no limit");
         }
-        assert_eq!(limits.gates.iter().count(), 0);
+        assert!(limits.gates.is_empty());
     }
 }

@@ -113,6 +113,30 @@ const PER_PAGE: usize = 100;
 const COLUMNS: &[&str] =
     &["id", "job_id", "chunk_index", "kind", "store", "detector", "first_seen", "last_seen", "times_seen", "state"];
 
+/// What is shown of one, in this order.
+const SHOWN: &[&str] = &[
+    "id",
+    "job_id",
+    "chunk_index",
+    "epoch",
+    "kind",
+    "store",
+    "detector",
+    "run_id",
+    "node",
+    "expected",
+    "found",
+    "first_difference",
+    "first_seen",
+    "last_seen",
+    "times_seen",
+    "state",
+    "resolution",
+    "resolved_by",
+    "comment",
+    "resolved_at",
+];
+
 impl List {
     async fn run(self) -> Result<(), Failed> {
         let client = self.connection.client()?;
@@ -185,8 +209,8 @@ impl Show {
             println!("{found}");
             return Ok(());
         }
-        for (name, value) in found.as_object().into_iter().flatten() {
-            println!("{name:<16} {}", table::cell(value));
+        for field in SHOWN {
+            println!("{field:<16} {}", table::cell(&found[*field]));
         }
         Ok(())
     }

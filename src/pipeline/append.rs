@@ -1,20 +1,27 @@
 //! Append: a runner's PATCH, stored slice by slice.
 //!
 //! Each slice is one atomic step of the live store, and lies within one chunk, so that the row of a chunk is there before
-//! its first byte, and its record is written before the first byte of the next one. What got in is real: a later slice
-//! that fails takes nothing back. In the steady state an append is one trip to the live store and no statement.
+//! its first byte. The record of a full chunk is written beside the appends to the next one, whose row is there already,
+//! and before the first byte of the one behind that. What got in is real: a later slice that fails takes nothing back. In
+//! the steady state an append is one trip to the live store and no statement.
+
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::Stream;
+use tokio::sync::watch;
 
-use crate::store::database::{Lost, Recorded, Rewind, RowOpened};
+use crate::store::database::{Lost, Rewind, RowOpened};
 use crate::store::live::{Append, Entry, Outcome};
 use crate::store::{Result, StoreError};
 use crate::telemetry::metrics::{self, Operation};
 use crate::trace::open_end::{CannotAppend, Step};
-use crate::trace::{ByteSize, Detector, JobId, JobStatus, Offset, OpenEnd, Origin, Phase, Timestamp, TraceState};
+use crate::trace::{
+    ByteSize, ChunkId, ChunkIndex, Detector, Epoch, JobId, JobStatus, Offset, OpenEnd, Origin, Phase, Record,
+    Timestamp, TraceState,
+};
 
-use super::known::{After, Known, after};
+use super::known::{After, Known, Recording, after};
 use super::reconcile::{Agreed, Reconciled, asks};
 use super::slices::{BodyBroken, Slices};
 use super::{Pipeline, pace, points};
@@ -100,10 +107,10 @@ impl Pipeline {
         if over_limit(&request, request.start, request.declared.unwrap_or_default()) {
             return self.exceed_limit(&request).await;
         }
-        let behind = self.known.get(request.job).and_then(|known| known.behind);
+        let behind = self.known.get(&request.job).and_then(|known| known.behind);
         if request.declared == Some(ByteSize::ZERO) {
             // There will be no script that could refuse what this node remembers.
-            self.known.forget(request.job);
+            self.known.forget(&request.job);
         }
         if self.contacts.too_far_behind(self.now(), self.settings().database_patience) {
             return Err(StoreError::unavailable("database", "acknowledged lengths cannot be written down"));
@@ -118,13 +125,14 @@ impl Pipeline {
             },
             Err(answer) => return Ok(answer),
         };
+        progress.known.settle_if_written();
         let answer = self.take_slices(&mut progress, &mut Slices::new(body)).await;
         if progress.at > request.start {
             self.contacts.note(request.job, request.made_at, progress.at, self.now());
             metrics::appended(progress.at - request.start);
         }
         if matches!(answer, Err(_) | Ok(Appended::Broken { .. })) {
-            self.known.forget(request.job);
+            self.known.forget(&request.job);
         }
         match answer {
             // Something is stored already: the runner learns how much instead of an error.
@@ -172,7 +180,7 @@ impl Pipeline {
         known.behind = known.behind.filter(|goal| progress.at < *goal);
         let interval =
             pace::after_append(self.now(), progress.watched_until, progress.at - request.start, known.behind.is_some());
-        self.known.put(request.job, known.clone());
+        self.known.put(request.job, Arc::new(known.clone()));
         Ok(Appended::Accepted { length: progress.at, status: progress.status, interval })
     }
 
@@ -272,35 +280,70 @@ impl Pipeline {
         }
     }
 
-    /// Writes a full chunk's record and makes the next chunk's row. If that fails the open end still has the record: the
-    /// next append or the sweeper writes it.
+    /// Has a full chunk's record written, and the rows of the two chunks behind it made. If that fails the open end still
+    /// has the record: the next append or the sweeper writes it.
     async fn record_sealed(&self, progress: &mut Progress, step: &Step) {
-        let (job, index) = (progress.request.job, step.chunk.index);
-        let Some(record) = &step.seals else { return };
+        let (job, chunk, epoch) = (progress.request.job, step.chunk, step.next.epoch);
+        let Some(record) = step.seals else { return };
+        // One after the other, so that no more than two full chunks of a trace are without their records.
+        progress.known.settle().await;
         let next = step.next.head().chunk.index;
-        let next = (next == index.next() && step.next.fill.is_none()).then_some(next);
-        let epoch = step.next.epoch;
-        match self.record(job, epoch, step.chunk, record, next).await {
-            Ok(Recorded::Sealed | Recorded::Refilled | Recorded::RefilledSame) => {
-                progress.known.recorded.push(index);
-                progress.known.row = next.map(|next| (epoch, next));
+        if next != chunk.index.next() || step.next.fill.is_some() {
+            // A hole was filled: that it is healed is written down before the answer.
+            if self.record_or_forget(job, epoch, chunk, &record, None).await {
+                progress.known.recorded.push(chunk.index);
             }
-            Ok(Recorded::Conflict | Recorded::Stale) => self.known.forget(job),
+            return;
+        }
+        let (says, taken) = watch::channel(None);
+        let (node, under_way) = (self.clone(), self.work.begin());
+        let write = async move {
+            let taken = node.record_or_forget(job, epoch, chunk, &record, Some(next)).await;
+            // Perhaps nobody waits for it.
+            says.send_replace(Some(taken));
+            drop(under_way);
+        };
+        self.seams().spawn.spawn("record", Box::pin(write));
+        let rows = (epoch, next..=next.next());
+        progress.known.recording = Some(Recording { index: chunk.index, rows, taken });
+    }
+
+    /// Writes a record; true if it was taken.
+    async fn record_or_forget(
+        &self,
+        job: JobId,
+        epoch: Epoch,
+        chunk: ChunkId,
+        record: &Record,
+        next: Option<ChunkIndex>,
+    ) -> bool {
+        let index = chunk.index;
+        match self.record(job, epoch, chunk, record, next).await {
+            Ok(recorded) if recorded.is_taken() => true,
+            Ok(_) => {
+                self.known.forget(&job);
+                false
+            }
             Err(error) => {
                 tracing::warn!(job_id = job.0, chunk = index.0, %error, "job {job}: record of chunk {index} not written yet");
+                false
             }
         }
     }
 
-    /// Before the first byte of a chunk its row is there, and every chunk sealed before it is recorded.
+    /// Before the first byte of a chunk its row is there, and where that has to be made, every chunk sealed before it is
+    /// recorded.
     async fn open_row(&self, progress: &mut Progress) -> Result<OrAnswer<()>> {
         let job = progress.request.job;
         for _ in 0..ROUNDS {
-            let end = &progress.known.end;
-            let wanted = (end.epoch, end.head().chunk.index);
-            if progress.known.row == Some(wanted) {
+            if !progress.known.has_row() {
+                progress.known.settle().await;
+            }
+            if progress.known.has_row() {
                 return Ok(Ok(()));
             }
+            let end = &progress.known.end;
+            let wanted = (end.epoch, end.head().chunk.index);
             let recorded = self.record_all(job, end, &progress.known.recorded).await?;
             let opened = match recorded {
                 Some(recorded) => {
@@ -311,7 +354,7 @@ impl Pipeline {
             };
             match opened {
                 RowOpened::Ready => {
-                    progress.known.row = Some(wanted);
+                    progress.known.rows = Some((wanted.0, wanted.1..=wanted.1));
                     self.point(points::ROW_INSERTED).await;
                     return Ok(Ok(()));
                 }
@@ -361,7 +404,7 @@ impl Pipeline {
 
     /// The trace, if the body begins at its write position; otherwise the answer.
     async fn at_write_position(&self, request: AppendRequest) -> Result<OrAnswer<Known>> {
-        let remembered = self.known.get(request.job).filter(|known| known.end.is_of_job_made_at(request.made_at));
+        let remembered = self.known.get(&request.job).filter(|known| known.end.is_of_job_made_at(request.made_at));
         let mut known = match remembered {
             Some(known) => Known::clone(&known),
             None => match self.open(request.job, request.made_at).await? {
@@ -412,7 +455,7 @@ impl Pipeline {
             // The runner skips ahead: to it, this number says that everything before is kept.
             self.contacts.note(request.job, request.made_at, position, self.now());
         }
-        self.known.put(request.job, known);
+        self.known.put(request.job, Arc::new(known));
         metrics::operation(Operation::Conflict);
         Appended::Elsewhere { position: within_claim(agreed, position) }
     }
@@ -473,7 +516,7 @@ impl Pipeline {
             known.confirmed = true;
             return Ok(Ok(()));
         }
-        self.known.forget(job);
+        self.known.forget(&job);
         Ok(match self.reconciled(job, false).await? {
             Ok(agreed) => Err(Appended::Elsewhere { position: agreed.end.write_position() }),
             Err(answer) => Err(answer),

@@ -72,7 +72,7 @@ impl Pipeline {
         let ending =
             Ending { status, failure_reason: Some(failure_reason.to_owned()), exit_code: None, claim: None, origin };
         self.stores().database.end(job, &ending, self.now(), None).await?;
-        self.known.forget(job);
+        self.known.forget(&job);
         self.work.evaluate_soon(job);
         Ok(())
     }

@@ -69,7 +69,7 @@ impl Pipeline {
         };
         self.point(points::CLAIMED).await;
         metrics::operation(Operation::Accepted);
-        self.known.forget(put.job);
+        self.known.forget(&put.job);
         let first = matches!(&job.ending, Some(ending) if ending.same_as(&put.ending));
         match (job.state, &job.ending) {
             (TraceState::Erased, _) => Finalized::Gone,

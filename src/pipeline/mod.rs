@@ -28,6 +28,7 @@ mod notify;
 pub mod pace;
 pub mod points;
 mod read;
+mod recent;
 mod reconcile;
 mod record;
 mod repair;
@@ -47,6 +48,7 @@ pub use append::{AppendRequest, Appended};
 pub use finalize::{FinalPut, Finalized};
 pub use notify::{Message, NOTIFY_INTERVAL, NotDelivered, Webhook};
 pub use read::{Mode, OpenedReading, ReadError, Reading};
+pub use recent::Recent;
 pub use report::{ChunkReport, CopyReport, Integrity, MismatchReport};
 pub use settings::Settings;
 pub use slices::BodyBroken;
@@ -125,7 +127,7 @@ impl Pipeline {
             stores,
             seams,
             settings,
-            known: known::KnownTraces::new(),
+            known: known::KnownTraces::new(known::CAPACITY),
             contacts: contacts::Contacts::new(started),
             migrating: locks::KeyedLocks::default(),
             evaluating: locks::KeyedLocks::default(),

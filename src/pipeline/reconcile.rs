@@ -258,7 +258,7 @@ impl Pipeline {
 
     /// Puts a tombstone in place of a finished trace's open end, also where that was lost.
     pub(super) async fn bury(&self, job: &Job) -> Result<()> {
-        self.known.forget(job.id);
+        self.known.forget(&job.id);
         for _ in 0..ROUNDS {
             let live = self.stores().live.load(job.id).await?;
             if live.as_ref().is_some_and(|trace| matches!(trace.entry, Entry::Tombstone(_))) {

@@ -1,5 +1,6 @@
 //! The queue in memory: a shortcut. Everything in it can be derived from the database, and the sweeper does so.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio::sync::{Mutex, mpsc};
@@ -18,7 +19,7 @@ pub(super) struct Work {
     sender: mpsc::Sender<Item>,
     receiver: Mutex<mpsc::Receiver<Item>>,
     draining: AtomicBool,
-    under_way: AtomicUsize,
+    under_way: Arc<AtomicUsize>,
 }
 
 /// Items that wait at most: 4096 chunks are 512 MiB at the default chunk size.
@@ -27,12 +28,7 @@ const WAITING_MAX: usize = 4096;
 impl Work {
     pub(super) fn new() -> Self {
         let (sender, receiver) = mpsc::channel(WAITING_MAX);
-        Self {
-            sender,
-            receiver: Mutex::new(receiver),
-            draining: AtomicBool::new(false),
-            under_way: AtomicUsize::new(0),
-        }
+        Self { sender, receiver: Mutex::new(receiver), draining: AtomicBool::new(false), under_way: Arc::default() }
     }
 
     pub(super) fn migrate_soon(&self, job: JobId, index: ChunkIndex) {
@@ -58,9 +54,9 @@ impl Work {
     }
 
     /// Counts something under way until the guard goes.
-    pub(super) fn begin(&self) -> UnderWay<'_> {
+    pub(super) fn begin(&self) -> UnderWay {
         self.under_way.fetch_add(1, Ordering::SeqCst);
-        UnderWay(&self.under_way)
+        UnderWay(self.under_way.clone())
     }
 
     pub(super) fn is_idle(&self) -> bool {
@@ -69,9 +65,9 @@ impl Work {
 }
 
 /// Something is under way; a draining node waits for it.
-pub(super) struct UnderWay<'a>(&'a AtomicUsize);
+pub(super) struct UnderWay(Arc<AtomicUsize>);
 
-impl Drop for UnderWay<'_> {
+impl Drop for UnderWay {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::SeqCst);
     }

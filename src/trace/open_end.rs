@@ -241,6 +241,8 @@ impl OpenEnd {
         let mut encoded = Vec::with_capacity(ENCODED);
         // Serialising to a vector cannot fail: every map has keys that are numbers, and there is no I/O.
         serde_json::to_writer(&mut encoded, self).expect("an open end is always valid JSON");
+        // It is remembered for as long as the trace is open.
+        encoded.shrink_to_fit();
         encoded
     }
 

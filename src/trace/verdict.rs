@@ -302,6 +302,14 @@ mod tests {
         assert_eq!(judge(&record, Seen::Absent), Look::Differs(Kind::Missing));
     }
 
+    /// They are in log lines that people search.
+    #[test]
+    fn a_look_says_how_it_ended() {
+        let looks =
+            [Look::Sound, Look::Differs(Kind::Size), Look::Moved, Look::Unreachable].map(|look| look.to_string());
+        assert_eq!(looks, ["sound", "differs: size", "moved", "unreachable"]);
+    }
+
     #[test]
     fn a_difference_from_a_row_that_changed_is_none() {
         let differs = Look::Differs(Kind::Checksum);

@@ -80,9 +80,55 @@ impl Budget {
 
 #[cfg(test)]
 mod tests {
+    use async_trait::async_trait;
     use proptest::prelude::*;
 
     use super::*;
+    use crate::trace::{ChunkIndex, ChunkState, Epoch, Record, Version};
+
+    /// Time stands still; remembers for how long it was asked to pass.
+    #[derive(Default)]
+    struct Slept(Mutex<Vec<Duration>>);
+
+    #[async_trait]
+    impl Clock for Slept {
+        fn now(&self) -> Timestamp {
+            Timestamp(1_000_000)
+        }
+
+        async fn sleep(&self, time: Duration) {
+            self.0.lock().expect("no test panics here").push(time);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_look_is_one_request_and_as_many_bytes_as_are_recorded() {
+        let record = Record::of(&[0; 5000]);
+        let row = ChunkRow {
+            index: ChunkIndex(0),
+            epoch: Epoch::FIRST,
+            version: Version::FIRST,
+            state: ChunkState::Sealed { record },
+            persisted_at: None,
+        };
+        let waited_of = |bytes_per_second, requests_per_second| {
+            let (clock, row) = (Arc::new(Slept::default()), row.clone());
+            let of = Budgeted { bytes_per_second: ByteSize(bytes_per_second), requests_per_second, concurrency: 1 };
+            async move {
+                let budget = Budget::new(of, clock.clone());
+                for _ in 0..3 {
+                    budget.take(&row).await;
+                }
+                let slept = clock.0.lock().expect("no test panics here");
+                slept.iter().map(Duration::as_secs).collect::<Vec<u64>>()
+            }
+        };
+        // The first second's worth is there at once.
+        assert_eq!(waited_of(1000, 0).await, [4, 9, 14]);
+        assert_eq!(waited_of(0, 1).await, [1, 2]);
+        assert_eq!(waited_of(1000, 1).await, [4, 9, 14], "the longer one counts");
+        assert_eq!(waited_of(0, 0).await, [0; 0]);
+    }
 
     proptest! {
         /// Whoever waits as told never passes the rate, but for one burst, whatever is taken and whenever.

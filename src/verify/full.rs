@@ -23,7 +23,7 @@ use super::{Open, Verifier};
 const PAGE: u32 = 64;
 
 /// The way of the walks as it is now.
-struct Way {
+pub(super) struct Way {
     /// The first job that counts as fresh.
     fresh_from: JobId,
     /// One above the newest job.
@@ -60,7 +60,8 @@ impl Verifier {
         Ok(worked)
     }
 
-    async fn way(&self) -> Result<Way> {
+    /// As it is now.
+    pub(super) async fn way(&self) -> Result<Way> {
         let young = self.now().before(self.settings.fresh_for);
         let fresh_from = self.verifications().first_job_since(young).await?;
         let newest = self.verifications().newest_job().await?;
@@ -74,7 +75,7 @@ impl Verifier {
         }
     }
 
-    fn standing(&self, shard: Shard, cursor: &Cursor, way: &Way) -> Standing {
+    pub(super) fn standing(&self, shard: Shard, cursor: &Cursor, way: &Way) -> Standing {
         let end = match shard.tier {
             Tier::Fresh => way.end,
             Tier::Old => cursor.to,

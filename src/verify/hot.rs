@@ -85,6 +85,7 @@ impl Verifier {
     }
 
     async fn run_hot(&self, shards: &[i64]) -> Result<()> {
+        self.tidy_runs().await?;
         let since = self.hot_since().await?;
         let mut run = self.begin(Schedule::Hot, format!("{} of {SHARDS} shards", shards.len()), None).await?;
         let done = self.look_hot(shards, since, &mut run).await;

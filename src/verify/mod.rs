@@ -16,9 +16,11 @@ mod coverage;
 mod full;
 mod hot;
 mod manual;
+mod report;
 mod runs;
 mod settings;
 mod shards;
+mod status;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -26,9 +28,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::FutureExt as _;
 
-pub use manual::Scope;
+pub use manual::{Scope, TraceChecked, Wanted};
+pub use report::RunReport;
 pub use runs::Running;
 pub use settings::{Budgeted, Settings};
+pub use status::{Coverage, CycleReport, ScheduleStatus, ShardStatus, Status};
 
 use crate::pipeline::Pipeline;
 use crate::pipeline::examine::{Examined, Examiner};
@@ -36,7 +40,7 @@ use crate::store::Result;
 use crate::store::database::MismatchFilter;
 use crate::store::database::verifications::{RunId, Verifications};
 use crate::telemetry::verification::{self as telemetry, Tick};
-use crate::trace::{ChunkIndex, ChunkRow, Detector, JobId, Schedule, Timestamp};
+use crate::trace::{ChunkIndex, ChunkRow, Detector, JobId, Schedule, Tally, Timestamp};
 
 use budget::Budget;
 
@@ -141,8 +145,7 @@ impl Verifier {
     ) -> Result<Examined> {
         budget.take(row).await;
         let examined = self.node.examine(job, row, examiner).await?;
-        let is_sound = examined.tally.looks > 0 && examined.tally.sound == examined.tally.looks;
-        if is_sound && open.contains(&(job, row.index)) {
+        if is_sound(&examined.tally) && open.contains(&(job, row.index)) {
             // Somebody put the bytes back by other means.
             self.node.note_sound_again(job, row).await?;
         }
@@ -155,6 +158,11 @@ impl Verifier {
         let open = self.node.stores().database.mismatches(filter).await?;
         Ok(open.into_iter().filter_map(|open| Some((open.what.job, open.what.chunk?))).collect())
     }
+}
+
+/// Whether there are copies, and all are as recorded.
+fn is_sound(seen: &Tally) -> bool {
+    seen.looks > 0 && seen.sound == seen.looks
 }
 
 /// Says that a tick is under way until it goes.

@@ -44,6 +44,7 @@ async fn a_chunk_costs_one_statement_on_the_append_path() {
         slices += if sent / 131_072 != (ends - 1) / 131_072 { 2 } else { 1 };
         sent = ends;
     }
+    recorder.until("database", "record", 10).await;
     assert_eq!(recorder.list(), [("database", "record", 10), ("live", "append", slices)]);
 
     // One body over many chunks: as many slices as chunks.
@@ -51,6 +52,7 @@ async fn a_chunk_costs_one_statement_on_the_append_path() {
     client.append_all(&job, 0, b"x").await;
     recorder.reset();
     client.append_all(&job, 1, &log[1..]).await;
+    recorder.until("database", "record", 10).await;
     assert_eq!(recorder.list(), [("database", "record", 10), ("live", "append", 10)]);
     node.stop().await;
 }

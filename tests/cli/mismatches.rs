@@ -35,7 +35,7 @@ async fn mismatches_are_listed_shown_and_resolved() {
     let page = run(&["list"]);
     let cells: Vec<Vec<&str>> = page.lines().map(|line| line.split_whitespace().collect()).collect();
     assert_eq!((cells.len(), cells[0][..3].to_vec()), (3, vec!["id", "job_id", "chunk_index"]), "{page}");
-    assert_eq!(cells[1][..6], ["1", "1", "0", "checksum", "object_store", "read"], "{page}");
+    assert_eq!(cells[1][..6], ["1", "1", "0", "size", "object_store", "read"], "{page}");
     assert!(!page.contains('\x1b'), "a table for a file has no colours");
 
     let all = lines(&run(&["list", "--json"]));
@@ -56,7 +56,7 @@ async fn mismatches_are_listed_shown_and_resolved() {
     assert_eq!(lines(&run(&["resolve", "1", "--comment", "another", "--json"]))[0]["comment"], "the disk was replaced");
     assert_eq!(ids(&["--state", "open"]), [2]);
     assert_eq!(ids(&["--state", "resolved", "--job", "1", "--project", "group/demo"]), [1]);
-    assert_eq!(ids(&["--kind", "checksum", "--store", "object_store", "--detector", "read"]), [1, 2]);
+    assert_eq!(ids(&["--kind", "size", "--store", "object_store", "--detector", "read"]), [1, 2]);
     assert_eq!(ids(&["--since", "2100-01-01T00:00:00+02:00"]), [0; 0]);
 
     let some = server.command(&["mismatches", "list", "--limit", "1"]).output().expect("it runs");

@@ -23,6 +23,17 @@ impl Recorder {
         self.counts().get(&(store, operation)).copied().unwrap_or_default()
     }
 
+    /// Waits until an operation was called so often: some go on beside the requests that begin them. 10 s at most.
+    pub async fn until(&self, store: &'static str, operation: &'static str, count: u64) {
+        for _ in 0..1000 {
+            if self.count(store, operation) >= count {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("{store} {operation}: {} calls instead of {count}", self.count(store, operation));
+    }
+
     /// Everything that was called, in order of names: store, operation, how often.
     pub fn list(&self) -> Vec<(&'static str, &'static str, u64)> {
         self.counts().iter().map(|((store, operation), count)| (*store, *operation, *count)).collect()

@@ -55,7 +55,7 @@ impl Stage {
     pub async fn redis() -> Self {
         let redis = RedisServer::start(Durability::Nothing);
         let url = redis.url();
-        let variables = [&[("VERITAIL_REDIS_URL", url.as_str())], QUICK].concat();
+        let variables = [&[("VERITAIL_REDIS_URL", url.as_str())][..], QUICK].concat();
         Self::Redis { server: Box::new(Binary::start(&variables)), redis }
     }
 

@@ -2,7 +2,6 @@
 //!
 //! The record decides which copy is good. Where none is, nothing is changed that a person could still need.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -52,6 +51,10 @@ impl Pipeline {
             let repaired = self.repair(job.id, row, promise.record, &bytes, "repaired from a good copy").await?;
             if repaired {
                 telemetry::repaired(true);
+                if sights.iter().any(|sight| sight.store == live_name && matches!(sight.look, Look::Differs(_))) {
+                    // Nothing needs it any more, and the next look would find it again.
+                    self.stores().live.release(job.id, row.id(), Duration::ZERO).await?;
+                }
             }
             return Ok(repaired);
         }
@@ -88,40 +91,6 @@ impl Pipeline {
         }
         Ok(None)
     }
-
-    /// A copy that differs may be one of this chunk from an earlier epoch, where the present one belongs.
-    pub(super) async fn recognize_earlier_copies(
-        &self,
-        job: JobId,
-        row: &ChunkRow,
-        sights: &mut [Sight],
-    ) -> Result<()> {
-        let damaged =
-            |sight: &Sight| matches!(sight.look, Look::Differs(Kind::Checksum | Kind::Size | Kind::Undecodable));
-        if row.epoch == Epoch::FIRST || !sights.iter().any(damaged) {
-            return Ok(());
-        }
-        let mut earlier = BTreeSet::new();
-        for epoch in (1..row.epoch.0).rev().take(EPOCHS_MAX) {
-            let chunk = ChunkId { index: row.index, epoch: Epoch(epoch) };
-            earlier.extend(
-                self.stores().live.read_chunk(job, chunk).await?.bytes.map(|bytes| Record::of(&bytes).sha256.0),
-            );
-        }
-        let mut listed = self.stores().objects.list(&keys::job_prefix(job));
-        while let Some(object) = listed.try_next().await? {
-            let is_earlier = keys::parse(&object.key).is_ok_and(|key| key.index == row.index && key.epoch < row.epoch);
-            if is_earlier && let Some(bytes) = decoded(self.stores().objects.as_ref(), &object.key).await? {
-                earlier.insert(Record::of(&bytes).sha256.0);
-            }
-        }
-        for sight in sights {
-            if damaged(sight) && sight.found().is_some_and(|found| earlier.contains(&found.sha256.0)) {
-                sight.look = Look::Differs(Kind::StaleCopy);
-            }
-        }
-        Ok(())
-    }
 }
 
 /// The bytes of the first object of this chunk that is as recorded.
@@ -139,7 +108,7 @@ async fn search(store: &dyn ObjectStore, prefix: &str, row: &ChunkRow, record: &
 }
 
 /// What an object holds: decoded, or as it is, for live remains are kept in quarantine without being encoded.
-async fn decoded(store: &dyn ObjectStore, key: &str) -> Result<Option<Bytes>> {
+pub(super) async fn decoded(store: &dyn ObjectStore, key: &str) -> Result<Option<Bytes>> {
     let Some(stored) = store.get(key, STORED_MAX).await? else { return Ok(None) };
     let most = ByteSize(ChunkSize::MAX.into());
     Ok(Some(codec::decode(&stored, most).unwrap_or(stored)))

@@ -6,6 +6,7 @@
 
 mod heal;
 mod open_end;
+mod stale;
 mod whole;
 
 use bytes::Bytes;
@@ -131,7 +132,11 @@ impl Pipeline {
                 true
             });
             accuse_the_record(&promise, &mut sights);
-            self.recognize_earlier_copies(job, row, &mut sights).await?;
+            for sight in &mut sights {
+                if let Look::Differs(kind) = sight.look {
+                    sight.look = Look::Differs(self.precise_kind(job, row, kind, sight.found().as_ref()).await);
+                }
+            }
         }
         let mut examined = Examined::default();
         for sight in &sights {

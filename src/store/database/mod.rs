@@ -312,9 +312,9 @@ pub trait Database: Send + Sync {
     /// Makes the row of a chunk, unless it is there, while the job is `Open` in this epoch.
     async fn open_chunk(&self, job: JobId, epoch: Epoch, index: ChunkIndex, at: Timestamp) -> Result<RowOpened>;
 
-    /// Writes a chunk's record: the row of chunk `index`, whose live copy was begun in `begun`, becomes `Sealed`; the row
-    /// of `next`, if given, is made unless it is there, but not after a conflict. `epoch` is the trace's. One statement
-    /// unless the row is a hole. The decision is [`decide::record`].
+    /// Writes a chunk's record: the row of chunk `index`, whose live copy was begun in `begun`, becomes `Sealed`; the rows
+    /// of `next`, if given, and of the chunk behind it are made unless they are there, but not after a conflict. `epoch`
+    /// is the trace's. One statement unless the row is a hole. The decision is [`decide::record`].
     #[allow(clippy::too_many_arguments, reason = "the guard, the record and what comes next belong to one statement")]
     async fn record(
         &self,

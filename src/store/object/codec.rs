@@ -3,6 +3,8 @@
 //! The frame says how long its content is and carries zstd's own checksum. Neither is believed: what counts is the
 //! record in the database. They are there for people who meet an object without one.
 
+use std::cell::RefCell;
+
 use bytes::Bytes;
 use zstd::bulk::{Compressor, Decompressor};
 use zstd::zstd_safe::CParameter;
@@ -31,14 +33,29 @@ pub enum Undecodable {
     },
 }
 
-/// The stored form of `bytes`.
-pub fn encode(bytes: &[u8]) -> Vec<u8> {
-    // Only a lack of memory can make these fail, and the buffer is as large as zstd may need.
+thread_local! {
+    // Their tables are larger than a chunk: made anew for each, they would cost as much as the work itself.
+    static COMPRESSOR: RefCell<Compressor<'static>> = RefCell::new(compressor());
+    static DECOMPRESSOR: RefCell<Option<Decompressor<'static>>> = const { RefCell::new(None) };
+}
+
+// Only a lack of memory can make these fail, and the buffer is as large as zstd may need.
+fn compressor() -> Compressor<'static> {
     let mut compressor = Compressor::new(LEVEL).expect("zstd knows its own default level");
     for parameter in [CParameter::ContentSizeFlag(true), CParameter::ChecksumFlag(true)] {
         compressor.set_parameter(parameter).expect("zstd knows its own flags");
     }
-    compressor.compress(bytes).expect("zstd compresses everything, given room")
+    compressor
+}
+
+/// The stored form of `bytes`.
+pub fn encode(bytes: &[u8]) -> Vec<u8> {
+    COMPRESSOR.with_borrow_mut(|zstd| zstd.compress(bytes)).expect("zstd compresses everything, given room")
+}
+
+/// The most that `size` bytes are when they are stored: bytes that do not shrink, and the frame around them.
+pub fn stored_max(size: ByteSize) -> ByteSize {
+    ByteSize(zstd::zstd_safe::compress_bound(size.as_usize()) as u64)
 }
 
 /// The bytes that were stored; at most `expected`. Less is for the caller to judge, more is an error: whatever the frame
@@ -50,7 +67,10 @@ pub fn decode(stored: &[u8], expected: ByteSize) -> Result<Bytes, Undecodable> {
     let mut bytes: Vec<u8> = Vec::new();
     bytes.try_reserve_exact(expected.as_usize()).map_err(|_| Undecodable::TooLarge(expected))?;
     // Decoding at once into a buffer needs no window beside it, however large a one the frame asks for.
-    let decoded = Decompressor::new().and_then(|mut zstd| zstd.decompress_to_buffer(stored, &mut bytes));
+    let decoded = DECOMPRESSOR.with_borrow_mut(|zstd| match zstd {
+        Some(zstd) => zstd.decompress_to_buffer(stored, &mut bytes),
+        none => none.insert(Decompressor::new()?).decompress_to_buffer(stored, &mut bytes),
+    });
     decoded.map_err(|error| Undecodable::Frame { expected, error })?;
     Ok(bytes.into())
 }

@@ -7,12 +7,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use reqwest::Method;
 use serde_json::{Value, json};
+use veritail::pipeline::Settings;
 use veritail::store::database::{Basis, Found, NewMismatch};
 use veritail::store::hooked::{Call, Hook};
+use veritail::store::object::codec;
 use veritail::store::{Result, StoreError};
-use veritail::trace::{ByteSize, ChunkIndex, DataStore, Detector, Epoch, JobId, Kind, Offset, Timestamp};
+use veritail::trace::{ByteSize, ChunkIndex, DataStore, Detector, Epoch, JobId, Kind, Offset, Record, Timestamp};
 
-use crate::support::server::{Away, Client, Hooks, Job, Node, Send as _};
+use crate::support::server::{Away, Client, Hooks, Job, Node, Send as _, ended};
 
 /// One that the webhook is not told of.
 pub(super) async fn found(node: &Node, job: &Job, chunk: u32, kind: Kind) {
@@ -141,6 +143,35 @@ async fn one_mismatch_is_shown_with_all_that_is_known_of_it() {
 }
 
 #[tokio::test]
+async fn what_veritail_healed_says_where_it_differed_by_whom_it_was_healed_and_how() {
+    let hooks = Hooks::new(Arc::new(Away::default()));
+    let settings = Settings { node_name: Some("node-7".to_owned()), ..hooks.settings };
+    let node = Node::start(Hooks { settings, ..hooks }).await;
+    let client = node.client();
+    let job = client.make_job().await;
+    client.append_all(&job, 0, b"abcdefgh").await;
+    assert_eq!(client.put_until_decided(&job, &ended("success", b"abcdefgh", true)).await.status, 200);
+    // The object is another one; the live copy is there for a while.
+    let key = client.integrity(&job).await["chunks"][0]["copies"][0]["key"].as_str().expect("a key").to_owned();
+    let objects = &node.stores().objects;
+    objects.delete(&key).await.expect("deleted");
+    objects.put(&key, codec::encode(b"abcdeXgh").into()).await.expect("written");
+    assert_eq!(client.trace(&job).await, "abcdefgh");
+
+    let known = list(client, "").await["items"][0].clone();
+    let of = |bytes: &[u8]| json!({"size": 8, "crc32": Record::of(bytes).crc32, "sha256": Record::of(bytes).sha256});
+    assert_eq!((&known["expected"], &known["found"]), (&of(b"abcdefgh"), &of(b"abcdeXgh")));
+    assert_eq!(
+        (&known["first_difference"], &known["node"], &known["run_id"]),
+        (&json!(5), &json!("node-7"), &Value::Null)
+    );
+    assert_eq!((&known["state"], &known["resolution"]), (&json!("resolved"), &json!("repaired")));
+    let note = (&known["resolved_by"], &known["comment"]);
+    assert_eq!(note, (&json!("veritail node node-7"), &json!("repaired from the live copy")));
+    node.stop().await;
+}
+
+#[tokio::test]
 async fn an_export_is_every_mismatch_a_line_however_many() {
     let node = Node::start(Hooks::new(Arc::new(Away::default()))).await;
     let client = node.client();
@@ -158,7 +189,7 @@ async fn an_export_is_every_mismatch_a_line_however_many() {
     let ids: Vec<i64> = all.iter().map(|item| item["id"].as_i64().expect("a number")).collect();
     assert_eq!(ids, (1..=1203).collect::<Vec<_>>());
     assert_eq!(all[..100], list(client, "per_page=100").await["items"].as_array().expect("items")[..]);
-    assert_eq!(export("&kind=size&cursor=1000").await.len(), 102);
+    assert_eq!(export("&kind=size&cursor=1000").await.len(), 101);
     assert_eq!(export("&state=resolved").await, [Value::Null; 0]);
     node.stop().await;
 }

@@ -18,10 +18,10 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::{Value, json};
 use sha2::Sha256;
 use veritail::pipeline::{Message, NotDelivered, Settings, Webhook};
+use veritail::trace::Kind;
 
 use super::mismatches::{found, found_and_told};
 use crate::support::server::{Away, Binary, Hooks, Job, Node, Send as _, ended};
-use veritail::trace::Kind;
 
 /// Long enough for two more tries.
 const PATIENCE: Duration = Duration::from_secs(40);

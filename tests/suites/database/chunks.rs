@@ -55,20 +55,23 @@ pub async fn a_chunk_is_opened_once_and_only_in_an_open_trace(db: &dyn Database)
     assert_eq!(row(db, id, 5).await, None);
 }
 
-pub async fn a_record_seals_and_makes_the_next_row(db: &dyn Database) {
+pub async fn a_record_seals_and_makes_the_next_two_rows(db: &dyn Database) {
     let id = running(db).await;
     let first = bytes("12345678");
     db.open_chunk(id, FIRST, ChunkIndex(0), NOW).await.unwrap();
     assert_eq!(record(db, id, (1, 0, 1), &first, Some(1)).await, Recorded::Sealed);
     assert_eq!(row(db, id, 0).await, sealed(0, FIRST, 2, first));
     assert_eq!(row(db, id, 1).await, empty(1, FIRST));
+    assert_eq!(row(db, id, 2).await, empty(2, FIRST));
+    assert_eq!(row(db, id, 3).await, None);
 
     // A row that was opened before a rewind names the epoch in which its copy was begun.
     assert!(db.rewind(id, &jobs::measured(db, id, jobs::rewind(&[])).await).await.unwrap());
     let second = bytes("abcdefgh");
     assert_eq!(record(db, id, (2, 1, 2), &second, Some(2)).await, Recorded::Sealed);
     assert_eq!(row(db, id, 1).await, sealed(1, SECOND, 2, second));
-    assert_eq!(row(db, id, 2).await, empty(2, SECOND));
+    assert_eq!(row(db, id, 2).await, empty(2, FIRST));
+    assert_eq!(row(db, id, 3).await, empty(3, SECOND));
 }
 
 pub async fn a_record_needs_no_row_before_it(db: &dyn Database) {

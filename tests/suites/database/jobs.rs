@@ -95,9 +95,15 @@ pub async fn contacts_only_raise(db: &dyn Database) {
 pub async fn contacts_of_another_job_with_this_number_are_passed_over(db: &dyn Database) {
     let one = running(db).await;
     let other = Contact { made_at: NOW.plus_ms(-1), ..contact(one, 10, 5_000) };
-    db.note_contacts(&[other, contact(one, 3, 4_000)], NOW).await.unwrap();
-    let heard = job(db, one).await;
-    assert_eq!((heard.acked_length, heard.last_contact_at), (Offset(3), Timestamp(4_000)));
+    for (contacts, expected) in [
+        (&[other][..], (Offset::ZERO, NOW)),
+        (&[other, contact(one, 3, 4_000)], (Offset(3), Timestamp(4_000))),
+        (&[contact(one, 4, 4_000), other], (Offset(4), Timestamp(4_000))),
+    ] {
+        db.note_contacts(contacts, NOW).await.unwrap();
+        let heard = job(db, one).await;
+        assert_eq!((heard.acked_length, heard.last_contact_at), expected, "{contacts:?}");
+    }
 }
 
 /// So that the sweep looks at it, however long after the close that was.

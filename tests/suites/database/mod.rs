@@ -76,7 +76,7 @@ macro_rules! database_suite {
             endings::closing_a_canceling_job_makes_it_canceled,
             endings::nothing_moves_a_closed_trace,
             chunks::a_chunk_is_opened_once_and_only_in_an_open_trace,
-            chunks::a_record_seals_and_makes_the_next_row,
+            chunks::a_record_seals_and_makes_the_next_two_rows,
             chunks::a_record_needs_no_row_before_it,
             chunks::the_same_record_again_changes_nothing,
             chunks::another_record_is_a_conflict_and_changes_nothing,

@@ -395,6 +395,7 @@ impl Database for ModelDatabase {
         }
         if let Some(next) = next.filter(|_| decision.answer.is_taken()) {
             tables.make_row(job, epoch, next, at);
+            tables.make_row(job, epoch, next.next(), at);
         }
         Ok(decision.answer)
     }

@@ -66,6 +66,7 @@ impl Mismatches {
                 && filter.store.is_none_or(|store| what.store == store)
                 && filter.detector.is_none_or(|detector| what.detector == detector)
                 && filter.since.is_none_or(|since| what.at >= since)
+                && filter.seen_since.is_none_or(|since| known.last_seen >= since)
         });
         listed.take(filter.limit_or_default() as usize).cloned().collect()
     }

@@ -1,4 +1,4 @@
-//! Record: a chunk's row gets its record, and the next chunk gets its row.
+//! Record: a chunk's row gets its record, and the next two chunks get their rows.
 
 use async_trait::async_trait;
 use sqlx::postgres::PgConnection;
@@ -34,7 +34,8 @@ async fn seal_open(database: &PostgresDatabase, sealing: &Sealing<'_>) -> Result
             RETURNING job_id),
         next AS (
             INSERT INTO trace_chunks (job_id, chunk_index, epoch, version, state, opened_at)
-            SELECT job_id, $8, $2, 1, 'open', $9 FROM sealed WHERE $8 IS NOT NULL
+            SELECT job_id, $8 + ahead, $2, 1, 'open', $9 FROM sealed, generate_series(0, 1) AS ahead
+            WHERE $8 IS NOT NULL
             ON CONFLICT (job_id, chunk_index) DO NOTHING)
         SELECT 1 FROM sealed";
     let Record { size, crc32, sha256 } = sealing.record;
@@ -77,7 +78,8 @@ impl Work for Sealing<'_> {
         if let Some(next) = self.next.filter(|_| decision.answer.is_taken()) {
             let made = sqlx::query_with(
                 "INSERT INTO trace_chunks (job_id, chunk_index, epoch, version, state, opened_at)
-                 VALUES ($1, $2, $3, 1, 'open', $4) ON CONFLICT (job_id, chunk_index) DO NOTHING",
+                 VALUES ($1, $2, $3, 1, 'open', $4), ($1, $2 + 1, $3, 1, 'open', $4)
+                 ON CONFLICT (job_id, chunk_index) DO NOTHING",
                 arguments![self.job.0, i64::from(next.0), i64::from(self.epoch.0), self.at.0],
             );
             made.execute(connection).await?;

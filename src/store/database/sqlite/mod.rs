@@ -44,6 +44,8 @@ use errors::failed;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Connections for reading.
 const READERS: u32 = 4;
+/// What each of them caches, as SQLite takes it: 512 KiB. The system caches the file as well.
+const READER_CACHE: &str = "-512";
 
 /// An open database file. Cheap to clone; all clones share the connections.
 #[derive(Clone)]
@@ -72,7 +74,9 @@ impl SqliteDatabase {
         };
         let writer = pool().max_connections(1).connect_with(file.clone()).await.map_err(failed)?;
         migrations::run(&writer).await?;
-        let readers = pool().max_connections(READERS).connect_with(file.pragma("query_only", "on"));
+        let readers = pool()
+            .max_connections(READERS)
+            .connect_with(file.pragma("query_only", "on").pragma("cache_size", READER_CACHE));
         Ok(Self { writer, readers: readers.await.map_err(failed)?, together: together::Together::default() })
     }
 

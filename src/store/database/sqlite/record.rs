@@ -1,4 +1,4 @@
-//! Record: a chunk's row gets its record, and the next chunk gets its row.
+//! Record: a chunk's row gets its record, and the next two chunks get their rows.
 
 use sqlx::{Sqlite, SqliteConnection, Transaction};
 
@@ -28,7 +28,8 @@ pub(super) async fn seal_open(connection: &mut SqliteConnection, sealing: &Seali
          SELECT ?1, new.chunk_index, new.epoch, 1, new.state, new.size, new.crc32, new.sha256, ?9, new.sealed_at
          FROM (SELECT ?3 AS chunk_index, ?4 AS epoch, 'sealed' AS state,
                       ?5 AS size, ?6 AS crc32, ?7 AS sha256, ?9 AS sealed_at
-               UNION ALL SELECT ?8, ?2, 'open', NULL, NULL, NULL, NULL WHERE ?8 IS NOT NULL) AS new
+               UNION ALL SELECT ?8, ?2, 'open', NULL, NULL, NULL, NULL WHERE ?8 IS NOT NULL
+               UNION ALL SELECT ?8 + 1, ?2, 'open', NULL, NULL, NULL, NULL WHERE ?8 IS NOT NULL) AS new
          WHERE EXISTS (SELECT 1 FROM jobs WHERE id = ?1 AND epoch = ?2 AND jobs.state IN ('open', 'closing'))
            AND NOT EXISTS (SELECT 1 FROM trace_chunks AS old
                            WHERE old.job_id = ?1 AND old.chunk_index = ?3 AND old.state <> 'open')
@@ -116,7 +117,8 @@ async fn refill(transaction: &mut Transaction<'_, Sqlite>, sealing: &Sealing<'_>
 async fn make_next(transaction: &mut Transaction<'_, Sqlite>, sealing: &Sealing<'_>, next: ChunkIndex) -> Result<()> {
     sqlx::query(
         "INSERT INTO trace_chunks (job_id, chunk_index, epoch, version, state, opened_at)
-         VALUES (?1, ?2, ?3, 1, 'open', ?4) ON CONFLICT (job_id, chunk_index) DO NOTHING",
+         VALUES (?1, ?2, ?3, 1, 'open', ?4), (?1, ?2 + 1, ?3, 1, 'open', ?4)
+         ON CONFLICT (job_id, chunk_index) DO NOTHING",
     )
     .bind(sealing.job.0)
     .bind(next.0)

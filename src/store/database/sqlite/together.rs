@@ -22,7 +22,7 @@ const TOGETHER_MAX: usize = 256;
 /// A statement that says by what it changed whether it was taken.
 #[derive(Clone, Debug)]
 pub(super) enum Write {
-    /// A chunk's record, and the next chunk's row.
+    /// A chunk's record, and the rows of the next two chunks.
     Seal {
         job: JobId,
         epoch: Epoch,
