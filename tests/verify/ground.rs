@@ -101,7 +101,6 @@ impl Place {
 
 /// A node, and a client of it.
 pub struct Site {
-    pub pipeline: Pipeline,
     pub client: Client,
     pub gate: Arc<Gate>,
 }
@@ -155,7 +154,7 @@ impl Ground {
         }
         let chunk_size = u32::try_from(CHUNK_SIZE).expect("small");
         let client = Front { listing, accounts, chunk_size, trace_limit: 0 }.serve(&pipeline, &self.tasks).await;
-        Site { pipeline, client, gate }
+        Site { client, gate }
     }
 
     fn node(&self, stores: Stores, points: Arc<dyn FailPoints>) -> Pipeline {
