@@ -19,12 +19,18 @@ pub(super) struct Schedules(JobScheduler);
 pub(super) async fn start(config: &Verify, verifier: &Verifier) -> Result<Schedules, JobSchedulerError> {
     let scheduler = JobScheduler::new().await?;
     let now = verifier.node().seams().clock.now();
-    for (schedule, cron) in [(Schedule::Hot, &config.hot), (Schedule::Full, &config.full)] {
+    for (schedule, cron) in
+        [(Schedule::Hot, &config.hot), (Schedule::Full, &config.full), (Schedule::Inventory, &config.inventory)]
+    {
         let Some(expression) = cron.expression() else { continue };
         telemetry::interval(schedule, promised(schedule, cron, config));
         // It counts as having made progress now, so that it is late only after its interval.
         telemetry::progressed(schedule, now);
         scheduler.add(job(schedule, expression, config.jitter.0, verifier.clone())?).await?;
+    }
+    if config.inventory.expression().is_some() {
+        let left = verifier.clone();
+        verifier.node().seams().spawn.spawn("verify", Box::pin(go_on(left, config.jitter.0)));
     }
     scheduler.start().await?;
     Ok(Schedules(scheduler))
@@ -49,6 +55,13 @@ async fn tick(verifier: Verifier, schedule: Schedule, jitter: Duration) {
     wait_by_chance(&verifier, jitter).await;
     if let Err(error) = verifier.tick(schedule).await {
         tracing::warn!(%error, "the verifier's {schedule} run could not be done");
+    }
+}
+
+async fn go_on(verifier: Verifier, jitter: Duration) {
+    wait_by_chance(&verifier, jitter).await;
+    if let Err(error) = verifier.go_on().await {
+        tracing::warn!(%error, "what a crash left of an inventory could not be taken up");
     }
 }
 

@@ -52,6 +52,7 @@ pub use recent::Recent;
 pub use report::{ChunkReport, CopyReport, Integrity, MismatchReport};
 pub use settings::Settings;
 pub use slices::BodyBroken;
+pub use spill::UNNAMED_GRACE;
 pub use sweep::SweepReport;
 
 use crate::seams::Seams;
