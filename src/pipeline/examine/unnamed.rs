@@ -10,8 +10,8 @@ use futures::TryStreamExt as _;
 
 use crate::store::Result;
 use crate::store::database::{Found, Job, Mismatch, Note, Resolution};
+use crate::store::object::Listed;
 use crate::store::object::keys::{self, ObjectKey, ObjectKind};
-use crate::store::object::{Listed, ObjectStore};
 use crate::telemetry::verification as telemetry;
 use crate::trace::{ByteSize, ChunkId, ChunkRow, ChunkState, DataStore, JobId, Kind, Location, Timestamp};
 
@@ -84,11 +84,17 @@ impl Pipeline {
             return Ok(Unnamed::Settled);
         }
         let may_go = match worth {
-            Worth::Erased => true,
-            Worth::Spare(row) if removes => self.has_sound_copies(key.job, row, examiner).await?,
-            _ => false,
+            Worth::Spare(row) if removes => {
+                let seen = self.examine(key.job, row, examiner).await?.tally;
+                if seen.repaired > 0 {
+                    // Perhaps from these very bytes. The next inventory finds nothing wrong, and removes them.
+                    return Ok(Unnamed::Settled);
+                }
+                seen.looks > 0 && seen.sound == seen.looks
+            }
+            worth => removes && worth == Worth::Erased,
         };
-        if removes && may_go {
+        if may_go {
             lies_in.delete(&object.key).await?;
             telemetry::orphan_removed();
             tracing::info!(
@@ -101,11 +107,6 @@ impl Pipeline {
         let found = Found { size: Some(object.size), ..Found::default() };
         self.note_unnamed((key.job, chunk), (Kind::Orphan, store, examiner.into()), found).await?;
         Ok(Unnamed::Noted)
-    }
-
-    async fn has_sound_copies(&self, job: JobId, row: &ChunkRow, examiner: Examiner) -> Result<bool> {
-        let seen = self.examine(job, row, examiner).await?.tally;
-        Ok(seen.looks > 0 && seen.sound == seen.looks)
     }
 
     /// Resolves an open mismatch of bytes that no row speaks for, if they are gone by now or one does. True if it did.
@@ -158,12 +159,5 @@ impl Pipeline {
             }
         }
         Ok(false)
-    }
-}
-
-impl super::super::Stores {
-    /// The store of persistent copies that goes by this name.
-    fn keeping(&self, store: DataStore) -> &dyn ObjectStore {
-        if store == DataStore::Database { self.spill.as_ref() } else { self.objects.as_ref() }
     }
 }

@@ -24,16 +24,18 @@ pub(super) struct Counting {
 }
 
 impl Counting {
-    pub(super) fn of(store: DataStore) -> Self {
+    /// Of a listing that is to begin; waits until that is within the budget.
+    pub(super) async fn begin(verifier: &Verifier, store: DataStore) -> Self {
+        verifier.pay(1).await;
         Self { store, listed: 0, foreign: (0, None) }
     }
 
     /// Counts one thing; waits where the next request is not within the budget yet.
     pub(super) async fn count(&mut self, verifier: &Verifier) {
+        self.listed += 1;
         if self.listed.is_multiple_of(LISTED_AT_ONCE) {
             verifier.pay(1).await;
         }
-        self.listed += 1;
         telemetry::listed(self.store);
     }
 

@@ -21,7 +21,7 @@ const SIGN_OF_LIFE: Duration = Duration::from_secs(60);
 impl Verifier {
     /// False if the run is to stop.
     pub(super) async fn look_over_live(&self, run: &mut Running) -> Result<bool> {
-        let mut counting = Counting::of(self.node.stores().live.name());
+        let mut counting = Counting::begin(self, self.node.stores().live.name()).await;
         let (mut stale, mut from) = (Vec::new(), None);
         loop {
             let page = self.node.stores().live.scan(from, PAGE).await?;
@@ -67,10 +67,11 @@ impl Verifier {
                         seen.count(Look::Differs(Kind::Orphan), ByteSize::ZERO);
                     }
                 }
-                Some(job) if stale.len() < STALE_MAX && self.node.was_left_over(job, *chunk, grace).await? => {
-                    stale.push((id, *chunk));
+                Some(job) => {
+                    if stale.len() < STALE_MAX && self.node.was_left_over(job, *chunk, grace).await? {
+                        stale.push((id, *chunk));
+                    }
                 }
-                Some(_) => {}
             }
         }
         Ok(seen)

@@ -100,7 +100,7 @@ impl Verifier {
     async fn take_parts(&self, run: &mut Option<Running>) -> Result<()> {
         let mut parts = Part::all();
         // Each node begins somewhere else, so that they do not all ask for the same.
-        let first = self.node.seams().chance.bits() as usize % parts.len();
+        let first = usize::try_from(self.node.seams().chance.bits() % parts.len() as u64).unwrap_or_default();
         parts.rotate_left(first);
         for is_last in [false, true] {
             let mut left = Vec::new();

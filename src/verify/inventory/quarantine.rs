@@ -21,7 +21,7 @@ impl Verifier {
         let kept_for = self.settings.quarantine_kept_for;
         let expires = self.settings.repairs && !kept_for.is_zero();
         let examiner = self.examiner(Detector::Inventory, run.id());
-        let mut counting = Counting::of(store);
+        let mut counting = Counting::begin(self, store).await;
         let (mut count, mut bytes) = (0, ByteSize::ZERO);
         let mut listed = objects.list(PREFIX);
         while let Some(object) = listed.try_next().await? {

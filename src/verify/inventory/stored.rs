@@ -6,9 +6,9 @@ use futures::stream::{self, BoxStream};
 use futures::{StreamExt as _, TryStreamExt as _};
 
 use crate::pipeline::examine::{Examiner, Unnamed};
-use crate::store::Result;
 use crate::store::database::verifications::Named;
 use crate::store::object::{Listed, ObjectStore};
+use crate::store::{Result, StoreError};
 use crate::trace::{ByteSize, DataStore, Detector, Kind, Look, Tally};
 
 use super::Verifier;
@@ -34,9 +34,9 @@ impl Verifier {
 
     /// What lies below `prefix` against the rows. False if the run is to stop.
     async fn compare(&self, store: DataStore, prefix: &str, run: &mut Running) -> Result<bool> {
-        let lies_in = self.keeping(store);
+        let lies_in = self.node.stores().keeping(store);
         let examiner = self.examiner(Detector::Inventory, run.id());
-        let mut counting = Counting::of(store);
+        let mut counting = Counting::begin(self, store).await;
         let mut merge = Merge::new(store, lies_in.list(prefix), self.named(store, prefix));
         while let Some(met) = merge.next().await? {
             if !matches!(met, Met::Named(_)) {
@@ -101,13 +101,8 @@ impl Verifier {
             self.pay(1).await;
             let page = self.verifications().named(store, prefix, after.as_deref(), PAGE).await?;
             let next = (page.len() == PAGE as usize).then(|| page.last().map(|last| last.key.clone()));
-            Ok(Some((stream::iter(page.into_iter().map(Ok)), next)))
+            Ok::<_, StoreError>(Some((stream::iter(page.into_iter().map(Ok)), next)))
         });
         pages.try_flatten().boxed()
-    }
-
-    fn keeping(&self, store: DataStore) -> &dyn ObjectStore {
-        let stores = self.node.stores();
-        if store == DataStore::Database { stores.spill.as_ref() } else { stores.objects.as_ref() }
     }
 }
