@@ -2,6 +2,7 @@
 
 mod gauges;
 mod measure;
+mod offline;
 mod private;
 mod redis;
 mod schedules;
@@ -17,6 +18,7 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio_cron_scheduler::JobSchedulerError;
 
+pub use self::offline::Offline;
 use self::schedules::Schedules;
 use crate::api::auth::{ADMIN_TOKEN_FILE, Auth, NoAdminToken, admin_token};
 use crate::api::limits::Limits;
@@ -48,6 +50,12 @@ pub enum CannotStart {
         path: PathBuf,
         /// Why.
         error: std::io::Error,
+    },
+    /// Stores are looked for where there are none.
+    #[error("there is no installation: {} is not there; see --data-dir and --config", path.display())]
+    NoInstallation {
+        /// The database's file.
+        path: PathBuf,
     },
     /// A store cannot be opened.
     #[error("{place} cannot be opened: {error}; see {setting}")]
@@ -136,8 +144,9 @@ pub async fn start(config: Config) -> Result<Running, CannotStart> {
     let pipeline = Pipeline::new(opened.stores, seams.clone(), pipeline_settings(&config));
     let limits = Limits::from(&config.http);
     let auth = Auth::new(&admin_token, config.http.auth_ttl.0, opened.accounts, seams.clock.clone(), limits);
+    let verifier = Verifier::new(pipeline.clone(), (&config.verify).into());
     let api = Api::new(
-        pipeline.clone(),
+        verifier.clone(),
         opened.listing,
         auth,
         exporter,
@@ -152,7 +161,6 @@ pub async fn start(config: Config) -> Result<Running, CannotStart> {
 
     schedule_tasks(&config, &seams);
     pipeline.start();
-    let verifier = Verifier::new(pipeline.clone(), (&config.verify).into());
     let schedules = schedules::start(&config.verify, &verifier).await?;
     if let Some(webhook) = webhook {
         metrics::task_scheduled(Task::Notify, NOTIFY_INTERVAL, seams.clock.now());

@@ -12,11 +12,12 @@ const FUNCTION_LINES_MAX: usize = 100;
 /// What each module may import. What has a higher place stands earlier, so a list that names only later modules runs down.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("main", &["cli"]),
-    ("cli", &["app", "api", "config", "pipeline", "tasks", "store", "telemetry", "seams", "trace"]),
-    ("app", &["api", "config", "pipeline", "tasks", "store", "telemetry", "seams", "trace"]),
-    ("api", &["config", "pipeline", "tasks", "store", "telemetry", "seams", "trace"]),
+    ("cli", &["app", "api", "config", "verify", "pipeline", "tasks", "store", "telemetry", "seams", "trace"]),
+    ("app", &["api", "config", "verify", "pipeline", "tasks", "store", "telemetry", "seams", "trace"]),
+    ("api", &["config", "verify", "pipeline", "tasks", "store", "telemetry", "seams", "trace"]),
     // It knows the settings of those below, and the words that its values are.
-    ("config", &["pipeline", "telemetry", "seams", "trace"]),
+    ("config", &["verify", "pipeline", "telemetry", "seams", "trace"]),
+    ("verify", &["pipeline", "tasks", "store", "telemetry", "seams", "trace"]),
     ("pipeline", &["tasks", "store", "telemetry", "seams", "trace"]),
     ("tasks", &["store", "telemetry", "seams", "trace"]),
     ("store", &["seams", "trace"]),

@@ -27,6 +27,9 @@ use crate::store::object::bucket::{Bucket, Options};
 use crate::telemetry::metrics::Dependency;
 use crate::trace::ByteSize;
 
+/// The database's file in the data folder.
+const SQLITE: &str = "veritail.db";
+
 /// What was opened.
 pub(super) struct Opened {
     /// The stores of the pipeline.
@@ -84,8 +87,13 @@ struct OpenedDatabase {
     spill: Arc<dyn ObjectStore>,
 }
 
+/// The database in a data folder.
+pub(super) fn sqlite_in(data_dir: &Path) -> PathBuf {
+    data_dir.join(SQLITE)
+}
+
 async fn open_sqlite(config: &Config) -> Result<OpenedDatabase, CannotStart> {
-    let file = place(config, config.database.path.as_deref(), "veritail.db", private::file, |_| Ok(()))?;
+    let file = place(config, config.database.path.as_deref(), SQLITE, private::file, |_| Ok(()))?;
     let name = file.display().to_string();
     let database = SqliteDatabase::open(&file).await.map_err(cannot_open(&name, "database.path"))?;
     Ok(OpenedDatabase {

@@ -16,6 +16,8 @@ mod serve;
 mod signals;
 mod sources;
 mod table;
+mod terminal;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -44,6 +46,7 @@ enum Command {
     /// Show what was promised of a job's log, where every copy of it is, and what is wrong with it.
     Inspect(inspect::Inspect),
     Mismatches(mismatches::Mismatches),
+    Verify(verify::Verify),
     /// Make, list and revoke runners: whoever asks for pending jobs.
     Runner(accounts::Runner),
     /// Make, list, rotate and revoke tokens for the API.
@@ -85,6 +88,7 @@ impl Cli {
             Command::Cat(cat) => return cat.run().await,
             Command::Job(job) => return job.run().await,
             Command::Mismatches(mismatches) => return mismatches.run().await,
+            Command::Verify(verify) => return verify.run().await,
             Command::Inspect(inspect) => return Ok(inspect.run().await),
             Command::Bench(bench) => return bench.run().await,
             Command::Config(config) => return config.run(),

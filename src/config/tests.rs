@@ -85,4 +85,6 @@ fn every_setting_has_a_variable_and_can_be_set_by_it() {
 fn the_pipelines_defaults_are_the_settings_defaults() {
     let pipeline = crate::pipeline::Settings::from(&Pipeline::default());
     assert_eq!(pipeline, crate::pipeline::Settings::default());
+    let verify: crate::verify::Settings = (&Config::default().verify).into();
+    assert_eq!(verify, crate::verify::Settings::default());
 }

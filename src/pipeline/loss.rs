@@ -52,6 +52,7 @@ impl Pipeline {
         (kind, store, finder): (Kind, DataStore, Finder),
         seen: BadCopy,
     ) -> Result<Look> {
+        let kind = self.precise_kind(job.id, row, kind, seen.found.as_ref()).await;
         let mismatch = NewMismatch {
             job: job.id,
             chunk: Some(row.index),

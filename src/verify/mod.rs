@@ -17,9 +17,11 @@ mod full;
 mod hot;
 mod inventory;
 mod manual;
+mod report;
 mod runs;
 mod settings;
 mod shards;
+mod status;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -27,12 +29,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::FutureExt as _;
 
-pub use manual::Scope;
+pub use manual::{Scope, TraceChecked, Wanted};
+pub use report::RunReport;
 pub use runs::Running;
 pub use settings::{Budgeted, Settings};
+pub use status::{Coverage, CycleReport, ScheduleStatus, ShardStatus, Status};
 
 use crate::pipeline::Pipeline;
-use crate::pipeline::examine::Examiner;
+use crate::pipeline::examine::{Examined, Examiner};
 use crate::store::Result;
 use crate::store::database::MismatchFilter;
 use crate::store::database::verifications::{RunId, Verifications};
@@ -142,15 +146,14 @@ impl Verifier {
         (job, row): (JobId, &ChunkRow),
         examiner: Examiner,
         open: &Open,
-    ) -> Result<Tally> {
+    ) -> Result<Examined> {
         budget.take(row).await;
         let examined = self.node.examine(job, row, examiner).await?;
-        let is_sound = examined.tally.looks > 0 && examined.tally.sound == examined.tally.looks;
-        if is_sound && open.contains(&(job, row.index)) {
+        if is_sound(&examined.tally) && open.contains(&(job, row.index)) {
             // Somebody put the bytes back by other means.
             self.node.note_sound_again(job, row).await?;
         }
-        Ok(examined.tally)
+        Ok(examined)
     }
 
     /// Chunks with open mismatches, as they are now. Not those of bytes that no row speaks for: a look at the copies of a
@@ -163,6 +166,11 @@ impl Verifier {
         });
         Ok(of_copies.filter_map(|open| Some((open.what.job, open.what.chunk?))).collect())
     }
+}
+
+/// Whether there are copies, and all are as recorded.
+fn is_sound(seen: &Tally) -> bool {
+    seen.looks > 0 && seen.sound == seen.looks
 }
 
 /// Says that a tick is under way until it goes.

@@ -11,6 +11,8 @@ use super::Verifier;
 
 /// How often progress is written down.
 const NOTE_EVERY: Duration = Duration::from_secs(1);
+/// A run that was not heard of for so long has lost its node. One look takes far less, even where a store is away.
+const SILENT_MAX: Duration = Duration::from_secs(600);
 
 /// A run that this node does.
 pub struct Running {
@@ -27,6 +29,18 @@ impl Verifier {
         let new = NewRun { schedule, scope, node, expected, at: self.now() };
         let run = self.verifications().begin_run(&new).await?;
         Ok(Running { verifier: self.clone(), noted_at: run.started_at, run, stopped: false })
+    }
+
+    /// Ends the runs that lost their node, and forgets the old ones.
+    pub(super) async fn tidy_runs(&self) -> Result<()> {
+        let now = self.now();
+        let message = "its node went away";
+        let lost = self.verifications().end_silent_runs(now.before(SILENT_MAX), message, now).await?;
+        if lost > 0 {
+            tracing::warn!("{lost} runs of the verifier had lost their node, and count as failed");
+        }
+        self.verifications().remove_runs(now.before(self.settings.runs_kept_for)).await?;
+        Ok(())
     }
 }
 

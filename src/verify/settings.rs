@@ -50,8 +50,26 @@ pub struct Budgeted {
     pub concurrency: usize,
 }
 
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
 impl Default for Settings {
     fn default() -> Self {
-        (&crate::config::Verify::default()).into()
+        let budgeted = |requests_per_second| Budgeted {
+            bytes_per_second: ByteSize(64 * 1024 * 1024),
+            requests_per_second,
+            concurrency: 8,
+        };
+        Self {
+            repairs: true,
+            hot: budgeted(1000),
+            hot_interval: Duration::from_secs(60),
+            open_interval: Duration::from_secs(300),
+            full: budgeted(500),
+            full_slice: Duration::from_secs(50),
+            fresh_cycle: DAY * 7,
+            old_cycle: DAY * 90,
+            fresh_for: DAY * 90,
+            runs_kept_for: DAY * 30,
+        }
     }
 }

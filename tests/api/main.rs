@@ -13,6 +13,7 @@ mod described;
 mod limits;
 mod nodes;
 mod reader;
+mod records;
 mod restored;
 mod runner;
 mod sweeps;

@@ -18,6 +18,7 @@ use veritail::store::hooked::Hooked;
 use veritail::store::live::LiveStore;
 use veritail::store::object::ObjectStore;
 use veritail::trace::{ByteSize, JobId};
+use veritail::verify::Verifier;
 
 use super::clocks::{NodeClock, Pause, SimClock};
 use super::machine::{DeadlyPoints, Dice, Life};
@@ -28,6 +29,7 @@ use super::support::model::database::ModelDatabase;
 use super::support::model::leases::ModelLeases;
 use super::support::model::live::ModelLive;
 use super::support::model::objects::ModelObjects;
+use super::verifying;
 
 pub struct World {
     pub dice: Dice,
@@ -54,6 +56,7 @@ struct Node {
 #[derive(Clone)]
 pub struct Doors {
     pub pipeline: Pipeline,
+    pub verifier: Verifier,
     pub accounts: Arc<dyn Accounts>,
 }
 
@@ -139,7 +142,9 @@ impl World {
         };
         let pipeline = Pipeline::new(stores, seams, settings());
         pipeline.start();
-        Node { doors: Doors { pipeline, accounts }, life, pause }
+        let verifier = Verifier::new(pipeline.clone(), verifying::settings());
+        verifying::keep_schedules(&verifier);
+        Node { doors: Doors { pipeline, verifier, accounts }, life, pause }
     }
 
     /// Lets a node die, if it lives, and a new one take its place.
@@ -160,6 +165,7 @@ impl World {
     /// The storm is over: nothing fails any more, and every node is up.
     pub fn calm(&self) {
         self.weather.stormy.store(false, Ordering::Relaxed);
+        self.weather.clear();
         self.deadly.store(0, Ordering::Relaxed);
         self.live.set_full(false);
         self.objects.set_lag(0);

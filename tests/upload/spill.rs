@@ -62,6 +62,7 @@ on_every_database! {
     a_restart_forgets_nothing_of_what_lies_in_the_database
     the_database_takes_no_more_than_its_limit_and_the_rest_waits
     an_erased_trace_leaves_nothing_in_the_database
+    a_node_without_work_notices_that_the_object_store_is_back
 }
 
 fn start(database: &Database, spill_max: &str) -> Binary {
@@ -170,16 +171,15 @@ async fn an_erased_trace_leaves_nothing_in_the_database(database: Database) {
 }
 
 /// Nothing is left to be kept or moved on, so nothing else would tell the node.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_node_without_work_notices_that_the_object_store_is_back() {
-    let server = start("1000000");
+async fn a_node_without_work_notices_that_the_object_store_is_back(database: Database) {
+    let server = start(&database, "1000000");
     let client = server.client();
     server.take_objects_away();
     let job = upload(client, b"a short log").await;
     until_metric(client, "veritail_spilling", 1.0).await;
     let erase = client.admin(reqwest::Method::POST, &format!("/api/v4/projects/{}/jobs/{}/erase", job.project, job.id));
     assert_eq!(erase.answer().await.status, 201);
-    assert_eq!(rows_with_bytes(&server).await, 0);
+    assert_eq!(rows_with_bytes(&database, &server).await, 0);
     server.bring_objects_back();
     until_metric(client, "veritail_spilling", 0.0).await;
 }

@@ -7,3 +7,4 @@ pub(super) mod mismatches;
 mod page;
 pub(super) mod runners;
 pub(super) mod tokens;
+pub(super) mod verify;

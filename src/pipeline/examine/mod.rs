@@ -7,6 +7,7 @@
 mod heal;
 mod left_over;
 mod open_end;
+mod stale;
 mod unnamed;
 mod whole;
 
@@ -141,7 +142,11 @@ impl Pipeline {
                 true
             });
             accuse_the_record(&promise, &mut sights);
-            self.recognize_earlier_copies(job, row, &mut sights).await?;
+            for sight in &mut sights {
+                if let Look::Differs(kind) = sight.look {
+                    sight.look = Look::Differs(self.precise_kind(job, row, kind, sight.found().as_ref()).await);
+                }
+            }
         }
         let mut examined = Examined::default();
         for sight in &sights {

@@ -1,7 +1,7 @@
 //! The whole of a finished trace: its chunks must add up to what was proven when it closed.
 
 use crate::store::Result;
-use crate::store::database::{Basis, Found, Job, NewMismatch};
+use crate::store::database::{Basis, Found, Job, Mismatch, MismatchFilter, NewMismatch, Resolution};
 use crate::trace::proof::Whole;
 use crate::trace::{DataStore, JobId, Kind, Offset, TraceState, Verdict};
 
@@ -9,13 +9,13 @@ use super::{Examiner, Pipeline};
 
 impl Pipeline {
     /// Adds up the records of a finished trace. Answers what differs from what was proven, which is nothing for a trace
-    /// that closed as corrupt, or is not finished. Call it only where every chunk was found as recorded: a chunk that
-    /// differs says more about what is wrong.
+    /// that closed as corrupt, or is not finished. Look at the chunks first: one that differs says more about what is
+    /// wrong, and then nothing is said of the whole.
     pub async fn examine_whole(&self, id: JobId, examiner: Examiner) -> Result<Option<Kind>> {
         let Some((job, kind, _)) = self.weigh_whole(id).await? else { return Ok(None) };
         // Once more: job and rows are not read in one step.
         let Some((again, second, whole)) = self.weigh_whole(id).await? else { return Ok(None) };
-        if second != kind || again.epoch != job.epoch {
+        if second != kind || again.epoch != job.epoch || self.has_wrong_chunk(id).await? {
             return Ok(None);
         }
         let mismatch = NewMismatch {
@@ -34,8 +34,18 @@ impl Pipeline {
             found: Found { size: Some(whole.length - Offset::ZERO), crc32: whole.crc32, ..Found::default() },
             at: self.now(),
         };
-        self.note_mismatch(mismatch, Basis::Closed(job.epoch)).await?;
+        if !self.is_acknowledged(&mismatch).await? {
+            self.note_mismatch(mismatch, Basis::Closed(job.epoch)).await?;
+        }
         Ok(Some(kind))
+    }
+
+    /// True if a chunk of the trace is known to differ, also where a person took note of it.
+    async fn has_wrong_chunk(&self, job: JobId) -> Result<bool> {
+        let filter = MismatchFilter { job: Some(job), limit: 1000, ..MismatchFilter::default() };
+        let known = self.stores().database.mismatches(filter).await?;
+        let is_wrong = |known: &Mismatch| matches!(known.resolved, None | Some((Resolution::Acknowledged, _)));
+        Ok(known.iter().any(|known| known.what.chunk.is_some() && is_wrong(known)))
     }
 
     async fn weigh_whole(&self, id: JobId) -> Result<Option<(Job, Kind, Whole)>> {

@@ -206,6 +206,11 @@ pub async fn mismatches_are_filtered_and_paged(db: &dyn Database) {
     assert_eq!(list(MismatchFilter { detector: Some(Detector::Hot), ..none }).await, gap);
     assert_eq!(list(MismatchFilter { since: Some(Timestamp(1_500)), ..none }).await, gap);
     assert_eq!(list(MismatchFilter { since: Some(NOW), ..none }).await.len(), 4);
+    // Seen again later: it counts as seen since, and its first time stays.
+    db.open_mismatch(&NewMismatch { at: Timestamp(2_000), ..mismatch(other, Some(0)) }, Basis::Nothing).await.unwrap();
+    let seen_since = MismatchFilter { seen_since: Some(Timestamp(1_501)), ..none };
+    assert_eq!(list(seen_since).await.iter().map(|found| found.id).collect::<Vec<_>>(), [every[1].id]);
+    assert_eq!(list(MismatchFilter { since: Some(Timestamp(1_501)), ..none }).await, []);
     let project = Some(job(db, id).await.project);
     assert_eq!(list(MismatchFilter { project, ..none }).await.len(), 4);
     let elsewhere = NewJob { project_path: "group/other".to_owned(), ..new_job(JobStatus::Running) };

@@ -30,14 +30,15 @@ pub(super) struct Tables {
     pub(super) jobs: BTreeMap<JobId, Job>,
     pub(super) accounts: super::accounts::Tables,
     pub(super) verifications: super::verifications::Tables,
-    rows: BTreeMap<(JobId, ChunkIndex), Row>,
+    pub(super) rows: BTreeMap<(JobId, ChunkIndex), Row>,
     pub(super) mismatches: Mismatches,
     /// By their numbers: the job, and from when on.
-    deletions: BTreeMap<i64, (JobId, Timestamp)>,
-    deletions_made: i64,
+    pub(super) deletions: BTreeMap<i64, (JobId, Timestamp)>,
+    pub(super) deletions_made: i64,
 }
 
-struct Row {
+#[derive(Clone)]
+pub(super) struct Row {
     row: ChunkRow,
     sealed_at: Timestamp,
 }
@@ -61,6 +62,11 @@ impl ModelDatabase {
     /// All rows of a job, in order.
     pub fn all_rows(&self, job: JobId) -> Vec<ChunkRow> {
         self.tables().rows_of(job, ChunkIndex(0)).cloned().collect()
+    }
+
+    /// Changes a row without anybody's knowledge. False if there is none.
+    pub fn damage_row(&self, job: JobId, index: ChunkIndex, damage: impl FnOnce(&mut ChunkRow)) -> bool {
+        self.tables().rows.get_mut(&(job, index)).map(|row| damage(&mut row.row)).is_some()
     }
 
     /// All mismatches, in order.

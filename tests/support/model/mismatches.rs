@@ -6,7 +6,7 @@ use veritail::store::database::{Mismatch, MismatchFilter, NewMismatch, Note, Ope
 use veritail::trace::{ChunkIndex, DataStore, JobId, Kind, ProjectId, Timestamp};
 
 /// In order of number.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Mismatches(pub(super) Vec<Mismatch>);
 
 impl Mismatches {
@@ -76,6 +76,7 @@ impl Mismatches {
                 && filter.store.is_none_or(|store| what.store == store)
                 && filter.detector.is_none_or(|detector| what.detector == detector)
                 && filter.since.is_none_or(|since| what.at >= since)
+                && filter.seen_since.is_none_or(|since| known.last_seen >= since)
         });
         listed.take(filter.limit_or_default() as usize).cloned().collect()
     }
