@@ -20,7 +20,7 @@ use veritail::verify::{Settings, Verifier};
 
 use crate::support::hooks::{Faults, Side};
 use crate::support::model::database::ModelDatabase;
-use rig::{CHUNK, DAY, MINUTE, Rig, create, end, log, open, verify_settings};
+use rig::{CHUNK, DAY, MINUTE, Rig, create, finish, log, open, verify_settings};
 
 /// Runs every rule over the stores that `$open` makes.
 macro_rules! inventory_suite {
@@ -266,8 +266,7 @@ pub async fn a_live_copy_that_the_sweep_left_is_stale(rig: &Rig) {
     let node = rig.node_over(rig.hooked(faults.clone()));
     let job = open(&node, &log(0)).await;
     faults.fail("live", "release", Side::Before);
-    end(&node, job, &log(0)).await;
-    end(&node, job, &log(0)).await;
+    finish(&node, job, &log(0)).await;
     assert_eq!(faults.left(), 0);
     let closed = rig.stores.database.job(job).await.unwrap().unwrap();
     assert_eq!(closed.verdict, Verdict::Verified, "one of its copies is live all the same");

@@ -11,7 +11,7 @@ use veritail::telemetry::verification::Tick;
 use veritail::trace::{RunState, Schedule};
 use veritail::verify::{Settings, Verifier};
 
-use super::rig::{Rig, end, in_production, log, on_models, open, verify_settings};
+use super::rig::{Rig, finish, in_production, log, on_models, open, verify_settings};
 use crate::support::hooks::{Faults, Recorder, Side};
 
 /// Once in a day.
@@ -101,9 +101,7 @@ async fn a_busy_installation_has_no_findings() {
         let traces = futures::future::join_all((0..20).map(async |number| {
             let log = log(number);
             let job = open(&rig.node, &log).await;
-            while rig.stores.database.job(job).await.unwrap().unwrap().closed_at.is_none() {
-                end(&rig.node, job, &log).await;
-            }
+            finish(&rig.node, job, &log).await;
             if number % 3 == 0 {
                 rig.node.erase(job, "admin").await.unwrap();
             }
