@@ -22,7 +22,9 @@ pub(super) async fn start(config: &Verify, verifier: &Verifier) -> Result<Schedu
     let seams = verifier.node().seams();
     // The scheduler keeps what it is given for longer than the node lives: it is given no more than this.
     let (due, is_due) = mpsc::unbounded_channel();
-    for (schedule, cron) in [(Schedule::Hot, &config.hot), (Schedule::Full, &config.full)] {
+    let schedules =
+        [(Schedule::Hot, &config.hot), (Schedule::Full, &config.full), (Schedule::Inventory, &config.inventory)];
+    for (schedule, cron) in schedules {
         let Some(expression) = cron.expression() else { continue };
         telemetry::interval(schedule, promised(schedule, cron, config));
         // It counts as having made progress now, so that it is late only after its interval.
@@ -34,6 +36,9 @@ pub(super) async fn start(config: &Verify, verifier: &Verifier) -> Result<Schedu
             Box::pin(std::future::ready(()))
         });
         scheduler.add(job?).await?;
+    }
+    if config.inventory.expression().is_some() {
+        seams.spawn.spawn("verify", Box::pin(go_on(verifier.clone(), config.jitter.0)));
     }
     seams.spawn.spawn("schedules", Box::pin(begin_what_is_due(verifier.clone(), config.jitter.0, is_due)));
     scheduler.start().await?;
@@ -55,6 +60,13 @@ async fn tick(verifier: Verifier, schedule: Schedule, jitter: Duration) {
     wait_by_chance(&verifier, jitter).await;
     if let Err(error) = verifier.tick(schedule).await {
         tracing::warn!(%error, "the verifier's {schedule} run could not be done");
+    }
+}
+
+async fn go_on(verifier: Verifier, jitter: Duration) {
+    wait_by_chance(&verifier, jitter).await;
+    if let Err(error) = verifier.go_on().await {
+        tracing::warn!(%error, "what a crash left of an inventory could not be taken up");
     }
 }
 

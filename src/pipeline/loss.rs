@@ -6,7 +6,7 @@ use crate::store::database::{Basis, Found, Job, MismatchFilter, NewMismatch, Not
 use crate::telemetry::metrics;
 use crate::trace::difference::first_difference;
 use crate::trace::{
-    ByteSize, ChunkIndex, ChunkRow, DataStore, Detector, JobId, Kind, Look, Offset, Record, Timestamp, Verdict,
+    ByteSize, ChunkId, ChunkIndex, ChunkRow, DataStore, Detector, JobId, Kind, Look, Offset, Record, Timestamp, Verdict,
 };
 
 use super::Pipeline;
@@ -141,6 +141,34 @@ impl Pipeline {
         if is_short && !self.was_noted(closed, end).await? {
             let basis = Basis::Closed(closed.epoch);
             self.note_gap_on(closed, end, closed.acked_length, Detector::Sweep, basis).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes down bytes that no row speaks for, unless a person took note of them before.
+    pub(super) async fn note_unnamed(
+        &self,
+        (job, chunk): (JobId, ChunkId),
+        (kind, store, finder): (Kind, DataStore, Finder),
+        found: Found,
+    ) -> Result<()> {
+        let mismatch = NewMismatch {
+            job,
+            chunk: Some(chunk.index),
+            epoch: chunk.epoch,
+            kind,
+            store,
+            detector: finder.detector,
+            run: finder.run.map(|run| run.0),
+            node: self.name.clone(),
+            expected: Found::default(),
+            found,
+            first_difference: None,
+            notify_at: self.notify_at(),
+            at: self.now(),
+        };
+        if !self.is_acknowledged(&mismatch).await? {
+            self.note_mismatch(mismatch, Basis::Nothing).await?;
         }
         Ok(())
     }

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::labels::Repair;
 pub use super::labels::Tick;
+use super::labels::{Removal, Repair};
 use super::metrics::{seconds, unix};
 use super::table;
 use crate::trace::{ByteSize, DataStore, Look, RunState, Schedule, Timestamp};
@@ -52,4 +52,31 @@ pub fn coverage(eligible: u64, covered: u64, oldest_ms: u64, projected: f64) {
     table::VERIFY_COVERED.set((), covered as f64);
     table::VERIFY_OLDEST_UNVERIFIED_AGE.set((), seconds(oldest_ms));
     table::VERIFY_CYCLE_PROJECTED.set((), projected);
+}
+
+/// The inventory met something in a listing.
+pub fn listed(store: DataStore) {
+    table::VERIFY_LISTED.add((store,), 1);
+}
+
+/// A key that no version of Veritail wrote.
+pub fn foreign_key(store: DataStore) {
+    table::VERIFY_FOREIGN_KEYS.add((store,), 1);
+}
+
+/// An object that no row named was removed.
+pub fn orphan_removed() {
+    table::VERIFY_REMOVED.add((Removal::Orphan,), 1);
+}
+
+/// An object in quarantine was removed after its time.
+pub fn quarantine_expired() {
+    table::VERIFY_REMOVED.add((Removal::Quarantine,), 1);
+}
+
+/// What is in quarantine.
+#[allow(clippy::cast_precision_loss, reason = "Prometheus has doubles only, and these are counts of objects and bytes")]
+pub fn quarantine(objects: u64, bytes: ByteSize) {
+    table::QUARANTINE_OBJECTS.set((), objects as f64);
+    table::QUARANTINE_BYTES.set((), bytes.0 as f64);
 }

@@ -80,7 +80,7 @@ impl Verifier {
             shards.into_iter().filter(|shard| turns.iter().any(|(name, _)| *name == lease(*shard))).collect();
         // A little less than the interval, so that the next tick finds the turn due whatever the jitter.
         let every = self.settings.hot_interval.mul_f64(0.75);
-        self.node.hold(&turns, every, self.run_hot(&held).boxed()).await?;
+        self.node.hold(&turns, |_| every, self.run_hot(&held).boxed()).await?;
         Ok(true)
     }
 

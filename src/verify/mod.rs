@@ -15,6 +15,7 @@ pub mod budget;
 mod coverage;
 mod full;
 mod hot;
+mod inventory;
 mod manual;
 mod report;
 mod runs;
@@ -40,7 +41,7 @@ use crate::store::Result;
 use crate::store::database::MismatchFilter;
 use crate::store::database::verifications::{RunId, Verifications};
 use crate::telemetry::verification::{self as telemetry, Tick};
-use crate::trace::{ChunkIndex, ChunkRow, Detector, JobId, Schedule, Tally, Timestamp};
+use crate::trace::{ChunkIndex, ChunkRow, Detector, JobId, Kind, Schedule, Tally, Timestamp};
 
 use budget::Budget;
 
@@ -57,6 +58,7 @@ pub struct Inner {
     settings: Settings,
     hot_budget: Budget,
     full_budget: Budget,
+    inventory_budget: Budget,
     seen: hot::Seen,
     /// By schedule: a tick is under way on this node.
     under_way: [AtomicBool; Schedule::ALL.len()],
@@ -80,6 +82,7 @@ impl Verifier {
         Self(Arc::new(Inner {
             hot_budget: budget(settings.hot),
             full_budget: budget(settings.full),
+            inventory_budget: budget(settings.inventory),
             seen: hot::Seen::default(),
             under_way: Default::default(),
             node,
@@ -99,7 +102,8 @@ impl Verifier {
         let done = match schedule {
             Schedule::Hot => self.hot().boxed().await,
             Schedule::Full => self.full().boxed().await,
-            Schedule::Inventory | Schedule::Canary | Schedule::Manual => Ok(false),
+            Schedule::Inventory => self.inventory().boxed().await,
+            Schedule::Canary | Schedule::Manual => Ok(false),
         };
         let tick = match &done {
             Ok(true) => Tick::Ran,
@@ -152,11 +156,15 @@ impl Verifier {
         Ok(examined)
     }
 
-    /// Chunks with open mismatches, as they are now.
+    /// Chunks with open mismatches, as they are now. Not those of bytes that no row speaks for: a look at the copies of a
+    /// chunk does not see them.
     async fn open_mismatches(&self) -> Result<Open> {
         let filter = MismatchFilter { open: Some(true), limit: OPEN_MAX, ..Default::default() };
         let open = self.node.stores().database.mismatches(filter).await?;
-        Ok(open.into_iter().filter_map(|open| Some((open.what.job, open.what.chunk?))).collect())
+        let of_copies = open.into_iter().filter(|open| {
+            open.what.detector != Detector::Inventory || !matches!(open.what.kind, Kind::Orphan | Kind::StaleCopy)
+        });
+        Ok(of_copies.filter_map(|open| Some((open.what.job, open.what.chunk?))).collect())
     }
 }
 

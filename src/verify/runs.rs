@@ -68,7 +68,8 @@ impl Running {
     }
 
     /// Ends the run as `done` says: without an error as complete, unless it was stopped or something was out of reach.
-    pub(super) async fn end(self, done: Result<()>) -> Result<()> {
+    /// Answers how it ended.
+    pub(super) async fn end(self, done: Result<()>) -> Result<RunState> {
         let Self { verifier, run, stopped, .. } = self;
         let (state, message) = match &done {
             Err(error) => (RunState::Failed, Some(error.to_string())),
@@ -81,6 +82,6 @@ impl Running {
         let now = verifier.now();
         telemetry::run_ended(run.schedule, state, now.ms_since(run.started_at));
         verifier.verifications().end_run(run.id, state, message.as_deref(), &run.tally, now).await?;
-        done
+        done.map(|()| state)
     }
 }

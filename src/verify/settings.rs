@@ -25,6 +25,16 @@ pub struct Settings {
     pub old_cycle: Duration,
     /// How long a job counts as fresh.
     pub fresh_for: Duration,
+    /// The budget of the inventory: its requests.
+    pub inventory: Budgeted,
+    /// The time from one inventory to the next.
+    pub inventory_interval: Duration,
+    /// How long bytes that no row speaks for are left alone. Far longer than any upload takes and than clocks differ.
+    pub orphan_grace: Duration,
+    /// Whether those that nobody can miss are removed instead of written down.
+    pub removes_orphans: bool,
+    /// How long bad copies are kept in quarantine; 0 = for ever.
+    pub quarantine_kept_for: Duration,
     /// How long runs are remembered.
     pub runs_kept_for: Duration,
 }

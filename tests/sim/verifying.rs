@@ -33,6 +33,7 @@ pub fn settings() -> Settings {
         // Jobs grow old in the middle of a simulation.
         fresh_for: Duration::from_secs(100),
         runs_kept_for: Duration::from_secs(24 * 3600),
+        ..Settings::default()
     }
 }
 

@@ -5,11 +5,15 @@
 //! can be repeated, by any number of nodes at once.
 
 mod heal;
+mod left_over;
 mod open_end;
 mod stale;
+mod unnamed;
 mod whole;
 
 use bytes::Bytes;
+
+pub use unnamed::Unnamed;
 
 use crate::store::Result;
 use crate::store::copies::{Looked, look_live};
@@ -85,6 +89,12 @@ impl Promise<'_> {
             }
             ChunkState::Open | ChunkState::Wanted { record: None, .. } => None,
         }
+    }
+}
+
+impl From<Examiner> for Finder {
+    fn from(examiner: Examiner) -> Self {
+        Self { detector: examiner.detector, run: examiner.run }
     }
 }
 

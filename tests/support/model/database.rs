@@ -529,8 +529,14 @@ impl Database for ModelDatabase {
         Ok(self.tables().mismatches.resolve(job, chunk, resolution, note, at))
     }
 
-    async fn acknowledge_mismatch(&self, id: i64, note: &Note, at: Timestamp) -> Result<Option<Mismatch>> {
-        Ok(self.tables().mismatches.acknowledge(id, note, at))
+    async fn resolve_mismatch(
+        &self,
+        id: i64,
+        resolution: Resolution,
+        note: &Note,
+        at: Timestamp,
+    ) -> Result<Option<Mismatch>> {
+        Ok(self.tables().mismatches.resolve_one(id, resolution, note, at))
     }
 
     async fn mismatch(&self, id: i64) -> Result<Option<Mismatch>> {

@@ -34,8 +34,12 @@ impl Mismatches {
         note: &Note,
         at: Timestamp,
     ) -> u64 {
+        let is_healed = matches!(resolution, Resolution::Repaired | Resolution::Resent);
         let is_meant = |known: &&mut Mismatch| {
-            known.resolved.is_none() && known.what.job == job && (chunk.is_none() || known.what.chunk == chunk)
+            known.resolved.is_none()
+                && known.what.job == job
+                && (chunk.is_none() || known.what.chunk == chunk)
+                && !(is_healed && known.what.kind == Kind::Orphan)
         };
         let mut resolved = 0;
         for known in self.0.iter_mut().filter(is_meant) {
@@ -46,10 +50,16 @@ impl Mismatches {
         resolved
     }
 
-    pub(super) fn acknowledge(&mut self, id: i64, note: &Note, at: Timestamp) -> Option<Mismatch> {
+    pub(super) fn resolve_one(
+        &mut self,
+        id: i64,
+        resolution: Resolution,
+        note: &Note,
+        at: Timestamp,
+    ) -> Option<Mismatch> {
         let known = self.0.iter_mut().find(|known| known.id == id)?;
         if known.resolved.is_none() {
-            known.resolved = Some((Resolution::Acknowledged, at));
+            known.resolved = Some((resolution, at));
             known.note = Some(note.clone());
         }
         Some(known.clone())

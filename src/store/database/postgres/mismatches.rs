@@ -89,7 +89,9 @@ pub(super) async fn resolve(
 pub(super) const RESOLVE: &str = "
     WITH open AS (
         SELECT id FROM mismatches
-        WHERE job_id = $1 AND ($2 IS NULL OR chunk_index = $2) AND resolution IS NULL ORDER BY id FOR NO KEY UPDATE)
+        WHERE job_id = $1 AND ($2 IS NULL OR chunk_index = $2) AND resolution IS NULL
+          AND (kind <> 'orphan' OR $3 NOT IN ('repaired', 'resent'))
+        ORDER BY id FOR NO KEY UPDATE)
     UPDATE mismatches SET resolution = $3, resolved_at = $4, resolved_by = $5, comment = $6 FROM open
     WHERE mismatches.id = open.id AND resolution IS NULL";
 
@@ -105,16 +107,16 @@ pub(super) fn resolving(
     Ok(arguments![job.0, chunk, resolution.as_str(), at.0, &note.by, &note.comment])
 }
 
-pub(super) async fn acknowledge(
+pub(super) async fn resolve_one(
     database: &PostgresDatabase,
     id: i64,
+    resolution: Resolution,
     note: &Note,
     at: Timestamp,
 ) -> Result<Option<Mismatch>> {
     let sql = "UPDATE mismatches SET resolution = $2, resolved_at = $3, resolved_by = $4, comment = $5
                WHERE id = $1 AND resolution IS NULL";
-    let resolution = Resolution::Acknowledged.as_str();
-    database.change(Repeat::Safe, sql, arguments![id, resolution, at.0, &note.by, &note.comment]).await?;
+    database.change(Repeat::Safe, sql, arguments![id, resolution.as_str(), at.0, &note.by, &note.comment]).await?;
     find(database, id).await
 }
 

@@ -74,7 +74,8 @@ pub(super) async fn resolve_on<'c>(
 ) -> Result<u64> {
     let resolved = sqlx::query(
         "UPDATE mismatches SET resolution = ?3, resolved_at = ?4, resolved_by = ?5, comment = ?6
-         WHERE job_id = ?1 AND (?2 IS NULL OR chunk_index = ?2) AND resolution IS NULL",
+         WHERE job_id = ?1 AND (?2 IS NULL OR chunk_index = ?2) AND resolution IS NULL
+           AND (kind <> 'orphan' OR ?3 NOT IN ('repaired', 'resent'))",
     )
     .bind(job.0)
     .bind(chunk.map(|index| index.0))
@@ -88,9 +89,10 @@ pub(super) async fn resolve_on<'c>(
     Ok(resolved.rows_affected())
 }
 
-pub(super) async fn acknowledge(
+pub(super) async fn resolve_one(
     database: &SqliteDatabase,
     id: i64,
+    resolution: Resolution,
     note: &Note,
     at: Timestamp,
 ) -> Result<Option<Mismatch>> {
@@ -99,7 +101,7 @@ pub(super) async fn acknowledge(
          WHERE id = ?1 AND resolution IS NULL",
     )
     .bind(id)
-    .bind(Resolution::Acknowledged.as_str())
+    .bind(resolution.as_str())
     .bind(at.0)
     .bind(&note.by)
     .bind(&note.comment)
