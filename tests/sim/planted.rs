@@ -267,7 +267,7 @@ async fn take_note_of_some(world: &World, dice: &Dice, planted: &[Planted]) -> B
         if open.what.store != DataStore::Embedded && !is_right_again && dice.chance(500) {
             let note = Note { by: "somebody".to_owned(), comment: "seen".to_owned() };
             let now = veritail::seams::Clock::now(world.clock.as_ref());
-            let done = world.database.acknowledge_mismatch(open.id, &note, now).await;
+            let done = world.database.resolve_mismatch(open.id, Resolution::Acknowledged, &note, now).await;
             done.map_err(|error| error.to_string()).expect("the model answers");
             acknowledged.insert((open.what.job, open.what.chunk));
         }
