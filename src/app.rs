@@ -3,6 +3,7 @@
 mod canary;
 mod gauges;
 mod measure;
+mod offline;
 mod private;
 mod redis;
 mod schedules;
@@ -18,6 +19,7 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio_cron_scheduler::JobSchedulerError;
 
+pub use self::offline::Offline;
 use self::schedules::Schedules;
 use crate::api::auth::{ADMIN_TOKEN_FILE, Auth, NoAdminToken, admin_token};
 use crate::api::limits::Limits;
@@ -50,6 +52,12 @@ pub enum CannotStart {
         path: PathBuf,
         /// Why.
         error: std::io::Error,
+    },
+    /// Stores are looked for where there are none.
+    #[error("there is no installation: {} is not there; see --data-dir and --config", path.display())]
+    NoInstallation {
+        /// The file or folder.
+        path: PathBuf,
     },
     /// A store cannot be opened.
     #[error("{place} cannot be opened: {error}; see {setting}")]
@@ -141,8 +149,9 @@ pub async fn start(config: Config) -> Result<Running, CannotStart> {
     let pipeline = Pipeline::new(opened.stores, seams.clone(), pipeline_settings(&config));
     let limits = Limits::from(&config.http);
     let auth = Auth::new(&admin_token, config.http.auth_ttl.0, opened.accounts, seams.clock.clone(), limits);
+    let verifier = Verifier::new(pipeline.clone(), (&config.verify).into());
     let api = Api::new(
-        pipeline.clone(),
+        verifier.clone(),
         opened.listing,
         auth,
         exporter,
@@ -157,7 +166,6 @@ pub async fn start(config: Config) -> Result<Running, CannotStart> {
 
     schedule_tasks(&config, &seams);
     pipeline.start();
-    let verifier = Verifier::new(pipeline.clone(), (&config.verify).into());
     verifier.set_canary_client(Arc::new(HttpClient::of(&config.verify, address, tls.is_some(), &admin_token)?));
     let schedules = schedules::start(&config.verify, &verifier).await?;
     if let Some(webhook) = webhook {

@@ -174,7 +174,8 @@ fn describe(command: &mut clap::Command, path: &str, page: &mut String) {
     let path = if path.is_empty() { command.get_name().to_owned() } else { format!("{path} {}", command.get_name()) };
     let subcommands: Vec<String> =
         command.get_subcommands().filter(|sub| !sub.is_hide_set()).map(|sub| sub.get_name().to_owned()).collect();
-    if subcommands.is_empty() {
+    // Some with subcommands do something without one too.
+    if subcommands.is_empty() || command.is_args_conflicts_with_subcommands_set() {
         // As wide as a page is, whatever the terminal of whoever writes it.
         let command = command.clone().term_width(120).bin_name(&path);
         // Nor with what the environment holds.
@@ -182,7 +183,6 @@ fn describe(command: &mut clap::Command, path: &str, page: &mut String) {
         let help = command.render_long_help().to_string();
         let lines: Vec<&str> = help.lines().map(str::trim_end).collect();
         write!(page, "\n## `{path}`\n\n```text\n{}\n```\n", lines.join("\n").trim_end()).expect("a string");
-        return;
     }
     for name in subcommands {
         if let Some(sub) = command.find_subcommand_mut(&name).filter(|sub| sub.get_name() != "help") {

@@ -27,6 +27,7 @@ use crate::pipeline::Pipeline;
 use crate::store::database::listing::Listing;
 use crate::telemetry::exporter::Exporter;
 use crate::trace::{ByteSize, ChunkSize};
+use crate::verify::Verifier;
 
 /// What every handler can reach. Cheap to clone.
 #[derive(Clone)]
@@ -36,6 +37,8 @@ pub struct Api(Arc<Inner>);
 pub struct Inner {
     /// The life of traces.
     pub pipeline: Pipeline,
+    /// What verifies what is stored.
+    pub verifier: Verifier,
     /// The lists for readers.
     pub listing: Arc<dyn Listing>,
     /// Who may do what.
@@ -65,11 +68,11 @@ impl std::ops::Deref for Api {
 }
 
 impl Api {
-    /// An API over a pipeline. `body_timeout` bounds how long a body may bring nothing; `chunk_size` and `trace_limit` are
+    /// An API over the pipeline that `verifier` stands on. `body_timeout` bounds how long a body may bring nothing; `chunk_size` and `trace_limit` are
     /// those of traces that are made here; `external_url` goes into links.
     #[allow(clippy::too_many_arguments, reason = "each is a part of its own, given once")]
     pub fn new(
-        pipeline: Pipeline,
+        verifier: Verifier,
         listing: Arc<dyn Listing>,
         auth: auth::Auth,
         exporter: &'static Exporter,
@@ -79,7 +82,8 @@ impl Api {
         external_url: Option<ExternalUrl>,
     ) -> Self {
         Self(Arc::new(Inner {
-            pipeline,
+            pipeline: verifier.node().clone(),
+            verifier,
             listing,
             auth,
             exporter,

@@ -129,11 +129,9 @@ mod tests {
 
     #[test]
     fn who_listens_everywhere_is_reached_at_home() {
-        for (listens, reached) in [
-            ("0.0.0.0:8080", "127.0.0.1:8080"),
-            ("[::]:8080", "[::1]:8080"),
-            ("192.0.2.7:80", "192.0.2.7:80"),
-        ] {
+        for (listens, reached) in
+            [("0.0.0.0:8080", "127.0.0.1:8080"), ("[::]:8080", "[::1]:8080"), ("192.0.2.7:80", "192.0.2.7:80")]
+        {
             let listens: SocketAddr = listens.parse().expect("an address");
             assert_eq!(reachable(listens).to_string(), reached);
         }

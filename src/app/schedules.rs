@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use tokio::sync::mpsc;
 use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
 
 use crate::config::Verify;
@@ -18,19 +19,43 @@ pub(super) struct Schedules(JobScheduler);
 /// Starts all schedules that are not off.
 pub(super) async fn start(config: &Verify, verifier: &Verifier) -> Result<Schedules, JobSchedulerError> {
     let scheduler = JobScheduler::new().await?;
-    let now = verifier.node().seams().clock.now();
-    for (schedule, cron) in [(Schedule::Hot, &config.hot), (Schedule::Full, &config.full), (Schedule::Canary, &config.canary)] {
+    let seams = verifier.node().seams();
+    // The scheduler keeps what it is given for longer than the node lives: it is given no more than this.
+    let (due, is_due) = mpsc::unbounded_channel();
+    let schedules = [
+        (Schedule::Hot, &config.hot),
+        (Schedule::Full, &config.full),
+        (Schedule::Inventory, &config.inventory),
+        (Schedule::Canary, &config.canary),
+    ];
+    for (schedule, cron) in schedules {
         let Some(expression) = cron.expression() else { continue };
         telemetry::interval(schedule, promised(schedule, cron, config));
         // It counts as having made progress now, so that it is late only after its interval.
-        telemetry::progressed(schedule, now);
+        telemetry::progressed(schedule, seams.clock.now());
         if schedule == Schedule::Canary {
-            telemetry::canary_scheduled(now);
+            telemetry::canary_scheduled(seams.clock.now());
         }
-        scheduler.add(job(schedule, expression, config.jitter.0, verifier.clone())?).await?;
+        let due = due.clone();
+        let job = Job::new_async(expression, move |_, _| {
+            // Where nobody listens any more, nothing is due.
+            let _ = due.send(schedule);
+            Box::pin(std::future::ready(()))
+        });
+        scheduler.add(job?).await?;
     }
+    if config.inventory.expression().is_some() {
+        seams.spawn.spawn("verify", Box::pin(go_on(verifier.clone(), config.jitter.0)));
+    }
+    seams.spawn.spawn("schedules", Box::pin(begin_what_is_due(verifier.clone(), config.jitter.0, is_due)));
     scheduler.start().await?;
     Ok(Schedules(scheduler))
+}
+
+async fn begin_what_is_due(verifier: Verifier, jitter: Duration, mut is_due: mpsc::UnboundedReceiver<Schedule>) {
+    while let Some(schedule) = is_due.recv().await {
+        verifier.node().seams().spawn.spawn("verify", Box::pin(tick(verifier.clone(), schedule, jitter)));
+    }
 }
 
 /// What is promised: for *full* the time of a cycle, else from one run to the next.
@@ -38,20 +63,17 @@ fn promised(schedule: Schedule, cron: &Cron, config: &Verify) -> Duration {
     if schedule == Schedule::Full { config.full_cycle.0 } else { cron.interval() }
 }
 
-fn job(schedule: Schedule, expression: &str, jitter: Duration, verifier: Verifier) -> Result<Job, JobSchedulerError> {
-    Job::new_async(expression, move |_, _| {
-        let verifier = verifier.clone();
-        Box::pin(async move {
-            let spawn = verifier.node().seams().spawn.clone();
-            spawn.spawn("verify", Box::pin(tick(verifier, schedule, jitter)));
-        })
-    })
-}
-
 async fn tick(verifier: Verifier, schedule: Schedule, jitter: Duration) {
     wait_by_chance(&verifier, jitter).await;
     if let Err(error) = verifier.tick(schedule).await {
         tracing::warn!(%error, "the verifier's {schedule} run could not be done");
+    }
+}
+
+async fn go_on(verifier: Verifier, jitter: Duration) {
+    wait_by_chance(&verifier, jitter).await;
+    if let Err(error) = verifier.go_on().await {
+        tracing::warn!(%error, "what a crash left of an inventory could not be taken up");
     }
 }
 

@@ -28,6 +28,11 @@ use crate::store::object::bucket::{Bucket, Options};
 use crate::telemetry::metrics::Dependency;
 use crate::trace::ByteSize;
 
+/// The database's file in the data folder.
+const SQLITE: &str = "veritail.db";
+/// The embedded live store's folder in it.
+const LIVE: &str = "live";
+
 /// What was opened.
 pub(super) struct Opened {
     /// The stores of the pipeline.
@@ -44,17 +49,17 @@ pub(super) struct Opened {
 pub(super) async fn open(config: &Config, seams: &Seams) -> Result<Opened, CannotStart> {
     let clock = || seams.clock.clone();
     // What has a place of its own is made private there; what is there already is as its owner wants it.
-    let OpenedDatabase { database, listing, accounts, leases, verifications, drills, facts, spill } = match &config.database.url
-    {
-        Some(url) => open_postgres(config, url).await?,
-        None => open_sqlite(config).await?,
-    };
+    let OpenedDatabase { database, listing, accounts, leases, verifications, drills, facts, spill } =
+        match &config.database.url {
+            Some(url) => open_postgres(config, url).await?,
+            None => open_sqlite(config).await?,
+        };
     let objects = open_objects(config, facts.as_ref(), seams).await?;
     let redis = redis::open(&config.live, seams).await?;
     let live: Arc<dyn LiveStore> = match &redis {
         Some(redis) => redis.clone(),
         None => {
-            let folder = place(config, None, "live", private::folder, private::folder)?;
+            let folder = place(config, None, LIVE, private::folder, private::folder)?;
             let embedded = EmbeddedLive::open(&folder, clock());
             Arc::new(embedded.map_err(cannot_open(&folder.display().to_string(), "--data-dir"))?)
         }
@@ -87,8 +92,16 @@ struct OpenedDatabase {
     spill: Arc<dyn ObjectStore>,
 }
 
+/// The files and folders that hold what nobody else has, where a server has been at work.
+pub(super) fn local(config: &Config) -> Vec<PathBuf> {
+    let own = |name| config.data_dir.join(name);
+    let database = config.database.url.is_none().then(|| config.database.path.clone().unwrap_or_else(|| own(SQLITE)));
+    let live = config.live.redis_url.is_none().then(|| own(LIVE));
+    database.into_iter().chain(live).collect()
+}
+
 async fn open_sqlite(config: &Config) -> Result<OpenedDatabase, CannotStart> {
-    let file = place(config, config.database.path.as_deref(), "veritail.db", private::file, |_| Ok(()))?;
+    let file = place(config, config.database.path.as_deref(), SQLITE, private::file, |_| Ok(()))?;
     let name = file.display().to_string();
     let database = SqliteDatabase::open(&file).await.map_err(cannot_open(&name, "database.path"))?;
     Ok(OpenedDatabase {

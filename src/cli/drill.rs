@@ -74,7 +74,17 @@ const PATH: &str = "/api/v1/drills";
 const PER_PAGE: usize = 100;
 /// What is shown of each in a table, in this order.
 const COLUMNS: &[&str] = &[
-    "id", "job_id", "chunk_index", "store", "kind", "by", "damaged_at", "found_at", "found_by", "found_store", "found_kind",
+    "id",
+    "job_id",
+    "chunk_index",
+    "store",
+    "kind",
+    "by",
+    "damaged_at",
+    "found_at",
+    "found_by",
+    "found_store",
+    "found_kind",
     "result",
 ];
 

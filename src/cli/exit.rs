@@ -29,6 +29,18 @@ Exit codes:
   2  the command line is wrong
   5  the log broke off because a part is not as it was recorded, or the whole is not; what was written is not all";
 
+/// Something that was verified is not as recorded.
+pub(super) const MISMATCHES: u8 = 1;
+/// Not everything could be verified. Wrong arguments end with the same.
+pub(super) const NOT_CHECKED: u8 = 2;
+
+/// For the end of `--help`.
+pub(super) const OF_VERIFY: &str = "\
+Exit codes:
+  0  everything was looked at, and is as recorded
+  1  something is not as recorded, or was not and is healed; the table says what
+  2  not everything could be looked at: a store or the server was away, the run was stopped, or the command line is wrong";
+
 /// For the end of `--help`, of commands that do one thing.
 pub(super) const OF_OTHERS: &str = "\
 Exit codes:

@@ -17,6 +17,8 @@ mod serve;
 mod signals;
 mod sources;
 mod table;
+mod terminal;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -46,6 +48,7 @@ enum Command {
     Inspect(inspect::Inspect),
     Mismatches(mismatches::Mismatches),
     Drill(drill::Drill),
+    Verify(verify::Verify),
     /// Make, list and revoke runners: whoever asks for pending jobs.
     Runner(accounts::Runner),
     /// Make, list, rotate and revoke tokens for the API.
@@ -88,6 +91,7 @@ impl Cli {
             Command::Job(job) => return job.run().await,
             Command::Mismatches(mismatches) => return mismatches.run().await,
             Command::Drill(drill) => return drill.run().await,
+            Command::Verify(verify) => return verify.run().await,
             Command::Inspect(inspect) => return Ok(inspect.run().await),
             Command::Bench(bench) => return bench.run().await,
             Command::Config(config) => return config.run(),

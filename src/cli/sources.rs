@@ -23,6 +23,11 @@ pub(super) struct Sources {
 }
 
 impl Sources {
+    /// Those of a command that listens to nobody.
+    pub(super) fn of(data_dir: Option<PathBuf>, config: Option<PathBuf>) -> Self {
+        Self { listen: None, data_dir, config }
+    }
+
     pub(super) fn load(self) -> Result<Config, Failed> {
         self.effective().map(|(config, _)| config)
     }

@@ -1,14 +1,14 @@
 //! Tables for people: columns as wide as their widest cell, the head in bold on a terminal that wants it.
 
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, Write as _};
 
 use serde_json::Value;
 
+use super::terminal;
+
 /// Prints a table to standard output.
 pub(super) fn print(head: &[&str], rows: &[Vec<String>]) {
-    let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
-    let bold = io::stdout().is_terminal() && !refused && !dumb;
+    let bold = terminal::is_fancy(&io::stdout());
     let mut out = io::stdout().lock();
     for (at, line) in lines(head, rows).into_iter().enumerate() {
         // Whoever does not read on need not.

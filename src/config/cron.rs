@@ -30,11 +30,10 @@ impl Cron {
     /// The time between the next two moments at which it is due; zero if it is off or there are no two.
     pub fn interval(&self) -> Duration {
         let Some(cron) = self.0.as_deref().and_then(|text| parser().parse(text).ok()) else { return Duration::ZERO };
-        let mut moments = cron.iter_from(chrono::DateTime::UNIX_EPOCH, croner::Direction::Forward);
-        match (moments.next(), moments.next()) {
-            (Some(one), Some(other)) => (other - one).to_std().unwrap_or_default(),
-            _ => Duration::ZERO,
-        }
+        let next = |after| cron.find_next_occurrence(&after, false).ok();
+        let one = next(chrono::DateTime::UNIX_EPOCH);
+        let other = one.and_then(next);
+        one.zip(other).and_then(|(one, other)| (other - one).to_std().ok()).unwrap_or_default()
     }
 }
 
@@ -83,6 +82,7 @@ mod tests {
     fn an_expression_has_seconds_and_an_interval() {
         let cron: Cron = "30 */5 * * * *".parse().expect("a good one");
         assert_eq!((cron.to_string().as_str(), cron.interval()), ("30 */5 * * * *", Duration::from_secs(300)));
+        assert_eq!(Cron::from("* * * * * *").interval(), Duration::from_secs(1));
         let off: Cron = "off".parse().expect("off");
         assert_eq!((off.expression(), off.interval()), (None, Duration::ZERO));
         for bad in ["", "on", "* * * * *", "61 * * * * *", "every minute"] {

@@ -17,6 +17,16 @@ names! {
     }
 }
 
+names! {
+    /// What the inventory does about stored bytes that no row names.
+    Orphans {
+        /// It removes those that nobody can miss, and writes down the others.
+        Remove = "remove",
+        /// It writes down all of them.
+        Report = "report",
+    }
+}
+
 settings! {
     /// How what is stored is verified. All nodes over the same stores should have the same; the budgets are each node's.
     /// A schedule is a cron expression with seconds, in UTC, or `off`.
@@ -62,6 +72,19 @@ settings! {
         canary_damage: bool = true, env "VERITAIL_VERIFY_CANARY_DAMAGE";
         /// How soon that damage has to be found. What is found later counts as `late`, after twice the time as `missed`.
         canary_deadline: Span = Span::secs(600), range Span::secs(1)..=Span::hours(24), env "VERITAIL_VERIFY_CANARY_DEADLINE";
+        /// When what the stores list is compared with what the database names.
+        inventory: Cron = "0 15 3 * * *".into(), env "VERITAIL_VERIFY_INVENTORY";
+        /// Requests that this makes in a second at most, to all stores together; 0 = no limit.
+        inventory_requests_per_second: u64 = 100, env "VERITAIL_VERIFY_INVENTORY_REQUESTS_PER_SECOND";
+        /// Stored bytes that no row names are left alone until they are so old by the store's clock.
+        orphan_grace: Span = Span::hours(24), range Span::hours(1)..=Span::hours(365 * 24), env "VERITAIL_VERIFY_ORPHAN_GRACE";
+        /// What is done about them then. `remove`: those of an erased trace, and those of a chunk whose own copy was read
+        /// just now and is sound, are removed; all others are mismatches and stay, for they may be all there is. `report`:
+        /// all are mismatches.
+        orphans: Orphans = Orphans::Remove, env "VERITAIL_VERIFY_ORPHANS";
+        /// How long bad copies that were replaced are kept in `quarantine/`; 0 = for ever.
+        quarantine_kept_for: Span = Span::hours(30 * 24), range Span::ms(0)..=Span::hours(5 * 365 * 24),
+            env "VERITAIL_VERIFY_QUARANTINE_KEPT_FOR";
         /// How long it is remembered what a run did.
         runs_kept_for: Span = Span::hours(30 * 24), range Span::hours(1)..=Span::hours(5 * 365 * 24),
             env "VERITAIL_VERIFY_RUNS_KEPT_FOR";
@@ -93,6 +116,15 @@ impl From<&Verify> for verify::Settings {
             fresh_cycle: config.full_cycle.0,
             old_cycle: config.full_cycle_old.0,
             fresh_for: config.fresh_for.0,
+            inventory: verify::Budgeted {
+                bytes_per_second: ByteSize::ZERO,
+                requests_per_second: config.inventory_requests_per_second,
+                concurrency: 1,
+            },
+            inventory_interval: config.inventory.interval(),
+            orphan_grace: config.orphan_grace.0,
+            removes_orphans: config.orphans == Orphans::Remove,
+            quarantine_kept_for: config.quarantine_kept_for.0,
             runs_kept_for: config.runs_kept_for.0,
             canary_interval: config.canary.interval(),
             canary_deadline: config.canary_deadline.0,

@@ -227,7 +227,9 @@ impl Pipeline {
         for row in &rows {
             found.extend(match (&row.state, is_live) {
                 (_, true) => self.live_target(job, row).await?,
-                (ChunkState::Persisted { record, .. }, false) if is_record => Some(Target::Record(row.clone(), *record)),
+                (ChunkState::Persisted { record, .. }, false) if is_record => {
+                    Some(Target::Record(row.clone(), *record))
+                }
                 (ChunkState::Persisted { at, .. }, false) if at.store() == store && !is_record => {
                     Some(Target::Kept(row.index, at.clone()))
                 }

@@ -6,7 +6,7 @@ use crate::store::database::{Basis, Found, Job, MismatchFilter, NewMismatch, Not
 use crate::telemetry::metrics;
 use crate::trace::difference::first_difference;
 use crate::trace::{
-    ByteSize, ChunkIndex, ChunkRow, DataStore, Detector, JobId, Kind, Look, Offset, Record, Timestamp, Verdict,
+    ByteSize, ChunkId, ChunkIndex, ChunkRow, DataStore, Detector, JobId, Kind, Look, Offset, Record, Timestamp, Verdict,
 };
 
 use super::Pipeline;
@@ -52,6 +52,7 @@ impl Pipeline {
         (kind, store, finder): (Kind, DataStore, Finder),
         seen: BadCopy,
     ) -> Result<Look> {
+        let kind = self.precise_kind(job.id, row, kind, seen.found.as_ref()).await;
         let mismatch = NewMismatch {
             job: job.id,
             chunk: Some(row.index),
@@ -67,8 +68,17 @@ impl Pipeline {
             notify_at: self.notify_at(),
             at: self.now(),
         };
+        if self.is_acknowledged(&mismatch).await? {
+            return Ok(Look::Differs(kind).confirmed_if(self.is_unchanged(job.id, row).await?));
+        }
         let noted = self.note_mismatch(mismatch, Basis::Row(row.version)).await?;
         Ok(Look::Differs(kind).confirmed_if(noted))
+    }
+
+    /// True if the row is still the one that was looked at.
+    pub(super) async fn is_unchanged(&self, job: JobId, row: &ChunkRow) -> Result<bool> {
+        let now = self.stores().database.chunk(job, row.index).await?;
+        Ok(now.is_some_and(|now| now.version == row.version))
     }
 
     /// Writes down that acknowledged bytes from `from` to `to` are gone that no chunk's record covers. False if the
@@ -85,27 +95,20 @@ impl Pipeline {
         Ok(known.iter().any(|known| known.what.chunk == chunk && known.what.epoch == job.epoch))
     }
 
-    /// True if a person took note of this very difference before: it is not opened again while nothing changed.
-    pub(super) async fn is_acknowledged(
-        &self,
-        job: JobId,
-        row: &ChunkRow,
-        (kind, store): (Kind, DataStore),
-        found: Option<&Record>,
-    ) -> Result<bool> {
+    /// True if a person took note of this very difference before: nobody opens it again while nothing changed.
+    pub(super) async fn is_acknowledged(&self, new: &NewMismatch) -> Result<bool> {
         let filter = MismatchFilter {
-            job: Some(job),
-            kind: Some(kind),
-            store: Some(store),
+            job: Some(new.job),
+            kind: Some(new.kind),
+            store: Some(new.store),
             open: Some(false),
             limit: 1000,
             ..Default::default()
         };
-        let found = found.map(Found::from).unwrap_or_default();
         let known = self.stores().database.mismatches(filter).await?;
         Ok(known.iter().any(|known| {
-            let is_same =
-                known.what.chunk == Some(row.index) && known.what.epoch == row.epoch && known.what.found == found;
+            let what = &known.what;
+            let is_same = (what.chunk, what.epoch, &what.found) == (new.chunk, new.epoch, &new.found);
             is_same && matches!(known.resolved, Some((Resolution::Acknowledged, _)))
         }))
     }
@@ -138,6 +141,34 @@ impl Pipeline {
         if is_short && !self.was_noted(closed, end).await? {
             let basis = Basis::Closed(closed.epoch);
             self.note_gap_on(closed, end, closed.acked_length, Detector::Sweep, basis).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes down bytes that no row speaks for, unless a person took note of them before.
+    pub(super) async fn note_unnamed(
+        &self,
+        (job, chunk): (JobId, ChunkId),
+        (kind, store, finder): (Kind, DataStore, Finder),
+        found: Found,
+    ) -> Result<()> {
+        let mismatch = NewMismatch {
+            job,
+            chunk: Some(chunk.index),
+            epoch: chunk.epoch,
+            kind,
+            store,
+            detector: finder.detector,
+            run: finder.run.map(|run| run.0),
+            node: self.name.clone(),
+            expected: Found::default(),
+            found,
+            first_difference: None,
+            notify_at: self.notify_at(),
+            at: self.now(),
+        };
+        if !self.is_acknowledged(&mismatch).await? {
+            self.note_mismatch(mismatch, Basis::Nothing).await?;
         }
         Ok(())
     }

@@ -45,8 +45,8 @@ mod work;
 
 use std::sync::Arc;
 
-pub use drill::{DrillOrder, DrillReport, NoDrill};
 pub use append::{AppendRequest, Appended};
+pub use drill::{DrillOrder, DrillReport, NoDrill};
 pub use finalize::{FinalPut, Finalized};
 pub use notify::{Message, NOTIFY_INTERVAL, NotDelivered, Webhook};
 pub use read::{Mode, OpenedReading, ReadError, Reading};
@@ -54,6 +54,7 @@ pub use recent::Recent;
 pub use report::{ChunkReport, CopyReport, Integrity, MismatchReport};
 pub use settings::Settings;
 pub use slices::BodyBroken;
+pub use spill::UNNAMED_GRACE;
 pub use sweep::SweepReport;
 
 use crate::seams::Seams;
@@ -63,7 +64,7 @@ use crate::store::database::leases::Leases;
 use crate::store::database::verifications::Verifications;
 use crate::store::live::LiveStore;
 use crate::store::object::ObjectStore;
-use crate::trace::Location;
+use crate::trace::{DataStore, Location};
 
 /// The stores that a node works over; any number of nodes share them.
 #[derive(Clone)]
@@ -91,6 +92,11 @@ impl Stores {
             Location::Object(_) => self.objects.as_ref(),
             Location::Database(_) => self.spill.as_ref(),
         }
+    }
+
+    /// The store of persistent copies that goes by this name, `database` or `object_store`.
+    pub fn keeping(&self, store: DataStore) -> &dyn ObjectStore {
+        if store == DataStore::Database { self.spill.as_ref() } else { self.objects.as_ref() }
     }
 }
 

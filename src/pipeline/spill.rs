@@ -31,7 +31,7 @@ const FORGOTTEN_AFTER: Duration = Duration::from_secs(600);
 /// How long the amount that lies in the database is believed.
 const COUNT_KEPT_FOR: Duration = Duration::from_secs(1);
 /// Bytes in the database that no row came to name are removed after this time: no node is paused for longer in a move.
-const UNNAMED_GRACE: Duration = Duration::from_secs(24 * 3600);
+pub const UNNAMED_GRACE: Duration = Duration::from_secs(24 * 3600);
 /// Chunks moved on between two looks at the list.
 const BATCH: u32 = 50;
 /// Time for moving on in one sweep.
@@ -162,7 +162,13 @@ impl Pipeline {
         kept
     }
 
-    pub(super) async fn keep_in_database(&self, job: JobId, row: &ChunkRow, bytes: &[u8], record: &Record) -> Result<Location> {
+    pub(super) async fn keep_in_database(
+        &self,
+        job: JobId,
+        row: &ChunkRow,
+        bytes: &[u8],
+        record: &Record,
+    ) -> Result<Location> {
         let limit = self.settings().spill_max;
         self.count_spilled().await?;
         let Some(_room) = self.spill.room(record.size, limit) else {

@@ -63,7 +63,7 @@ impl Pipeline {
         work: impl Future<Output = Result<SweepReport>> + Send,
     ) {
         let started = self.now();
-        let done = self.hold(&[(task.as_str().to_owned(), turn)], every, work).await;
+        let done = self.hold(&[(task.as_str().to_owned(), turn)], |_| every, work).await;
         let fine = matches!(&done, Ok(report) if report.errors == 0);
         metrics::task_ran(task, fine, self.now().ms_since(started), self.now());
         if let Err(error) = done {
@@ -82,7 +82,7 @@ impl Pipeline {
     ) -> Result<Option<T>> {
         let taken = self.stores().leases.take(name, &self.name, self.settings().lease_time, when).await?;
         let Some(turn) = taken else { return Ok(None) };
-        Ok(Some(self.hold(&[(name.to_owned(), turn)], every, work).await))
+        Ok(Some(self.hold(&[(name.to_owned(), turn)], |_| every, work).await))
     }
 
     /// Those of the turns of these names that are due and free, as this node's.
@@ -95,11 +95,12 @@ impl Pipeline {
         Ok(taken)
     }
 
-    /// Does `work` and makes the turns longer meanwhile, then ends them; the next ones are due `every` after this began.
+    /// Does `work` and makes the turns longer meanwhile, then ends them; the next ones are due so long after this began as
+    /// `every` says of what it came to.
     pub async fn hold<T>(
         &self,
         turns: &[(String, Generation)],
-        every: Duration,
+        every: impl FnOnce(&T) -> Duration + Send,
         work: impl Future<Output = T> + Send,
     ) -> T {
         let started = self.now();
@@ -108,7 +109,7 @@ impl Pipeline {
             Either::Left((done, _)) => done,
             Either::Right((never, _)) => match never {},
         };
-        let next_in = every.saturating_sub(self.now().since(started));
+        let next_in = every(&done).saturating_sub(self.now().since(started));
         for (name, turn) in turns {
             if let Err(error) = self.stores().leases.finish(name, *turn, next_in).await {
                 tracing::warn!(%error, "{name}: the end of its turn could not be written down; it ends by itself");

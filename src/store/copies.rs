@@ -6,8 +6,8 @@ use super::live::LiveStore;
 use super::object::{ObjectStore, codec};
 use super::{Result, StoreError};
 use crate::trace::state::StoredObject;
-use crate::trace::verdict::{Seen, judge};
-use crate::trace::{ByteSize, ChunkId, JobId, Look, Record};
+use crate::trace::verdict::{Seen, judge, judge_encoding};
+use crate::trace::{ByteSize, ChunkId, ChunkSize, JobId, Kind, Look, Record};
 
 /// A look at a copy: how it ended, and the chunk's bytes where they could be had (also where they differ).
 #[derive(Clone, Debug)]
@@ -51,15 +51,32 @@ pub async fn look_live(live: &dyn LiveStore, job: JobId, chunk: ChunkId, record:
     }
 }
 
-/// Looks at a copy in the object store. Of one that is longer than what was written only so much is read as shows that.
+/// The most that is read of an object that is not as the row says: any chunk, and the frame around it.
+pub const STORED_MAX: ByteSize = ByteSize(ChunkSize::MAX as u64 + 64 * 1024);
+
+/// Looks at a copy in the object store. Where sizes do not fit, the whole object is read and decoded all the same: it may
+/// be the row that is wrong.
 pub async fn look_object(objects: &dyn ObjectStore, written: &StoredObject, record: &Record) -> Looked {
-    match objects.get(&written.key, written.size + ByteSize(1)).await {
-        Err(error) => Looked::unreachable(error),
-        Ok(None) => Looked { look: judge(record, Seen::Absent), bytes: None, error: None },
-        Ok(Some(stored)) => {
-            let decoded = codec::decode(&stored, record.size).ok();
-            let look = judge(record, Seen::Object { stored: &stored, written, decoded: decoded.as_deref() });
-            Looked { look, bytes: decoded, error: None }
-        }
+    let stored = match get(objects, written).await {
+        Err(error) => return Looked::unreachable(error),
+        Ok(None) => return Looked { look: judge(record, Seen::Absent), bytes: None, error: None },
+        Ok(Some(stored)) => stored,
+    };
+    let most = ByteSize(ChunkSize::MAX.into());
+    let decoded = codec::decode(&stored, record.size).or_else(|_| codec::decode(&stored, most)).ok();
+    let mut look = judge(record, Seen::Object { stored: &stored, written, decoded: decoded.as_deref() });
+    if look == Look::Differs(Kind::Record)
+        && let Some(right) = decoded.as_deref().filter(|bytes| Record::of(bytes) == *record)
+    {
+        look = judge_encoding(&stored, written, &codec::encode(right));
+    }
+    Looked { look, bytes: decoded, error: None }
+}
+
+async fn get(objects: &dyn ObjectStore, written: &StoredObject) -> Result<Option<Bytes>> {
+    let stored = objects.get(&written.key, written.size + ByteSize(1)).await?;
+    match stored {
+        Some(stored) if ByteSize::of(&stored) > written.size => objects.get(&written.key, STORED_MAX).await,
+        stored => Ok(stored),
     }
 }

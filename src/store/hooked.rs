@@ -171,7 +171,7 @@ hooked! { "database", Database {}
     resolve_mismatches(
         job: JobId, chunk: Option<ChunkIndex>, resolution: Resolution, note: &Note, at: Timestamp
     ) -> u64, Some(job);
-    acknowledge_mismatch(id: i64, note: &Note, at: Timestamp) -> Option<Mismatch>, None;
+    resolve_mismatch(id: i64, resolution: Resolution, note: &Note, at: Timestamp) -> Option<Mismatch>, None;
     mismatch(id: i64) -> Option<Mismatch>, None;
     mismatches(filter: MismatchFilter) -> Vec<Mismatch>, filter.job;
     due_notifications(now: Timestamp, limit: u32) -> Vec<Mismatch>, None;

@@ -478,6 +478,16 @@ names! {
 }
 
 names! {
+    /// Why the verifier removed an object.
+    Removal {
+        /// No row named it, and nobody can miss it.
+        Orphan = "orphan",
+        /// It was in quarantine for as long as it was to be.
+        Quarantine = "quarantine",
+    }
+}
+
+names! {
     /// What came of the moment at which a schedule is due on a node.
     Tick {
         /// There was work, and it was done.
@@ -551,6 +561,7 @@ label_values!(
     Operation,
     RedisRollback,
     Rejection,
+    Removal,
     Repair,
     RewindCause,
     RewindResult,

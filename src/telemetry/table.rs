@@ -5,9 +5,9 @@
 
 use super::family::{Counter, Gauge, Histogram, Row, Start};
 use super::labels::{
-    Answer, CanaryResult, CanaryStage, CheckResult, ClientChecksum, Comparison, Delivery, Dependency, Direction, Ended, Eviction, LogLevel,
-    LossReason, Method, Operation, RedisRollback, Rejection, Repair, RewindCause, RewindResult, Route, Source,
-    SpillDirection, Status, StoreOperation, Success, Task, TaskResult, Tick,
+    Answer, CanaryResult, CanaryStage, CheckResult, ClientChecksum, Comparison, Delivery, Dependency, Direction, Ended,
+    Eviction, LogLevel, LossReason, Method, Operation, RedisRollback, Rejection, Removal, Repair, RewindCause,
+    RewindResult, Route, Source, SpillDirection, Status, StoreOperation, Success, Task, TaskResult, Tick,
 };
 use crate::trace::{DataStore, Detection, Detector, Kind, RunState, Schedule};
 
@@ -157,6 +157,16 @@ table! {
     /// else. Any other result than found pages.
     CANARY_DETECTIONS: Counter["veritail_canary_detections_total"; store: DataStore, kind: Kind, result: Detection],
         starts Start::Zero;
+    /// Things that the inventory met in the listing of a store.
+    VERIFY_LISTED: Counter["veritail_verify_listed_total"; store: DataStore], starts Start::Zero;
+    /// Keys among them that no version of Veritail wrote. They are left alone, and counted again with every inventory.
+    VERIFY_FOREIGN_KEYS: Counter["veritail_verify_foreign_keys_total"; store: DataStore], starts Start::Zero;
+    /// Objects that the inventory removed, by reason.
+    VERIFY_REMOVED: Counter["veritail_verify_removed_total"; reason: Removal], starts Start::Zero;
+    /// Bad copies in quarantine, as this node counted them when that was last its turn.
+    QUARANTINE_OBJECTS: Gauge["veritail_quarantine_objects"], starts Start::WhenKnown;
+    /// Their bytes.
+    QUARANTINE_BYTES: Gauge["veritail_quarantine_bytes"], starts Start::WhenKnown;
     /// Messages to the webhook about mismatches, by what became of them. What was not delivered is sent again.
     WEBHOOK_DELIVERIES: Counter["veritail_webhook_deliveries_total"; result: Delivery], starts Start::Zero;
     /// Finished traces, read back from persistent stores, against the checksum of the accepted bytes.

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::labels::Repair;
 pub use super::labels::{CanaryResult, CanaryStage, Tick};
+use super::labels::{Removal, Repair};
 use super::metrics::{seconds, unix};
 use super::table;
 use crate::trace::{ByteSize, DataStore, Detection, Kind, Look, RunState, Schedule, Timestamp};
@@ -80,4 +80,31 @@ pub fn canary_stage(stage: CanaryStage, took_ms: u64) {
 /// What the canary appended could be read so long after it was sent.
 pub fn append_to_read(took_ms: u64) {
     table::APPEND_TO_READ.record((), seconds(took_ms));
+}
+
+/// The inventory met something in a listing.
+pub fn listed(store: DataStore) {
+    table::VERIFY_LISTED.add((store,), 1);
+}
+
+/// A key that no version of Veritail wrote.
+pub fn foreign_key(store: DataStore) {
+    table::VERIFY_FOREIGN_KEYS.add((store,), 1);
+}
+
+/// An object that no row named was removed.
+pub fn orphan_removed() {
+    table::VERIFY_REMOVED.add((Removal::Orphan,), 1);
+}
+
+/// An object in quarantine was removed after its time.
+pub fn quarantine_expired() {
+    table::VERIFY_REMOVED.add((Removal::Quarantine,), 1);
+}
+
+/// What is in quarantine.
+#[allow(clippy::cast_precision_loss, reason = "Prometheus has doubles only, and these are counts of objects and bytes")]
+pub fn quarantine(objects: u64, bytes: ByteSize) {
+    table::QUARANTINE_OBJECTS.set((), objects as f64);
+    table::QUARANTINE_BYTES.set((), bytes.0 as f64);
 }

@@ -168,6 +168,18 @@ pub fn judge(record: &Record, seen: Seen<'_>) -> Look {
     }
 }
 
+/// Stored bytes decode to what was promised, and are not what the row says of them. `anew` is what the promised bytes are
+/// encoded to now: if that is what the row says, the row is right, and the object changed where it makes no difference,
+/// such as in a bit of its frame that means nothing.
+pub fn judge_encoding(stored: &[u8], written: &StoredObject, anew: &[u8]) -> Look {
+    let row_is_right = ByteSize::of(anew) == written.size && Sha256::of(anew) == written.sha256;
+    Look::Differs(match row_is_right {
+        false => Kind::Record,
+        true if ByteSize::of(stored) == written.size => Kind::Checksum,
+        true => Kind::Size,
+    })
+}
+
 /// A copy that fits the record in one strong respect and not in another is not what changed: no damage leaves SHA-256
 /// as it was, nor size and CRC-32 both.
 fn compare(record: &Record, found: &Record) -> Look {
@@ -258,6 +270,17 @@ mod tests {
             prop_assert_eq!(judge(&Record::of(&promised), seen), Look::Differs(Kind::Record));
         }
 
+        /// The object's harmless change, told from a row that changed.
+        #[test]
+        fn an_object_that_changed_where_it_makes_no_difference_is_the_stores(promised in bytes()) {
+            let anew = [b"encoded ", promised.as_slice()].concat();
+            let (mut flipped, longer) = (anew.clone(), [&anew[..], b"more"].concat());
+            flipped[0] ^= 8;
+            prop_assert_eq!(judge_encoding(&flipped, &written(&anew), &anew), Look::Differs(Kind::Checksum));
+            prop_assert_eq!(judge_encoding(&longer, &written(&anew), &anew), Look::Differs(Kind::Size));
+            prop_assert_eq!(judge_encoding(&anew, &written(&flipped), &anew), Look::Differs(Kind::Record));
+        }
+
         #[test]
         fn stored_bytes_that_changed_are_the_stores_and_wrong_bytes_as_written_the_encoders(promised in bytes(), other in bytes()) {
             prop_assume!(promised != other);
@@ -277,6 +300,14 @@ mod tests {
         let record = Record::of(b"bytes");
         assert_eq!(judge(&record, Seen::Unreachable), Look::Unreachable);
         assert_eq!(judge(&record, Seen::Absent), Look::Differs(Kind::Missing));
+    }
+
+    /// They are in log lines that people search.
+    #[test]
+    fn a_look_says_how_it_ended() {
+        let looks =
+            [Look::Sound, Look::Differs(Kind::Size), Look::Moved, Look::Unreachable].map(|look| look.to_string());
+        assert_eq!(looks, ["sound", "differs: size", "moved", "unreachable"]);
     }
 
     #[test]

@@ -22,13 +22,21 @@ pub struct Budget {
 struct Bucket {
     /// A second's worth; 0 = no limit.
     per_second: u64,
-    /// Until when everything that was taken is paid for, in microseconds since 1970.
-    paid_until: Mutex<i64>,
+    paid: Mutex<Paid>,
+}
+
+/// Times in microseconds since 1970, by the node's clock.
+#[derive(Clone, Copy, Default)]
+struct Paid {
+    /// Until when everything that was taken is paid for.
+    until: i64,
+    /// When it was last asked.
+    asked: i64,
 }
 
 impl Bucket {
     fn new(per_second: u64) -> Self {
-        Self { per_second, paid_until: Mutex::new(0) }
+        Self { per_second, paid: Mutex::default() }
     }
 
     /// Takes `amount`; how long to wait before it is used.
@@ -39,10 +47,12 @@ impl Bucket {
         let now = now.0.saturating_mul(1000);
         let burst = i64::try_from(BURST.as_micros()).unwrap_or(i64::MAX);
         let cost = u128::from(amount) * 1_000_000 / u128::from(self.per_second);
-        let mut paid_until = self.paid_until.lock().unwrap_or_else(PoisonError::into_inner);
-        let from = (*paid_until).max(now - burst);
-        *paid_until = from.saturating_add(i64::try_from(cost).unwrap_or(i64::MAX));
-        Duration::from_micros(u64::try_from(*paid_until - now).unwrap_or(0))
+        let mut paid = self.paid.lock().unwrap_or_else(PoisonError::into_inner);
+        // A clock that was set back takes what is owed back with it.
+        let until = paid.until - (paid.asked - now).max(0);
+        let until = until.max(now - burst).saturating_add(i64::try_from(cost).unwrap_or(i64::MAX));
+        *paid = Paid { until, asked: now };
+        Duration::from_micros(u64::try_from(until - now).unwrap_or(0))
     }
 }
 
@@ -70,9 +80,55 @@ impl Budget {
 
 #[cfg(test)]
 mod tests {
+    use async_trait::async_trait;
     use proptest::prelude::*;
 
     use super::*;
+    use crate::trace::{ChunkIndex, ChunkState, Epoch, Record, Version};
+
+    /// Time stands still; remembers for how long it was asked to pass.
+    #[derive(Default)]
+    struct Slept(Mutex<Vec<Duration>>);
+
+    #[async_trait]
+    impl Clock for Slept {
+        fn now(&self) -> Timestamp {
+            Timestamp(1_000_000)
+        }
+
+        async fn sleep(&self, time: Duration) {
+            self.0.lock().expect("no test panics here").push(time);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_look_is_one_request_and_as_many_bytes_as_are_recorded() {
+        let record = Record::of(&[0; 5000]);
+        let row = ChunkRow {
+            index: ChunkIndex(0),
+            epoch: Epoch::FIRST,
+            version: Version::FIRST,
+            state: ChunkState::Sealed { record },
+            persisted_at: None,
+        };
+        let waited_of = |bytes_per_second, requests_per_second| {
+            let (clock, row) = (Arc::new(Slept::default()), row.clone());
+            let of = Budgeted { bytes_per_second: ByteSize(bytes_per_second), requests_per_second, concurrency: 1 };
+            async move {
+                let budget = Budget::new(of, clock.clone());
+                for _ in 0..3 {
+                    budget.take(&row).await;
+                }
+                let slept = clock.0.lock().expect("no test panics here");
+                slept.iter().map(Duration::as_secs).collect::<Vec<u64>>()
+            }
+        };
+        // The first second's worth is there at once.
+        assert_eq!(waited_of(1000, 0).await, [4, 9, 14]);
+        assert_eq!(waited_of(0, 1).await, [1, 2]);
+        assert_eq!(waited_of(1000, 1).await, [4, 9, 14], "the longer one counts");
+        assert_eq!(waited_of(0, 0).await, [0; 0]);
+    }
 
     proptest! {
         /// Whoever waits as told never passes the rate, but for one burst, whatever is taken and whenever.
@@ -89,6 +145,15 @@ mod tests {
                 let seconds = (now - start) as f64 / 1000.0;
                 prop_assert!(taken as f64 <= rate as f64 * (seconds + 1.0) + 1.0, "{taken} in {seconds} s at {rate}/s");
             }
+        }
+
+        /// Nobody waits longer because the clock was set back meanwhile.
+        #[test]
+        fn a_clock_that_is_set_back_keeps_nobody_waiting(back in 1i64..100_000_000, amount in 1u64..100) {
+            let bucket = Bucket::new(100);
+            bucket.take(amount, Timestamp(200_000_000));
+            let wait = bucket.take(amount, Timestamp(200_000_000 - back));
+            prop_assert!(wait <= Duration::from_secs(2), "{wait:?}");
         }
 
         #[test]

@@ -11,18 +11,29 @@ use super::shards::{Shard, Standing};
 
 /// How a shard is covered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Covered {
+pub(super) struct Covered {
     /// Chunks in it, as its last whole cycle or the present one counted.
-    eligible: u64,
+    pub(super) eligible: u64,
     /// Those looked at within the promised time.
-    covered: u64,
+    pub(super) covered: u64,
     /// Time since the look that is longest ago.
-    oldest: Duration,
+    pub(super) oldest: Duration,
 }
 
 impl Verifier {
     /// Shows how the full run stands.
     pub(super) fn show_coverage(&self, shards: &[(Shard, Standing, Cursor)]) {
+        let (all, projected) = self.coverage(shards);
+        let oldest_ms = u64::try_from(all.oldest.as_millis()).unwrap_or(u64::MAX);
+        telemetry::coverage(all.eligible, all.covered, oldest_ms, projected);
+        let ended = shards.iter().filter_map(|(_, _, cursor)| cursor.previous.map(|cycle| cycle.ended_at)).min();
+        if let Some(ended) = ended.filter(|_| shards.iter().all(|(_, _, cursor)| cursor.previous.is_some())) {
+            telemetry::completed(Schedule::Full, ended);
+        }
+    }
+
+    /// All shards together, and how long the slowest will take as a share of the promised time.
+    pub(super) fn coverage(&self, shards: &[(Shard, Standing, Cursor)]) -> (Covered, f64) {
         let now = self.now();
         let mut all = Covered { eligible: 0, covered: 0, oldest: Duration::ZERO };
         let mut projected = 0.0_f64;
@@ -36,12 +47,7 @@ impl Verifier {
             }
             projected = projected.max(standing.projected);
         }
-        let oldest_ms = u64::try_from(all.oldest.as_millis()).unwrap_or(u64::MAX);
-        telemetry::coverage(all.eligible, all.covered, oldest_ms, projected);
-        let ended = shards.iter().filter_map(|(_, _, cursor)| cursor.previous.map(|cycle| cycle.ended_at)).min();
-        if let Some(ended) = ended.filter(|_| shards.iter().all(|(_, _, cursor)| cursor.previous.is_some())) {
-            telemetry::completed(Schedule::Full, ended);
-        }
+        (all, projected)
     }
 }
 

@@ -23,7 +23,7 @@ use super::{Open, Verifier};
 const PAGE: u32 = 64;
 
 /// The way of the walks as it is now.
-struct Way {
+pub(super) struct Way {
     /// The first job that counts as fresh.
     fresh_from: JobId,
     /// One above the newest job.
@@ -60,7 +60,8 @@ impl Verifier {
         Ok(worked)
     }
 
-    async fn way(&self) -> Result<Way> {
+    /// As it is now.
+    pub(super) async fn way(&self) -> Result<Way> {
         let young = self.now().before(self.settings.fresh_for);
         let fresh_from = self.verifications().first_job_since(young).await?;
         let newest = self.verifications().newest_job().await?;
@@ -74,7 +75,7 @@ impl Verifier {
         }
     }
 
-    fn standing(&self, shard: Shard, cursor: &Cursor, way: &Way) -> Standing {
+    pub(super) fn standing(&self, shard: Shard, cursor: &Cursor, way: &Way) -> Standing {
         let end = match shard.tier {
             Tier::Fresh => way.end,
             Tier::Old => cursor.to,
@@ -87,15 +88,15 @@ impl Verifier {
         let name = shard.to_string();
         match known.iter().find(|cursor| cursor.shard == name) {
             Some(cursor) => Ok(cursor.clone()),
-            None => self.verifications().first_cursor(&self.begin_cycle(shard, way, None).await?).await,
+            None => self.verifications().first_cursor(&self.begin_cycle(shard, way, None, known).await?).await,
         }
     }
 
     /// A new cycle at its beginning.
-    async fn begin_cycle(&self, shard: Shard, way: &Way, before: Option<&Cursor>) -> Result<Cursor> {
+    async fn begin_cycle(&self, shard: Shard, way: &Way, before: Option<&Cursor>, known: &[Cursor]) -> Result<Cursor> {
         let now = self.now();
         let (from, to) = match shard.tier {
-            Tier::Fresh => (way.fresh_from, JobId(i64::MAX)),
+            Tier::Fresh => (way.fresh_from.min(taken_over(shard, known)), JobId(i64::MAX)),
             Tier::Old => (JobId(1), way.fresh_from),
         };
         let run = NewRun {
@@ -128,11 +129,10 @@ impl Verifier {
         // As it is now that the turn is ours.
         let known = self.verifications().cursors().await?;
         let mut cursor = self.cursor(shard, &known, way).await?;
-        let mut wrong_in = None;
         while self.now() < until {
             let standing = self.standing(shard, &cursor, way);
             if standing.is_over() {
-                return self.end_cycle(shard, &cursor, way).await;
+                return self.end_cycle(shard, &cursor, way, &known).await;
             }
             if !standing.is_due() {
                 break;
@@ -149,10 +149,12 @@ impl Verifier {
             }
             let rows = self.verifications().kept_chunks(cursor.at, end.min(block_end), PAGE).await?;
             let examiner = self.examiner(Detector::Full, cursor.run);
-            let seen = self.look_at_all(&rows, examiner, open, &mut wrong_in).await?;
-            if seen.looks > 0 && seen.unreachable == seen.looks {
-                // The store is away. What was not seen is not passed over.
-                tracing::warn!(%shard, "the verifier's full run waits: no copy could be reached");
+            let seen = self.look_at_all(&rows, examiner, open).await?;
+            let is_away = seen.looks > 0 && seen.unreachable == seen.looks;
+            if is_away || (seen.unreachable > 0 && standing.has_time()) {
+                // What was not seen is not passed over: not while the store is away, nor some of it for as long as there
+                // is time to wait.
+                tracing::warn!(%shard, unreachable = seen.unreachable, "the verifier's full run waits for a store");
                 break;
             }
             cursor.tally += seen;
@@ -179,8 +181,8 @@ impl Verifier {
         Ok(saved)
     }
 
-    async fn end_cycle(&self, shard: Shard, cursor: &Cursor, way: &Way) -> Result<()> {
-        let next = self.begin_cycle(shard, way, Some(cursor)).await?;
+    async fn end_cycle(&self, shard: Shard, cursor: &Cursor, way: &Way, known: &[Cursor]) -> Result<()> {
+        let next = self.begin_cycle(shard, way, Some(cursor), known).await?;
         let saved = self.verifications().save_cursor(&next).await?;
         // The run that nobody came to need, or the one that is over.
         let (ended, tally): (RunId, _) = if saved { (cursor.run, cursor.tally) } else { (next.run, next.tally) };
@@ -199,10 +201,10 @@ impl Verifier {
         rows: &'a [(JobId, ChunkRow)],
         examiner: Examiner,
         open: &'a Open,
-        wrong_in: &mut Option<JobId>,
     ) -> Result<Tally> {
         let look = |(job, row): &'a (JobId, ChunkRow)| {
-            self.look(&self.full_budget, (*job, row), examiner, open).map(|look| (*job, look)).boxed()
+            let look = self.look(&self.full_budget, (*job, row), examiner, open);
+            look.map(|examined| (*job, examined.map(|examined| examined.tally))).boxed()
         };
         let looks: Vec<BoxFuture<'a, _>> = rows.iter().map(look).collect();
         let mut looks = stream::iter(looks).buffered(self.settings.full.concurrency.max(1));
@@ -210,27 +212,28 @@ impl Verifier {
         let mut present = None;
         while let Some((job, look)) = looks.next().await {
             let look = look?;
-            if look.sound < look.looks {
-                *wrong_in = Some(job);
-            }
             if let Some(before) = present.filter(|before| *before != job) {
-                seen += self.look_at_whole(before, *wrong_in == Some(before), examiner).await?;
+                seen += self.look_at_whole(before, examiner).await?;
             }
             present = Some(job);
             seen += look;
         }
         // A trace that goes on behind these chunks is added up once more at its end: rows are cheap.
         if let Some(last) = present {
-            seen += self.look_at_whole(last, *wrong_in == Some(last), examiner).await?;
+            seen += self.look_at_whole(last, examiner).await?;
         }
         Ok(seen)
     }
 
-    async fn look_at_whole(&self, job: JobId, has_wrong_chunks: bool, examiner: Examiner) -> Result<Tally> {
-        if has_wrong_chunks {
-            return Ok(Tally::default());
-        }
+    async fn look_at_whole(&self, job: JobId, examiner: Examiner) -> Result<Tally> {
         let wrong = self.node.examine_whole(job, examiner).await?;
         Ok(Tally { differs: wrong.is_some().into(), ..Tally::default() })
     }
+}
+
+/// Up to which job the walk over old ones has taken over from the one over fresh ones. A job that grows old in the middle
+/// of the long walk stays with the short one until the next long one begins: it is never without either.
+fn taken_over(fresh: Shard, known: &[Cursor]) -> JobId {
+    let old = fresh.in_tier(Tier::Old).to_string();
+    known.iter().find(|cursor| cursor.shard == old).map_or(JobId(i64::MAX), |cursor| cursor.to)
 }

@@ -38,24 +38,25 @@ pub(super) struct Seen {
 }
 
 impl Seen {
-    /// True the first time.
-    fn is_new(&self, job: JobId, row: &ChunkRow, now: Timestamp) -> bool {
-        self.chunks.lock().unwrap_or_else(PoisonError::into_inner).insert((job, row.index, row.version), now).is_none()
+    /// True if the row was not looked at as it is.
+    fn is_new(&self, job: JobId, row: &ChunkRow) -> bool {
+        !self.chunks.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&(job, row.index, row.version))
     }
 
-    /// A chunk that could not be looked at is looked for again.
-    fn forget(&self, job: JobId, row: &ChunkRow) {
-        self.chunks.lock().unwrap_or_else(PoisonError::into_inner).remove(&(job, row.index, row.version));
+    /// A chunk was looked at. Only then it counts as seen: a run may end in the middle of its list.
+    fn saw(&self, job: JobId, row: &ChunkRow, now: Timestamp) {
+        self.chunks.lock().unwrap_or_else(PoisonError::into_inner).insert((job, row.index, row.version), now);
     }
 
     /// True if the open end of the job was not looked at for `time`.
     fn is_open_end_due(&self, job: JobId, time: Duration, now: Timestamp) -> bool {
-        let mut seen = self.open_ends.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_due = seen.get(&job).is_none_or(|before| now.since(*before) >= time);
-        if is_due {
-            seen.insert(job, now);
-        }
-        is_due
+        let seen = self.open_ends.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.get(&job).is_none_or(|before| now.since(*before) >= time)
+    }
+
+    /// An open end was looked at.
+    fn saw_open_end(&self, job: JobId, now: Timestamp) {
+        self.open_ends.lock().unwrap_or_else(PoisonError::into_inner).insert(job, now);
     }
 
     /// Forgets what no run asks about any more.
@@ -79,11 +80,12 @@ impl Verifier {
             shards.into_iter().filter(|shard| turns.iter().any(|(name, _)| *name == lease(*shard))).collect();
         // A little less than the interval, so that the next tick finds the turn due whatever the jitter.
         let every = self.settings.hot_interval.mul_f64(0.75);
-        self.node.hold(&turns, every, self.run_hot(&held).boxed()).await?;
+        self.node.hold(&turns, |_| every, self.run_hot(&held).boxed()).await?;
         Ok(true)
     }
 
     async fn run_hot(&self, shards: &[i64]) -> Result<()> {
+        self.tidy_runs().await?;
         let since = self.hot_since().await?;
         let mut run = self.begin(Schedule::Hot, format!("{} of {SHARDS} shards", shards.len()), None).await?;
         let done = self.look_hot(shards, since, &mut run).await;
@@ -134,10 +136,9 @@ impl Verifier {
         open: &Open,
         run: &mut Running,
     ) -> Result<bool> {
-        let now = self.now();
         let new: Vec<_> = rows
             .into_iter()
-            .filter(|(job, row)| shards.contains(&shard_of(*job)) && self.seen.is_new(*job, row, now))
+            .filter(|(job, row)| shards.contains(&shard_of(*job)) && self.seen.is_new(*job, row))
             .collect();
         let examiner = self.examiner(Detector::Hot, run.id());
         let looks: Vec<BoxFuture<'_, _>> =
@@ -152,9 +153,9 @@ impl Verifier {
     }
 
     async fn look_while_hot(&self, job: JobId, row: &ChunkRow, examiner: Examiner, open: &Open) -> Result<Tally> {
-        let look = self.look(&self.hot_budget, (job, row), examiner, open).await;
-        if look.as_ref().map_or(true, |look| look.unreachable > 0 || look.moved > 0) {
-            self.seen.forget(job, row);
+        let look = self.look(&self.hot_budget, (job, row), examiner, open).await.map(|examined| examined.tally);
+        if look.as_ref().is_ok_and(|look| look.unreachable == 0 && look.moved == 0) {
+            self.seen.saw(job, row, self.now());
         }
         look
     }
@@ -174,6 +175,7 @@ impl Verifier {
             for job in due {
                 self.hot_budget.take_amount(job.chunk_size.bytes(), 1).await;
                 let seen = self.node.examine_unfinished(job.id, self.examiner(Detector::Hot, run.id())).await?;
+                self.seen.saw_open_end(job.id, now);
                 if !run.add(seen).await? {
                     return Ok(false);
                 }

@@ -1,22 +1,59 @@
 //! What a person asks for: certain traces, whole, now.
 
-use std::collections::VecDeque;
+use std::fmt;
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use futures::{FutureExt as _, StreamExt as _, stream};
 
 use crate::store::Result;
+use crate::store::database::Job;
+use crate::store::database::listing::{JobFilter, Listing, Page, PageStart};
 use crate::store::database::verifications::Run;
-use crate::trace::DataStore;
-use crate::trace::{ChunkIndex, Detector, JobId, Kind, Schedule, Tally};
+use crate::trace::{
+    ChunkIndex, ChunkRow, DataStore, Detector, JobId, Kind, Offset, ProjectId, Schedule, Tally, Timestamp,
+};
 
 use super::runs::Running;
 use super::{Open, Verifier};
 
-/// Which traces.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Which traces. Those of jobs that are made after the run began are not looked at.
+#[derive(Clone)]
 pub enum Scope {
     /// These.
     Jobs(Vec<JobId>),
+    /// Those of a project, out of its list of jobs.
+    Project(ProjectId, Arc<dyn Listing>),
     /// All from this one to the newest.
     From(JobId),
+}
+
+/// Which traces, as people say it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// Those of these jobs.
+    Jobs(Vec<JobId>),
+    /// Those of this project's jobs; with its path.
+    Project(ProjectId, String),
+    /// Those of all jobs made then or later.
+    Since(Timestamp),
+    /// All.
+    All,
+}
+
+impl fmt::Display for Wanted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Jobs(jobs) => match jobs.as_slice() {
+                [job] => write!(f, "job {job}"),
+                [first, .., last] => write!(f, "{} jobs, {first} to {last}", jobs.len()),
+                [] => f.write_str("no job"),
+            },
+            Self::Project(_, path) => write!(f, "project {path}"),
+            Self::Since(at) => write!(f, "since {}", at.to_rfc3339()),
+            Self::All => f.write_str("all"),
+        }
+    }
 }
 
 /// What one trace came to.
@@ -32,14 +69,32 @@ pub struct TraceChecked {
 
 /// Rows fetched at a time.
 const PAGE: u32 = 256;
+/// The chunks of so many jobs are counted before a run, one job after the other.
+const COUNTED_MAX: usize = 256;
 
 impl Verifier {
+    /// Begins a run over what somebody asks for, and answers at once; the run goes on by itself.
+    pub async fn ask(&self, mut wanted: Wanted, listing: Arc<dyn Listing>) -> Result<Run> {
+        if let Wanted::Jobs(jobs) = &mut wanted {
+            jobs.sort_unstable();
+            jobs.dedup();
+        }
+        let label = wanted.to_string();
+        let scope = match wanted {
+            Wanted::Jobs(jobs) => Scope::Jobs(jobs),
+            Wanted::Project(project, _) => Scope::Project(project, listing),
+            Wanted::Since(at) => Scope::From(self.verifications().first_job_since(at).await?),
+            Wanted::All => Scope::From(JobId(1)),
+        };
+        self.start(scope, label).await
+    }
+
     /// Begins a run over these traces and answers at once; the run goes on by itself.
     pub async fn start(&self, scope: Scope, label: String) -> Result<Run> {
-        let mut run = self.begin(Schedule::Manual, label, None).await?;
+        let (mut run, way) = self.begin_manual(scope, label).await?;
         let (begun, verifier) = (run.run().clone(), self.clone());
         let work = async move {
-            let done = verifier.check(scope, &mut run, |_| ()).await;
+            let done = verifier.check(way, &mut run, |_| ()).await;
             if let Err(error) = run.end(done).await {
                 tracing::warn!(%error, "a run of the verifier that was asked for failed");
             }
@@ -51,68 +106,151 @@ impl Verifier {
     /// Looks at these traces one after the other and says of each what it came to, beyond the first problem. A run that
     /// is asked to stop ends without an error.
     pub async fn verify(&self, scope: Scope, label: String, tell: impl FnMut(&TraceChecked) + Send) -> Result<Tally> {
-        let mut run = self.begin(Schedule::Manual, label, None).await?;
-        let done = self.check(scope, &mut run, tell).await;
+        let (mut run, way) = self.begin_manual(scope, label).await?;
+        let done = self.check(way, &mut run, tell).await;
         let tally = run.run().tally;
         run.end(done).await?;
         Ok(tally)
     }
 
-    async fn check(&self, scope: Scope, run: &mut Running, mut tell: impl FnMut(&TraceChecked) + Send) -> Result<()> {
-        let open = self.open_mismatches().await?;
-        let (mut listed, mut next) = match scope {
-            Scope::Jobs(jobs) => (VecDeque::from(jobs), None),
-            Scope::From(job) => (VecDeque::new(), Some(job)),
+    async fn begin_manual(&self, scope: Scope, label: String) -> Result<(Running, Way)> {
+        let newest = self.verifications().newest_job().await?;
+        let way = Way { scope, newest, after: JobId(0) };
+        let expected = self.expected(&way).await?;
+        Ok((self.begin(Schedule::Manual, label, expected).await?, way))
+    }
+
+    /// About how many chunks there are on the way, where that can be known without walking it.
+    async fn expected(&self, way: &Way) -> Result<Option<u64>> {
+        let all = match &way.scope {
+            Scope::Jobs(jobs) => jobs.clone(),
+            Scope::Project(project, listing) => {
+                let listed = list(listing.as_ref(), *project, JobId(0), COUNTED_MAX).await?;
+                return Ok((!listed.1).then(|| listed.0.iter().map(chunks_of).sum()));
+            }
+            Scope::From(first) => (first.0..=way.newest.0).take(COUNTED_MAX + 1).map(JobId).collect(),
         };
+        if all.len() > COUNTED_MAX {
+            let Scope::From(JobId(..=1)) = way.scope else { return Ok(None) };
+            // Everything that is kept: as many as the last cycles of the full run counted, once there were some.
+            let cursors = self.verifications().cursors().await?;
+            let counted =
+                cursors.iter().map(|cursor| cursor.previous.map(|cycle| cycle.chunks.max(cursor.tally.chunks)));
+            return Ok(counted.sum::<Option<u64>>().filter(|counted| *counted > 0));
+        }
+        let mut chunks = 0;
+        for job in all {
+            chunks += self.node.stores().database.job(job).await?.as_ref().map_or(0, chunks_of);
+        }
+        Ok(Some(chunks))
+    }
+
+    async fn check(&self, mut way: Way, run: &mut Running, mut tell: impl FnMut(&TraceChecked) + Send) -> Result<()> {
+        let open = self.open_mismatches().await?;
         loop {
-            let job = match (listed.pop_front(), next) {
-                (Some(job), _) => job,
-                (None, Some(job)) if job <= self.verifications().newest_job().await? => {
-                    next = Some(JobId(job.0 + 1));
-                    job
-                }
-                (None, _) => return Ok(()),
-            };
-            let Some(checked) = self.check_trace(job, &open, run).await? else { return Ok(()) };
-            tell(&checked);
+            let jobs = way.next_jobs().await?;
+            if jobs.is_empty() {
+                return Ok(());
+            }
+            for job in jobs {
+                let Some(checked) = self.check_trace(job, &open, run).await? else { return Ok(()) };
+                tell(&checked);
+            }
         }
     }
 
     /// One trace: every recorded chunk, what is live, and the whole. `None`: the run is to stop.
     async fn check_trace(&self, job: JobId, open: &Open, run: &mut Running) -> Result<Option<TraceChecked>> {
-        let examiner = self.examiner(Detector::Manual, run.id());
         let mut checked = TraceChecked { job, tally: Tally::default(), differences: Vec::new() };
         let mut from = ChunkIndex(0);
         loop {
             let rows = self.node.stores().database.chunks(job, from, PAGE).await?;
-            for row in &rows {
-                self.full_budget.take(row).await;
-                let examined = self.node.examine(job, row, examiner).await?;
-                if examined.differences.is_empty() && open.contains(&(job, row.index)) {
-                    self.node.note_sound_again(job, row).await?;
-                }
-                checked.tally += examined.tally;
-                let differences = examined.differences.iter().map(|(kind, store)| (Some(row.index), *kind, *store));
-                checked.differences.extend(differences);
-                if !run.add(examined.tally).await? {
-                    return Ok(None);
-                }
+            if !self.check_chunks(&rows, open, &mut checked, run).await? {
+                return Ok(None);
             }
             match rows.last() {
                 Some(last) if rows.len() == PAGE as usize => from = last.index.next(),
                 _ => break,
             }
         }
-        let live = self.node.examine_unfinished(job, examiner).await?;
-        checked.tally += live;
-        let mut more = live;
-        if checked.differences.is_empty()
+        let examiner = self.examiner(Detector::Manual, run.id());
+        let mut rest = self.node.examine_unfinished(job, examiner).await?;
+        let all = checked.tally.looks + rest.looks;
+        if checked.tally.sound + rest.sound == all
             && let Some(kind) = self.node.examine_whole(job, examiner).await?
         {
             checked.differences.push((None, kind, DataStore::Database));
-            checked.tally.differs += 1;
-            more.differs += 1;
+            rest.differs += 1;
         }
-        Ok(run.add(more).await?.then_some(checked))
+        checked.tally += rest;
+        Ok(run.add(rest).await?.then_some(checked))
     }
+
+    /// Looks at these chunks of a trace side by side. False: the run is to stop.
+    async fn check_chunks<'a>(
+        &'a self,
+        rows: &'a [ChunkRow],
+        open: &'a Open,
+        checked: &mut TraceChecked,
+        run: &mut Running,
+    ) -> Result<bool> {
+        let (job, examiner) = (checked.job, self.examiner(Detector::Manual, run.id()));
+        let look = |row: &'a ChunkRow| {
+            self.look(&self.full_budget, (job, row), examiner, open).map(move |look| (row.index, look)).boxed()
+        };
+        let looks: Vec<BoxFuture<'a, _>> = rows.iter().map(look).collect();
+        let mut looks = stream::iter(looks).buffered(self.settings.full.concurrency.max(1));
+        while let Some((index, look)) = looks.next().await {
+            let look = look?;
+            checked.tally += look.tally;
+            checked.differences.extend(look.differences.iter().map(|(kind, store)| (Some(index), *kind, *store)));
+            if !run.add(look.tally).await? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// The way of a run: which jobs come next.
+struct Way {
+    scope: Scope,
+    /// The newest job when the run began.
+    newest: JobId,
+    /// The job that was handed out last.
+    after: JobId,
+}
+
+impl Way {
+    /// The next jobs; none at the end.
+    async fn next_jobs(&mut self) -> Result<Vec<JobId>> {
+        let jobs = match &mut self.scope {
+            Scope::Jobs(jobs) => std::mem::take(jobs),
+            Scope::Project(project, listing) => {
+                let (jobs, _) = list(listing.as_ref(), *project, self.after, PAGE as usize).await?;
+                jobs.iter().map(|job| job.id).filter(|job| *job <= self.newest).collect()
+            }
+            Scope::From(first) => {
+                let from = first.0.max(self.after.0 + 1);
+                (from..=self.newest.0).take(PAGE as usize).map(JobId).collect()
+            }
+        };
+        self.after = jobs.last().copied().unwrap_or(self.after);
+        Ok(jobs)
+    }
+}
+
+/// So many jobs of a project, in order, and whether there are more.
+async fn list(listing: &dyn Listing, project: ProjectId, after: JobId, most: usize) -> Result<(Vec<Job>, bool)> {
+    let filter = JobFilter { project, statuses: None };
+    let size = u32::try_from(most).unwrap_or(u32::MAX);
+    let page = Page { start: PageStart::Behind(Some(after.0)), size, newest_first: false };
+    let listed = listing.jobs(&filter, page).await?;
+    Ok((listed.items, listed.more))
+}
+
+/// How many chunks a job's trace has, as far as its row tells.
+fn chunks_of(job: &Job) -> u64 {
+    let size = job.size.unwrap_or(job.acked_length - Offset::ZERO);
+    size.0.div_ceil(job.chunk_size.bytes().0)
 }

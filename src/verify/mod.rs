@@ -16,28 +16,33 @@ pub mod canary;
 mod coverage;
 mod full;
 mod hot;
+mod inventory;
 mod manual;
+mod report;
 mod runs;
 mod settings;
 mod shards;
+mod status;
 
 use std::collections::HashSet;
-use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use futures::FutureExt as _;
 
-pub use manual::Scope;
+pub use manual::{Scope, TraceChecked, Wanted};
+pub use report::RunReport;
 pub use runs::Running;
 pub use settings::{Budgeted, Settings};
+pub use status::{Coverage, CycleReport, ScheduleStatus, ShardStatus, Status};
 
 use crate::pipeline::Pipeline;
-use crate::pipeline::examine::Examiner;
+use crate::pipeline::examine::{Examined, Examiner};
 use crate::store::Result;
 use crate::store::database::MismatchFilter;
 use crate::store::database::verifications::{RunId, Verifications};
 use crate::telemetry::verification::{self as telemetry, Tick};
-use crate::trace::{ChunkIndex, ChunkRow, Detector, JobId, Schedule, Tally, Timestamp};
+use crate::trace::{ChunkIndex, ChunkRow, Detector, JobId, Kind, Schedule, Tally, Timestamp};
 
 use budget::Budget;
 
@@ -54,6 +59,7 @@ pub struct Inner {
     settings: Settings,
     hot_budget: Budget,
     full_budget: Budget,
+    inventory_budget: Budget,
     seen: hot::Seen,
     canary_client: OnceLock<Arc<dyn canary::CanaryClient>>,
     /// By schedule: a tick is under way on this node.
@@ -78,6 +84,7 @@ impl Verifier {
         Self(Arc::new(Inner {
             hot_budget: budget(settings.hot),
             full_budget: budget(settings.full),
+            inventory_budget: budget(settings.inventory),
             seen: hot::Seen::default(),
             canary_client: OnceLock::new(),
             under_way: Default::default(),
@@ -99,8 +106,9 @@ impl Verifier {
         let done = match schedule {
             Schedule::Hot => self.hot().boxed().await,
             Schedule::Full => self.full().boxed().await,
+            Schedule::Inventory => self.inventory().boxed().await,
             Schedule::Canary => self.canary().boxed().await,
-            Schedule::Inventory | Schedule::Manual => Ok(false),
+            Schedule::Manual => Ok(false),
         };
         let tick = match &done {
             Ok(true) => Tick::Ran,
@@ -143,23 +151,31 @@ impl Verifier {
         (job, row): (JobId, &ChunkRow),
         examiner: Examiner,
         open: &Open,
-    ) -> Result<Tally> {
+    ) -> Result<Examined> {
         budget.take(row).await;
         let examined = self.node.examine(job, row, examiner).await?;
-        let is_sound = examined.tally.looks > 0 && examined.tally.sound == examined.tally.looks;
-        if is_sound && open.contains(&(job, row.index)) {
+        if is_sound(&examined.tally) && open.contains(&(job, row.index)) {
             // Somebody put the bytes back by other means.
             self.node.note_sound_again(job, row).await?;
         }
-        Ok(examined.tally)
+        Ok(examined)
     }
 
-    /// Chunks with open mismatches, as they are now.
+    /// Chunks with open mismatches, as they are now. Not those of bytes that no row speaks for: a look at the copies of a
+    /// chunk does not see them.
     async fn open_mismatches(&self) -> Result<Open> {
         let filter = MismatchFilter { open: Some(true), limit: OPEN_MAX, ..Default::default() };
         let open = self.node.stores().database.mismatches(filter).await?;
-        Ok(open.into_iter().filter_map(|open| Some((open.what.job, open.what.chunk?))).collect())
+        let of_copies = open.into_iter().filter(|open| {
+            open.what.detector != Detector::Inventory || !matches!(open.what.kind, Kind::Orphan | Kind::StaleCopy)
+        });
+        Ok(of_copies.filter_map(|open| Some((open.what.job, open.what.chunk?))).collect())
     }
+}
+
+/// Whether there are copies, and all are as recorded.
+fn is_sound(seen: &Tally) -> bool {
+    seen.looks > 0 && seen.sound == seen.looks
 }
 
 /// Says that a tick is under way until it goes.

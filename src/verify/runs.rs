@@ -11,6 +11,8 @@ use super::Verifier;
 
 /// How often progress is written down.
 const NOTE_EVERY: Duration = Duration::from_secs(1);
+/// A run that was not heard of for so long has lost its node. One look takes far less, even where a store is away.
+const SILENT_MAX: Duration = Duration::from_secs(600);
 
 /// A run that this node does.
 pub struct Running {
@@ -27,6 +29,18 @@ impl Verifier {
         let new = NewRun { schedule, scope, node, expected, at: self.now() };
         let run = self.verifications().begin_run(&new).await?;
         Ok(Running { verifier: self.clone(), noted_at: run.started_at, run, stopped: false })
+    }
+
+    /// Ends the runs that lost their node, and forgets the old ones.
+    pub(super) async fn tidy_runs(&self) -> Result<()> {
+        let now = self.now();
+        let message = "its node went away";
+        let lost = self.verifications().end_silent_runs(now.before(SILENT_MAX), message, now).await?;
+        if lost > 0 {
+            tracing::warn!("{lost} runs of the verifier had lost their node, and count as failed");
+        }
+        self.verifications().remove_runs(now.before(self.settings.runs_kept_for)).await?;
+        Ok(())
     }
 }
 
@@ -54,7 +68,8 @@ impl Running {
     }
 
     /// Ends the run as `done` says: without an error as complete, unless it was stopped or something was out of reach.
-    pub(super) async fn end(self, done: Result<()>) -> Result<()> {
+    /// Answers how it ended.
+    pub(super) async fn end(self, done: Result<()>) -> Result<RunState> {
         let Self { verifier, run, stopped, .. } = self;
         let (state, message) = match &done {
             Err(error) => (RunState::Failed, Some(error.to_string())),
@@ -67,6 +82,6 @@ impl Running {
         let now = verifier.now();
         telemetry::run_ended(run.schedule, state, now.ms_since(run.started_at));
         verifier.verifications().end_run(run.id, state, message.as_deref(), &run.tally, now).await?;
-        done
+        done.map(|()| state)
     }
 }

@@ -25,6 +25,16 @@ pub struct Settings {
     pub old_cycle: Duration,
     /// How long a job counts as fresh.
     pub fresh_for: Duration,
+    /// The budget of the inventory: its requests.
+    pub inventory: Budgeted,
+    /// The time from one inventory to the next.
+    pub inventory_interval: Duration,
+    /// How long bytes that no row speaks for are left alone. Far longer than any upload takes and than clocks differ.
+    pub orphan_grace: Duration,
+    /// Whether those that nobody can miss are removed instead of written down.
+    pub removes_orphans: bool,
+    /// How long bad copies are kept in quarantine; 0 = for ever.
+    pub quarantine_kept_for: Duration,
     /// How long runs are remembered, and what the canary left.
     pub runs_kept_for: Duration,
     /// The time from one tick of the canary to the next.
@@ -65,6 +75,11 @@ impl Default for Settings {
             fresh_cycle: DAY * 7,
             old_cycle: DAY * 90,
             fresh_for: DAY * 90,
+            inventory: Budgeted { bytes_per_second: ByteSize::ZERO, requests_per_second: 100, concurrency: 1 },
+            inventory_interval: DAY,
+            orphan_grace: DAY,
+            removes_orphans: true,
+            quarantine_kept_for: DAY * 30,
             runs_kept_for: DAY * 30,
             canary_interval: Duration::from_secs(300),
             canary_deadline: Duration::from_secs(600),

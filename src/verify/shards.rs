@@ -16,6 +16,8 @@ pub(super) const SHARDS: i64 = 16;
 const BLOCK: i64 = 1024;
 /// A walk means to be done after so much of the promised time; the rest is for what goes wrong.
 const AIM: f64 = 0.9;
+/// A walk waits for copies that cannot be reached until it is behind by so much: half of what is left for that.
+const WAITS: f64 = 0.05;
 
 /// Chunks by the age of their jobs, each with a promise of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +49,11 @@ impl Shard {
         [Tier::Fresh, Tier::Old].into_iter().flat_map(|tier| (0..SHARDS).map(move |number| Self { tier, number }))
     }
 
+    /// The shard of the same jobs in a tier.
+    pub(super) fn in_tier(self, tier: Tier) -> Self {
+        Self { tier, ..self }
+    }
+
     /// The jobs of this shard's first block that has any at `job` or behind it: from the first one to below the second.
     pub(super) fn block_at(self, job: JobId) -> (JobId, JobId) {
         let block = job.0.div_euclid(BLOCK);
@@ -72,7 +79,9 @@ impl Standing {
     #[allow(clippy::cast_precision_loss, reason = "shares of a way and of days")]
     pub(super) fn of(cursor: &Cursor, end: JobId, promised: Duration, now: Timestamp) -> Self {
         let whole = (end.0 - cursor.from.0).max(1) as f64;
-        let walked = ((cursor.at.job.0 - cursor.from.0) as f64 / whole).clamp(0.0, 1.0);
+        // A way without jobs is behind whoever stands before it.
+        let is_empty = end <= cursor.from;
+        let walked = if is_empty { 1.0 } else { ((cursor.at.job.0 - cursor.from.0) as f64 / whole).clamp(0.0, 1.0) };
         let elapsed = now.since(cursor.started_at).as_secs_f64() / promised.as_secs_f64().max(0.001);
         let due = (elapsed / AIM).min(1.0);
         // Whoever is where they should be will be done when they mean to; whoever is not goes on as fast as so far.
@@ -91,6 +100,11 @@ impl Standing {
     /// Whether a walk has to go on now.
     pub(super) fn is_due(&self) -> bool {
         self.walked < self.due || (self.walked < 1.0 && self.due >= 1.0)
+    }
+
+    /// Whether a walk can wait and still be done in time.
+    pub(super) fn has_time(&self) -> bool {
+        self.due - self.walked < WAITS
     }
 
     /// Whether the cycle is at its end: everything is behind it, and its time is over.
@@ -177,13 +191,9 @@ mod tests {
     #[test]
     fn nothing_to_walk_is_over_when_its_time_is() {
         let promised = Duration::from_secs(1000);
-        let empty = cursor(1, 1);
-        let early = Standing::of(
-            &Cursor { at: Place { job: JobId(2), index: ChunkIndex(0) }, ..empty.clone() },
-            JobId(1),
-            promised,
-            Timestamp(1),
-        );
-        assert!(!early.is_due() && !early.is_over());
+        let early = Standing::of(&cursor(1, 1), JobId(1), promised, Timestamp(1));
+        assert!(!early.is_due() && !early.is_over(), "{early:?}");
+        let late = Standing::of(&cursor(1, 1), JobId(1), promised, Timestamp(1_000_000));
+        assert!(late.is_over(), "{late:?}");
     }
 }

@@ -68,6 +68,11 @@ const MATRIX: &[(&str, &str, [u16; 11])] = &[
     ("GET", "/api/v1/mismatches", [401, 403, 403, 403, 403, 403, 403, 403, 403, 200, 200]),
     ("GET", "/api/v1/mismatches/{n}", [401, 403, 403, 403, 403, 403, 403, 403, 403, 404, 404]),
     ("POST", "/api/v1/mismatches/{n}/resolve", [401, 403, 403, 403, 403, 403, 403, 403, 403, 404, 404]),
+    ("POST", "/api/v1/verify/runs", [401, 403, 403, 403, 403, 403, 403, 403, 403, 202, 202]),
+    ("GET", "/api/v1/verify/runs", [401, 403, 403, 403, 403, 403, 403, 403, 403, 200, 200]),
+    ("GET", "/api/v1/verify/runs/{n}", [401, 403, 403, 403, 403, 403, 403, 403, 403, 404, 404]),
+    ("POST", "/api/v1/verify/runs/{n}/stop", [401, 403, 403, 403, 403, 403, 403, 403, 403, 404, 404]),
+    ("GET", "/api/v1/verify/status", [401, 403, 403, 403, 403, 403, 403, 403, 403, 200, 200]),
     // Runners: the token of this job, or of a runner, and nobody else's, not even the admin's.
     ("PATCH", "/api/v4/jobs/{job}/trace", [403; 11]),
     ("PATCH", "/api/v4/jobs/{n}/trace", [403; 11]),
@@ -150,6 +155,7 @@ impl Ground {
             ("POST", "/api/v1/runners") => json!({"description": "x", "projects": "all"}),
             ("POST", "/api/v1/tokens") => json!({"name": "x", "projects": "all"}),
             ("POST", "/api/v1/mismatches/{n}/resolve") => json!({"comment": "x"}),
+            ("POST", "/api/v1/verify/runs") => json!({"jobs": [self.done.id]}),
             ("PUT", _) => json!({"state": "running"}),
             _ => json!({}),
         };

@@ -197,8 +197,7 @@ async fn damage_that_nobody_finds_is_missed() {
         ("VERITAIL_VERIFY_JITTER", "0s"),
     ]);
     let (job, _) = finished(&server).await;
-    let order =
-        json!({"job_id": job.id, "store": "object_store", "kind": "missing", "chunk_index": 0, "yes_damage_data": true});
+    let order = json!({"job_id": job.id, "store": "object_store", "kind": "missing", "chunk_index": 0, "yes_damage_data": true});
     let made = server.client().admin(Method::POST, "/api/v1/drills").json(&order).answer().await;
     assert_eq!(made.status, 201, "{}", made.text());
     until("the damage is missed", &server, async || detections(&server, "missed").await > 0.0).await;
@@ -207,7 +206,8 @@ async fn damage_that_nobody_finds_is_missed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_canarys_project_is_its_own_and_shown_only_where_it_is_asked_for() {
-    let server = Binary::start(&[("VERITAIL_VERIFY_CANARY", "* * * * * *"), ("VERITAIL_VERIFY_CANARY_DAMAGE", "false")]);
+    let server =
+        Binary::start(&[("VERITAIL_VERIFY_CANARY", "* * * * * *"), ("VERITAIL_VERIFY_CANARY_DAMAGE", "false")]);
     let client = server.client();
     let ok = "result=\"ok\"";
     until("the canary ran", &server, async || client.metric("veritail_canary_runs_total", ok).await > 0.0).await;

@@ -14,3 +14,4 @@ mod plain;
 mod program;
 mod send;
 mod tls;
+mod verify;

@@ -42,6 +42,9 @@ pub async fn harm(world: Arc<World>, dice: Dice) {
         if trouble.failovers && dice.chance(120) {
             spawn(fail_over(world.clone(), dice.fork()));
         }
+        if trouble.database_set_back && dice.chance(60) {
+            spawn(set_back_the_database(world.clone(), dice.fork()));
+        }
         if trouble.shards_move && dice.chance(250) {
             move_slots(&world, &dice);
         }
@@ -125,6 +128,21 @@ async fn fail_over(world: Arc<World>, dice: Dice) {
         tracing::info!(?shard, empty, "a stale replica of the live store takes over");
     }
     world.failing_over.store(false, Ordering::Relaxed);
+}
+
+/// The database is lost, and comes back as it was some seconds before. In between nobody reaches it.
+async fn set_back_the_database(world: Arc<World>, dice: Dice) {
+    let backup = world.database.back_up();
+    world.sleep_ms(dice.between(100, 20_000)).await;
+    if !world.is_stormy() {
+        return;
+    }
+    let away_ms = dice.between(500, 10_000);
+    world.weather.away("database", None, away_ms, 0);
+    world.weather.tally.count("database set back");
+    tracing::info!("the database is restored from a backup");
+    world.oracle.lock().expect("not poisoned").database_set_back(world.clock.elapsed_ms());
+    world.database.restore(&backup);
 }
 
 /// The keys of some jobs move to another shard: for a while calls fail, before or after they took effect. Nothing is lost.

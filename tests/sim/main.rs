@@ -14,11 +14,13 @@ mod machine;
 mod network;
 mod oracle;
 mod plan;
+mod planted;
 mod queue;
 mod reader;
 mod run;
 mod runner;
 mod tally;
+mod verifying;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

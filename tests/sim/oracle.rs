@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use veritail::pipeline::ReadError;
-use veritail::store::database::{Job, Mismatch};
+use veritail::store::database::{Job, Mismatch, Resolution};
 use veritail::store::live::{Entry, LiveStore};
 use veritail::store::object::codec;
 use veritail::trace::{
@@ -33,6 +33,8 @@ pub struct Truth {
     nodes_pause: bool,
     live_harmed: bool,
     object_harmed: bool,
+    /// The database went back to a time before something that it had known of this job.
+    set_back: bool,
     /// How often a runner was given it.
     taken: u64,
     /// Somebody was told that it is over, or erased.
@@ -62,6 +64,7 @@ impl Oracle {
             nodes_pause: trouble.node_pauses,
             live_harmed: false,
             object_harmed: false,
+            set_back: false,
             taken: 0,
             over: false,
             erased: false,
@@ -89,6 +92,20 @@ impl Oracle {
 
     pub fn live_harmed(&mut self, job: JobId, now_ms: u64) {
         self.truth(job).live_harmed(now_ms);
+    }
+
+    /// What is known of every job may be younger than what the database knows now.
+    pub fn database_set_back(&mut self, now_ms: u64) {
+        for truth in self.jobs.values_mut() {
+            truth.live_harmed(now_ms);
+            (truth.set_back, truth.object_harmed) = (true, true);
+            (truth.erased, truth.over) = (false, false);
+        }
+    }
+
+    pub fn must_be_erased(&self, job: JobId) -> bool {
+        let truth = &self.jobs[&job];
+        truth.plan.erase_after_ms.is_some() && !truth.set_back
     }
 
     pub fn is_erased(&self, job: JobId) -> bool {
@@ -224,6 +241,9 @@ impl Truth {
     }
 
     fn complaints(&self, job: &Job, mismatches: &[Mismatch], read: &Read) -> Vec<String> {
+        if self.set_back {
+            return self.complaints_after_a_restore(job, mismatches, read);
+        }
         let mut complaints = Vec::new();
         let mut must = |holds: bool, complaint: &str| {
             if !holds {
@@ -305,7 +325,8 @@ impl Truth {
             Verdict::Pending | Verdict::Erased => must(false, "it has no verdict"),
         }
         if read.broken.is_some() {
-            must(!open.is_empty(), "a broken read without an open mismatch");
+            let is_seen = |known: &Mismatch| matches!(known.resolved, Some((Resolution::Acknowledged, _)));
+            must(!open.is_empty() || mismatches.iter().any(is_seen), "a broken read that no mismatch speaks of");
         }
         let finished = self.outcome == "finished" && job.status != JobStatus::Canceled;
         if finished && !harmed {
@@ -320,6 +341,30 @@ impl Truth {
     }
 }
 
+impl Truth {
+    /// What is left of the promises when the database has forgotten: nothing wrong is served or called verified, and what
+    /// it still knows to be missing is named.
+    fn complaints_after_a_restore(&self, job: &Job, mismatches: &[Mismatch], read: &Read) -> Vec<String> {
+        let is_gap = |known: &Mismatch| known.what.kind == MismatchKind::Gap && known.resolved.is_none();
+        let (size, has_gap) = (job.size.unwrap_or_default(), mismatches.iter().any(is_gap));
+        let known_end = Offset::ZERO + size;
+        let is_verified = job.verdict == Verdict::Verified;
+        let is_whole = read.bytes == self.log && size.0 as usize == self.log.len();
+        let checks = [
+            (!job.is_unfinished() && job.status.is_final(), "it is not over"),
+            (self.first_wrong_byte(&read.bytes).is_none(), "a wrong byte is served"),
+            (!is_verified || is_whole || read.broken.is_some(), "verified, and not the runner's bytes"),
+            (!is_verified || self.plan.kind != Kind::Liar, "verified against a wrong claim"),
+            (read.broken.is_none() || !mismatches.is_empty(), "a broken read that no mismatch speaks of"),
+            (
+                job.verdict != Verdict::Unclaimed || known_end >= job.acked_length || has_gap,
+                "shorter than what the database knows to be acknowledged, without a mismatch",
+            ),
+        ];
+        checks.into_iter().filter(|(holds, _)| !holds).map(|(_, text)| format!("after a restore: {text}")).collect()
+    }
+}
+
 impl World {
     /// A 200 with a claim is only answered once the trace is closed, and every byte of it is proven.
     pub fn check_done(&self, id: JobId, status: JobStatus, claimed: bool, log: &[u8]) {
@@ -327,7 +372,7 @@ impl World {
         let over = matches!(job.state, TraceState::Closed | TraceState::Erased);
         let closed = over && job.status == status;
         let mut oracle = self.oracle.lock().expect("not poisoned");
-        if claimed && !closed {
+        if claimed && !closed && !oracle.jobs[&id].set_back {
             oracle.violation(format!("job {id}: answered 200 ({status}) while it is {} and {}", job.state, job.status));
         }
         let proven = job.verdict == Verdict::Verified && job.state == TraceState::Closed;
@@ -381,6 +426,8 @@ pub struct Seen {
     pub verdicts: BTreeMap<Verdict, u64>,
     /// Objects that no row names: what nodes could not finish.
     pub orphans: u64,
+    /// Looks of the verifier at a copy.
+    pub looks: u64,
     pub faults: Counts,
 }
 
@@ -390,6 +437,7 @@ impl Seen {
         self.resent += other.resent;
         self.epochs += other.epochs;
         self.orphans += other.orphans;
+        self.looks += other.looks;
         self.faults.add(&other.faults);
         for (what, count) in &other.mismatches {
             *self.mismatches.entry(*what).or_default() += count;
@@ -411,6 +459,6 @@ impl fmt::Display for Seen {
         for ((kind, detector), count) in &self.mismatches {
             write!(f, " {count} {kind} by {detector}")?;
         }
-        write!(f, "; {} orphans\n{}", self.orphans, self.faults)
+        write!(f, "; {} orphans; {} looks of the verifier\n{}", self.orphans, self.looks, self.faults)
     }
 }

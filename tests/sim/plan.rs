@@ -34,6 +34,8 @@ pub struct Trouble {
     pub shards_move: bool,
     /// A whole store is away, for seconds or for minutes.
     pub outages: bool,
+    /// The database is restored from a backup that is some seconds old, while the other stores go on.
+    pub database_set_back: bool,
     /// Objects: a listing is so old.
     pub listing_lag_ms: u64,
     pub clocks: [View; NODES],
@@ -134,6 +136,7 @@ impl Trouble {
         let slow = self.slow > 0 && self.slow_ms_max > 200;
         let nodes = self.node_dies || self.die_at_point > 0 || self.node_pauses;
         let stores = self.live_harm || self.object_rot || self.failovers || self.shards_move || self.outages;
+        let stores = stores || self.database_set_back;
         calls == 0 && !slow && !nodes && !stores && !self.live_full && !self.puts_damaged && self.target.is_none()
     }
 
@@ -159,6 +162,7 @@ impl Trouble {
             failovers: dice.chance(250),
             shards_move: dice.chance(250),
             outages: dice.chance(200),
+            database_set_back: dice.chance(60),
             listing_lag_ms: if dice.chance(200) { dice.between(200, 5000) } else { 0 },
             clocks: {
                 let apart = dice.chance(400);

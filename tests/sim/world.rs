@@ -19,6 +19,7 @@ use veritail::store::hooked::Hooked;
 use veritail::store::live::LiveStore;
 use veritail::store::object::ObjectStore;
 use veritail::trace::{ByteSize, JobId};
+use veritail::verify::Verifier;
 
 use super::clocks::{NodeClock, Pause, SimClock};
 use super::machine::{DeadlyPoints, Dice, Life};
@@ -29,6 +30,7 @@ use super::support::model::database::ModelDatabase;
 use super::support::model::leases::ModelLeases;
 use super::support::model::live::ModelLive;
 use super::support::model::objects::ModelObjects;
+use super::verifying;
 
 pub struct World {
     pub dice: Dice,
@@ -41,6 +43,8 @@ pub struct World {
     pub oracle: Mutex<Oracle>,
     /// One failover at a time.
     pub failing_over: AtomicBool,
+    /// No verifier begins anything while this is set.
+    pub verifiers_rest: Arc<AtomicBool>,
     deadly: Arc<AtomicU64>,
     nodes: Mutex<Vec<Node>>,
 }
@@ -55,6 +59,7 @@ struct Node {
 #[derive(Clone)]
 pub struct Doors {
     pub pipeline: Pipeline,
+    pub verifier: Verifier,
     pub accounts: Arc<dyn Accounts>,
 }
 
@@ -98,6 +103,7 @@ impl World {
             leases: Arc::new(ModelLeases::new(clock)),
             oracle: Mutex::new(Oracle::default()),
             failing_over: AtomicBool::new(false),
+            verifiers_rest: Arc::default(),
             deadly,
             nodes: Mutex::new(Vec::new()),
         });
@@ -142,7 +148,9 @@ impl World {
         };
         let pipeline = Pipeline::new(stores, seams, settings());
         pipeline.start();
-        Node { doors: Doors { pipeline, accounts }, life, pause }
+        let verifier = Verifier::new(pipeline.clone(), verifying::settings());
+        verifying::keep_schedules(&verifier, &self.verifiers_rest);
+        Node { doors: Doors { pipeline, verifier, accounts }, life, pause }
     }
 
     /// Lets a node die, if it lives, and a new one take its place.
@@ -163,6 +171,7 @@ impl World {
     /// The storm is over: nothing fails any more, and every node is up.
     pub fn calm(&self) {
         self.weather.stormy.store(false, Ordering::Relaxed);
+        self.weather.clear();
         self.deadly.store(0, Ordering::Relaxed);
         self.live.set_full(false);
         self.objects.set_lag(0);

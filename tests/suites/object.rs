@@ -38,6 +38,7 @@ macro_rules! object_suite {
             what_was_put_is_got,
             of_a_long_object_no_more_is_got_than_was_asked_for,
             a_copy_that_was_replaced_by_a_longer_one_is_of_the_wrong_size,
+            a_row_with_sizes_that_are_too_small_is_wrong_and_not_the_copy,
             an_absent_object_is_none,
             a_deleted_object_is_gone_and_may_be_deleted_again,
             an_empty_object_is_an_object,
@@ -136,6 +137,23 @@ pub async fn a_copy_that_was_replaced_by_a_longer_one_is_of_the_wrong_size(objec
     objects.put(&key(1, 0), Bytes::from(longer)).await.unwrap();
     let looked = look_object(objects, &written, &record).await;
     assert_eq!(looked.look, Look::Differs(Kind::Size));
+}
+
+pub async fn a_row_with_sizes_that_are_too_small_is_wrong_and_not_the_copy(objects: &dyn ObjectStore) {
+    let bytes: Vec<u8> = (0..5000u32).map(|number| (number * number % 251) as u8).collect();
+    let (record, stored) = (Record::of(&bytes), codec::encode(&bytes));
+    let written = StoredObject { key: key(1, 0), size: ByteSize::of(&stored), sha256: Sha256::of(&stored) };
+    objects.put(&key(1, 0), Bytes::from(stored)).await.unwrap();
+    let wrong = [
+        (Record { size: ByteSize(4999), ..record }, written.clone()),
+        (Record { size: ByteSize(0), ..record }, written.clone()),
+        (record, StoredObject { size: ByteSize(1), ..written }),
+    ];
+    for (record, written) in wrong {
+        let looked = look_object(objects, &written, &record).await;
+        assert_eq!(looked.look, Look::Differs(Kind::Record), "{record:?}, {written:?}");
+        assert_eq!(looked.bytes.as_deref(), Some(&bytes[..]));
+    }
 }
 
 pub async fn an_absent_object_is_none(objects: &dyn ObjectStore) {

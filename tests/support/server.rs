@@ -16,4 +16,4 @@ pub use away::Away;
 pub use binary::Binary;
 pub use client::{Answer, Client, Job, Send, ended, log};
 pub use launch::{ADMIN_TOKEN, PROGRAM, kill, launch, log_of};
-pub use node::{Hooks, Node};
+pub use node::{Front, Hooks, Node};

@@ -8,3 +8,4 @@ pub(super) mod mismatches;
 mod page;
 pub(super) mod runners;
 pub(super) mod tokens;
+pub(super) mod verify;

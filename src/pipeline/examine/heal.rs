@@ -2,14 +2,13 @@
 //!
 //! The record decides which copy is good. Where none is, nothing is changed that a person could still need.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::TryStreamExt as _;
 
 use crate::store::Result;
-use crate::store::copies::look_live;
+use crate::store::copies::{STORED_MAX, look_live};
 use crate::store::database::Job;
 use crate::store::object::{ObjectStore, codec, keys};
 use crate::trace::{ByteSize, ChunkId, ChunkRow, ChunkSize, ChunkState, Epoch, JobId, Kind, Look, Record};
@@ -18,8 +17,6 @@ use super::{Examiner, Pipeline, Promise, Sight};
 
 /// Epochs of a chunk whose live copies are tried; the newest first.
 const EPOCHS_MAX: usize = 16;
-/// The longest object that may be a copy of a chunk: a chunk that did not shrink, and room for the frame around it.
-const STORED_MAX: ByteSize = ByteSize(ChunkSize::MAX as u64 + 64 * 1024);
 
 impl Pipeline {
     /// Heals a chunk. `Some(true)`: everything that differed is as recorded now; `Some(false)`: no good copy was found;
@@ -33,16 +30,16 @@ impl Pipeline {
         examiner: Examiner,
     ) -> Result<Option<bool>> {
         let live_name = self.stores().live.name();
-        let persistent_is_bad =
-            sights.iter().any(|sight| sight.store != live_name && matches!(sight.look, Look::Differs(_)));
-        if promise.at.is_some() && !persistent_is_bad {
-            // The copy that counts is right. The live one is on its way out, and goes now.
-            self.stores().live.release(job.id, row.id(), Duration::ZERO).await?;
-            let is_sound = sights.iter().any(|sight| sight.store != live_name && sight.look == Look::Sound);
-            if is_sound {
+        match sights.iter().find(|sight| sight.store != live_name).map(|sight| sight.look) {
+            Some(Look::Sound) => {
+                // The copy that counts is right. The live one is on its way out, and goes now.
+                self.stores().live.release(job.id, row.id(), Duration::ZERO).await?;
                 self.note_repaired(job.id, row.index, "the copy that counts is as recorded").await?;
+                return Ok(Some(true));
             }
-            return Ok(is_sound.then_some(true));
+            // Which copy is right shows when the one that counts can be seen.
+            Some(Look::Unreachable | Look::Moved) => return Ok(None),
+            Some(Look::Differs(_)) | None => {}
         }
         let seen = sights.iter().find_map(|sight| sight.good_bytes(promise.record).cloned());
         let good = match seen {
@@ -51,6 +48,11 @@ impl Pipeline {
         };
         if let Some(bytes) = good {
             let repaired = self.repair(job.id, row, promise.record, &bytes, "repaired from a good copy").await?;
+            let is_bad_live = |sight: &Sight| sight.store == live_name && matches!(sight.look, Look::Differs(_));
+            if repaired && sights.iter().any(is_bad_live) {
+                // Nothing needs it any more, and the next look would find it again.
+                self.stores().live.release(job.id, row.id(), Duration::ZERO).await?;
+            }
             return Ok(repaired.then_some(true));
         }
         let is_record = sights.iter().any(|sight| sight.look == Look::Differs(Kind::Record));
@@ -85,40 +87,6 @@ impl Pipeline {
         }
         Ok(None)
     }
-
-    /// A copy that differs may be one of this chunk from an earlier epoch, where the present one belongs.
-    pub(super) async fn recognize_earlier_copies(
-        &self,
-        job: JobId,
-        row: &ChunkRow,
-        sights: &mut [Sight],
-    ) -> Result<()> {
-        let damaged =
-            |sight: &Sight| matches!(sight.look, Look::Differs(Kind::Checksum | Kind::Size | Kind::Undecodable));
-        if row.epoch == Epoch::FIRST || !sights.iter().any(damaged) {
-            return Ok(());
-        }
-        let mut earlier = BTreeSet::new();
-        for epoch in (1..row.epoch.0).rev().take(EPOCHS_MAX) {
-            let chunk = ChunkId { index: row.index, epoch: Epoch(epoch) };
-            earlier.extend(
-                self.stores().live.read_chunk(job, chunk).await?.bytes.map(|bytes| Record::of(&bytes).sha256.0),
-            );
-        }
-        let mut listed = self.stores().objects.list(&keys::job_prefix(job));
-        while let Some(object) = listed.try_next().await? {
-            let is_earlier = keys::parse(&object.key).is_ok_and(|key| key.index == row.index && key.epoch < row.epoch);
-            if is_earlier && let Some(bytes) = decoded(self.stores().objects.as_ref(), &object.key).await? {
-                earlier.insert(Record::of(&bytes).sha256.0);
-            }
-        }
-        for sight in sights {
-            if damaged(sight) && sight.found().is_some_and(|found| earlier.contains(&found.sha256.0)) {
-                sight.look = Look::Differs(Kind::StaleCopy);
-            }
-        }
-        Ok(())
-    }
 }
 
 /// The bytes of the first object of this chunk that is as recorded.
@@ -136,7 +104,7 @@ async fn search(store: &dyn ObjectStore, prefix: &str, row: &ChunkRow, record: &
 }
 
 /// What an object holds: decoded, or as it is, for live remains are kept in quarantine without being encoded.
-async fn decoded(store: &dyn ObjectStore, key: &str) -> Result<Option<Bytes>> {
+pub(super) async fn decoded(store: &dyn ObjectStore, key: &str) -> Result<Option<Bytes>> {
     let Some(stored) = store.get(key, STORED_MAX).await? else { return Ok(None) };
     let most = ByteSize(ChunkSize::MAX.into());
     Ok(Some(codec::decode(&stored, most).unwrap_or(stored)))

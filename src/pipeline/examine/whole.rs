@@ -9,10 +9,13 @@ use super::{Examiner, Pipeline};
 
 impl Pipeline {
     /// Adds up the records of a finished trace. Answers what differs from what was proven, which is nothing for a trace
-    /// that closed as corrupt, or is not finished. Call it only where every chunk was found as recorded: a chunk that
-    /// differs says more about what is wrong.
+    /// that closed as corrupt, or is not finished, or has a chunk that is not as recorded: that says more about what is
+    /// wrong.
     pub async fn examine_whole(&self, id: JobId, examiner: Examiner) -> Result<Option<Kind>> {
         let Some((job, kind, _)) = self.weigh_whole(id).await? else { return Ok(None) };
+        if !self.are_chunks_sound(id, examiner).await? {
+            return Ok(None);
+        }
         // Once more: job and rows are not read in one step.
         let Some((again, second, whole)) = self.weigh_whole(id).await? else { return Ok(None) };
         if second != kind || again.epoch != job.epoch {
@@ -34,8 +37,22 @@ impl Pipeline {
             found: Found { size: Some(whole.length - Offset::ZERO), crc32: whole.crc32, ..Found::default() },
             at: self.now(),
         };
-        self.note_mismatch(mismatch, Basis::Closed(job.epoch)).await?;
+        if !self.is_acknowledged(&mismatch).await? {
+            self.note_mismatch(mismatch, Basis::Closed(job.epoch)).await?;
+        }
         Ok(Some(kind))
+    }
+
+    /// True if every chunk of the trace is found as recorded now. One that changed since the last look at it says more
+    /// about what is wrong than the whole.
+    async fn are_chunks_sound(&self, job: JobId, examiner: Examiner) -> Result<bool> {
+        for row in self.all_rows(job).await? {
+            let looked = self.examine(job, &row, examiner).await?.tally;
+            if looked.sound < looked.looks {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     async fn weigh_whole(&self, id: JobId) -> Result<Option<(Job, Kind, Whole)>> {

@@ -176,6 +176,8 @@ pub struct MismatchFilter {
     pub detector: Option<Detector>,
     /// Only those that were first seen then or later.
     pub since: Option<Timestamp>,
+    /// Only those that were last seen then or later.
+    pub seen_since: Option<Timestamp>,
     /// Only those with a greater number.
     pub after: i64,
     /// At most so many; 0 = 100.

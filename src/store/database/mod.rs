@@ -374,7 +374,8 @@ pub trait Database: Send + Sync {
     /// be written down after the state was healed.
     async fn open_mismatch(&self, mismatch: &NewMismatch, basis: Basis) -> Result<Opened>;
 
-    /// Resolves the open mismatches of a job, or of one chunk of it; `note` says who did and why. Answers how many.
+    /// Resolves the open mismatches of a job, or of one chunk of it; `note` says who did and why. A chunk that is repaired or
+    /// sent again says nothing of bytes that no row names: those of kind `Orphan` stay open then. Answers how many.
     async fn resolve_mismatches(
         &self,
         job: JobId,
@@ -384,9 +385,15 @@ pub trait Database: Send + Sync {
         at: Timestamp,
     ) -> Result<u64>;
 
-    /// Resolves an open mismatch as [`Resolution::Acknowledged`], with what was said. One that is resolved stays as it is.
-    /// Answers the mismatch as it is afterwards, or `None` if there is none of that number.
-    async fn acknowledge_mismatch(&self, id: i64, note: &Note, at: Timestamp) -> Result<Option<Mismatch>>;
+    /// Resolves an open mismatch. One that is resolved stays as it is. Answers the mismatch as it is afterwards, or `None` if
+    /// there is none of that number.
+    async fn resolve_mismatch(
+        &self,
+        id: i64,
+        resolution: Resolution,
+        note: &Note,
+        at: Timestamp,
+    ) -> Result<Option<Mismatch>>;
 
     /// The mismatch of this number.
     async fn mismatch(&self, id: i64) -> Result<Option<Mismatch>>;

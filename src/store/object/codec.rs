@@ -53,6 +53,11 @@ pub fn encode(bytes: &[u8]) -> Vec<u8> {
     COMPRESSOR.with_borrow_mut(|zstd| zstd.compress(bytes)).expect("zstd compresses everything, given room")
 }
 
+/// The most that `size` bytes are when they are stored: bytes that do not shrink, and the frame around them.
+pub fn stored_max(size: ByteSize) -> ByteSize {
+    ByteSize(zstd::zstd_safe::compress_bound(size.as_usize()) as u64)
+}
+
 /// The bytes that were stored; at most `expected`. Less is for the caller to judge, more is an error: whatever the frame
 /// claims, no more than `expected` bytes are allocated.
 pub fn decode(stored: &[u8], expected: ByteSize) -> Result<Bytes, Undecodable> {

@@ -41,7 +41,8 @@ impl Damage {
 
     /// The order of turns from the one behind the last.
     fn behind(mut all: Vec<Self>, last: Option<&Drill>) -> VecDeque<Self> {
-        let is_last = |damage: &Self| last.is_some_and(|last| (last.what.store, last.what.kind) == (damage.store, damage.kind));
+        let is_last =
+            |damage: &Self| last.is_some_and(|last| (last.what.store, last.what.kind) == (damage.store, damage.kind));
         let next = all.iter().position(is_last).map_or(0, |at| at + 1);
         let all_of_them = all.len();
         all.rotate_left(next % all_of_them);

@@ -2,4 +2,5 @@
 
 mod jobs;
 mod mismatches;
+mod verify;
 mod webhook;

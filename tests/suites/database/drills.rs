@@ -124,7 +124,9 @@ async fn announced_damage_carries_its_drill_and_counts_nowhere(both: &Both) {
     let job = running(both.database.as_ref()).await;
     let drill = both.damage(job).await;
     let found = mismatch(job, Some(0));
-    let Opened::Announced { mismatch: id, drill: of, is_new: true } = both.open(&found).await else { panic!("it counts") };
+    let Opened::Announced { mismatch: id, drill: of, is_new: true } = both.open(&found).await else {
+        panic!("it counts")
+    };
     assert_eq!(of, drill);
     assert_eq!(both.open(&found).await, Opened::Announced { mismatch: id, drill, is_new: false });
     let known = both.database.mismatch(id).await.unwrap().unwrap();
@@ -170,14 +172,17 @@ async fn what_is_found_in_time_and_named_rightly_is_found(both: &Both) {
     assert_eq!(both.settled(9_000).await, [(drill, Some(Detection::Found))]);
     assert_eq!(both.settled(9_001).await, [], "only once");
     let found = Finding { at: DEADLINE, kind: Kind::Checksum, store: DataStore::Redis, detector: Detector::Hot };
-    assert_eq!(both.drill(drill).await, Drill {
-        id: drill,
-        what: new(job),
-        damaged_at: Some(DAMAGED),
-        found: Some(found),
-        result: Some(Detection::Found),
-        ended_at: Some(Timestamp(9_000)),
-    });
+    assert_eq!(
+        both.drill(drill).await,
+        Drill {
+            id: drill,
+            what: new(job),
+            damaged_at: Some(DAMAGED),
+            found: Some(found),
+            result: Some(Detection::Found),
+            ended_at: Some(Timestamp(9_000)),
+        }
+    );
 }
 
 async fn what_is_found_after_its_time_is_late(both: &Both) {
@@ -296,9 +301,8 @@ async fn what_the_canary_left_is_removed(both: &Both) {
         endings::close(db, job).await;
     }
     both.settled(1_500).await;
-    let jobs = async || -> Vec<JobId> {
-        both.drills.canary_jobs(10).await.unwrap().into_iter().map(|job| job.id).collect()
-    };
+    let jobs =
+        async || -> Vec<JobId> { both.drills.canary_jobs(10).await.unwrap().into_iter().map(|job| job.id).collect() };
     assert_eq!(jobs().await, [old, kept]);
     db.erase(old, CANARY, Timestamp(2_000), Timestamp(2_000)).await.unwrap();
     db.erase(real, "admin", Timestamp(2_000), Timestamp(2_000)).await.unwrap();

@@ -138,25 +138,44 @@ pub async fn resolving_one_chunk_leaves_the_others(db: &dyn Database) {
     assert_eq!(open, [false, true, true, true]);
 }
 
+/// Bytes that no row names are there all the same, however sound the chunk's own copy is.
+pub async fn a_healed_chunk_says_nothing_of_an_orphan(db: &dyn Database) {
+    let id = running(db).await;
+    let orphan = NewMismatch { kind: Kind::Orphan, ..mismatch(id, Some(0)) };
+    let number = open(db, &orphan).await;
+    for healed in [Resolution::Repaired, Resolution::Resent] {
+        for chunk in [None, Some(ChunkIndex(0))] {
+            assert_eq!(db.resolve_mismatches(id, chunk, healed, &note("healed"), NOW).await.unwrap(), 0);
+        }
+    }
+    let gone = db.resolve_mismatch(number, Resolution::Repaired, &note("gone"), NOW).await.unwrap().unwrap();
+    assert_eq!(gone.resolved, Some((Resolution::Repaired, NOW)));
+    open(db, &orphan).await;
+    assert_eq!(db.resolve_mismatches(id, None, Resolution::Erased, &note("erased"), NOW).await.unwrap(), 1);
+}
+
 pub async fn a_person_takes_note_of_an_open_mismatch_once(db: &dyn Database) {
     let id = running(db).await;
     db.open_mismatch(&mismatch(id, Some(0)), Basis::Nothing).await.unwrap();
     db.open_mismatch(&mismatch(id, Some(1)), Basis::Nothing).await.unwrap();
     let [first, second] = [all(db).await[0].clone(), all(db).await[1].clone()];
     let note = Note { by: "admin".to_owned(), comment: "the disk was replaced".to_owned() };
-    let noted = db.acknowledge_mismatch(first.id, &note, Timestamp(7)).await.unwrap().unwrap();
+    let noted = db.resolve_mismatch(first.id, Resolution::Acknowledged, &note, Timestamp(7)).await.unwrap().unwrap();
     assert_eq!(noted.resolved, Some((Resolution::Acknowledged, Timestamp(7))));
     assert_eq!((noted.note.as_ref(), &noted.what), (Some(&note), &first.what));
     let other = Note { by: "somebody".to_owned(), comment: "else".to_owned() };
-    assert_eq!(db.acknowledge_mismatch(first.id, &other, Timestamp(8)).await.unwrap(), Some(noted.clone()));
+    assert_eq!(
+        db.resolve_mismatch(first.id, Resolution::Repaired, &other, Timestamp(8)).await.unwrap(),
+        Some(noted.clone())
+    );
     assert_eq!(all(db).await, [noted, second.clone()]);
 
     // What was resolved otherwise keeps the note that it has.
     let resent = self::note("the runner sent the bytes again");
     db.resolve_mismatches(id, None, Resolution::Resent, &resent, Timestamp(9)).await.unwrap();
-    let still = db.acknowledge_mismatch(second.id, &note, Timestamp(10)).await.unwrap().unwrap();
+    let still = db.resolve_mismatch(second.id, Resolution::Acknowledged, &note, Timestamp(10)).await.unwrap().unwrap();
     assert_eq!((still.resolved, still.note), (Some((Resolution::Resent, Timestamp(9))), Some(resent)));
-    assert_eq!(db.acknowledge_mismatch(99, &note, Timestamp(10)).await.unwrap(), None);
+    assert_eq!(db.resolve_mismatch(99, Resolution::Acknowledged, &note, Timestamp(10)).await.unwrap(), None);
 }
 
 pub async fn mismatches_are_filtered_and_paged(db: &dyn Database) {
@@ -188,6 +207,11 @@ pub async fn mismatches_are_filtered_and_paged(db: &dyn Database) {
     assert_eq!(list(MismatchFilter { detector: Some(Detector::Hot), ..none }).await, gap);
     assert_eq!(list(MismatchFilter { since: Some(Timestamp(1_500)), ..none }).await, gap);
     assert_eq!(list(MismatchFilter { since: Some(NOW), ..none }).await.len(), 4);
+    // Seen again later: it counts as seen since, and its first time stays.
+    db.open_mismatch(&NewMismatch { at: Timestamp(2_000), ..mismatch(other, Some(0)) }, Basis::Nothing).await.unwrap();
+    let seen_since = MismatchFilter { seen_since: Some(Timestamp(1_501)), ..none };
+    assert_eq!(list(seen_since).await.iter().map(|found| found.id).collect::<Vec<_>>(), [every[1].id]);
+    assert_eq!(list(MismatchFilter { since: Some(Timestamp(1_501)), ..none }).await, []);
     let project = Some(job(db, id).await.project);
     assert_eq!(list(MismatchFilter { project, ..none }).await.len(), 4);
     let elsewhere = NewJob { project_path: "group/other".to_owned(), ..new_job(JobStatus::Running) };

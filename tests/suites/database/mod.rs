@@ -94,6 +94,7 @@ macro_rules! database_suite {
             gauges::unfinished_counts_ended_jobs_and_live_bytes,
             gauges::ping_answers,
             endings::deletions_are_due_until_they_are_done,
+            mismatches::a_healed_chunk_says_nothing_of_an_orphan,
             mismatches::a_mismatch_is_counted_once_while_open,
             mismatches::a_mismatch_is_opened_only_while_what_it_was_measured_against_is_unchanged,
             mismatches::on_an_erased_trace_no_mismatch_of_the_closed_one_is_opened,

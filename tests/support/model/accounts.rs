@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use veritail::store::database::accounts::{
     Accounts, ApiToken, NewRunner, NewToken, Project, Runner, RunnerId, Taken, TokenId,
 };
-use veritail::store::{Result, StoreError};
 use veritail::store::database::drills::CANARY_PROJECT;
+use veritail::store::{Result, StoreError};
 use veritail::trace::{JobId, JobStatus, ProjectId, Timestamp, TraceState};
 
 use super::database::{self, ModelDatabase};

@@ -35,9 +35,10 @@ pub(super) struct Tables {
     pub(super) mismatches: Mismatches,
     /// By their numbers: the job, and from when on.
     pub(super) deletions: BTreeMap<i64, (JobId, Timestamp)>,
-    deletions_made: i64,
+    pub(super) deletions_made: i64,
 }
 
+#[derive(Clone)]
 pub(super) struct Row {
     pub(super) row: ChunkRow,
     sealed_at: Timestamp,
@@ -62,6 +63,11 @@ impl ModelDatabase {
     /// All rows of a job, in order.
     pub fn all_rows(&self, job: JobId) -> Vec<ChunkRow> {
         self.tables().rows_of(job, ChunkIndex(0)).cloned().collect()
+    }
+
+    /// Changes a row without anybody's knowledge. False if there is none.
+    pub fn damage_row(&self, job: JobId, index: ChunkIndex, damage: impl FnOnce(&mut ChunkRow)) -> bool {
+        self.tables().rows.get_mut(&(job, index)).map(|row| damage(&mut row.row)).is_some()
     }
 
     /// All mismatches, in order.
@@ -525,8 +531,14 @@ impl Database for ModelDatabase {
         Ok(self.tables().mismatches.resolve(job, chunk, resolution, note, at))
     }
 
-    async fn acknowledge_mismatch(&self, id: i64, note: &Note, at: Timestamp) -> Result<Option<Mismatch>> {
-        Ok(self.tables().mismatches.acknowledge(id, note, at))
+    async fn resolve_mismatch(
+        &self,
+        id: i64,
+        resolution: Resolution,
+        note: &Note,
+        at: Timestamp,
+    ) -> Result<Option<Mismatch>> {
+        Ok(self.tables().mismatches.resolve_one(id, resolution, note, at))
     }
 
     async fn mismatch(&self, id: i64) -> Result<Option<Mismatch>> {

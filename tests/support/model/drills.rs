@@ -46,14 +46,7 @@ impl veritail::store::database::drills::Drills for ModelDatabase {
         let drills = &mut self.tables().drills;
         drills.made += 1;
         let id = DrillId(drills.made);
-        drills.all.push(Drill {
-            id,
-            what: new.clone(),
-            damaged_at: None,
-            found: None,
-            result: None,
-            ended_at: None,
-        });
+        drills.all.push(Drill { id, what: new.clone(), damaged_at: None, found: None, result: None, ended_at: None });
         Ok(id)
     }
 
@@ -73,7 +66,8 @@ impl veritail::store::database::drills::Drills for ModelDatabase {
 
     async fn damage_record(&self, drill: DrillId, version: Version, wrong: Sha256) -> Result<bool> {
         let mut tables = self.tables();
-        let announced = tables.drills.find(drill).filter(|drill| drill.ended_at.is_none() && drill.what.kind == Kind::Record);
+        let announced =
+            tables.drills.find(drill).filter(|drill| drill.ended_at.is_none() && drill.what.kind == Kind::Record);
         let Some(place) = announced.map(|drill| (drill.what.job, drill.what.chunk)) else { return Ok(false) };
         let Some(row) = tables.rows.get_mut(&place).map(|row| &mut row.row) else { return Ok(false) };
         match &mut row.state {

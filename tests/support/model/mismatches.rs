@@ -7,7 +7,7 @@ use veritail::store::database::{Mismatch, MismatchFilter, NewMismatch, Note, Ope
 use veritail::trace::{ChunkIndex, DataStore, JobId, Kind, ProjectId, Timestamp};
 
 /// In order of number.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Mismatches(pub(super) Vec<Mismatch>);
 
 impl Mismatches {
@@ -19,8 +19,10 @@ impl Mismatches {
         if let Some(known) = known {
             known.last_seen = known.last_seen.max(new.at);
             known.times_seen += 1;
-            return known.drill.map_or(Opened::Known, |drill| {
-                Opened::Announced { mismatch: known.id, drill, is_new: false }
+            return known.drill.map_or(Opened::Known, |drill| Opened::Announced {
+                mismatch: known.id,
+                drill,
+                is_new: false,
             });
         }
         let id = self.0.last().map_or(0, |last| last.id) + 1;
@@ -38,8 +40,12 @@ impl Mismatches {
         note: &Note,
         at: Timestamp,
     ) -> u64 {
+        let is_healed = matches!(resolution, Resolution::Repaired | Resolution::Resent);
         let is_meant = |known: &&mut Mismatch| {
-            known.resolved.is_none() && known.what.job == job && (chunk.is_none() || known.what.chunk == chunk)
+            known.resolved.is_none()
+                && known.what.job == job
+                && (chunk.is_none() || known.what.chunk == chunk)
+                && !(is_healed && known.what.kind == Kind::Orphan)
         };
         let mut resolved = 0;
         for known in self.0.iter_mut().filter(is_meant) {
@@ -50,10 +56,16 @@ impl Mismatches {
         resolved
     }
 
-    pub(super) fn acknowledge(&mut self, id: i64, note: &Note, at: Timestamp) -> Option<Mismatch> {
+    pub(super) fn resolve_one(
+        &mut self,
+        id: i64,
+        resolution: Resolution,
+        note: &Note,
+        at: Timestamp,
+    ) -> Option<Mismatch> {
         let known = self.0.iter_mut().find(|known| known.id == id)?;
         if known.resolved.is_none() {
-            known.resolved = Some((Resolution::Acknowledged, at));
+            known.resolved = Some((resolution, at));
             known.note = Some(note.clone());
         }
         Some(known.clone())
@@ -70,6 +82,7 @@ impl Mismatches {
                 && filter.store.is_none_or(|store| what.store == store)
                 && filter.detector.is_none_or(|detector| what.detector == detector)
                 && filter.since.is_none_or(|since| what.at >= since)
+                && filter.seen_since.is_none_or(|since| known.last_seen >= since)
         });
         listed.take(filter.limit_or_default() as usize).cloned().collect()
     }

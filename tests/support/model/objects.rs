@@ -18,10 +18,13 @@ pub struct ModelObjects {
     clock: Arc<dyn Clock>,
     objects: Mutex<BTreeMap<String, Object>>,
     damage_next_put: AtomicBool,
+    /// Read wrong the next time.
+    misread: Mutex<Option<String>>,
     listing: Option<Mutex<Listing>>,
 }
 
-struct Object {
+#[derive(Clone)]
+pub(super) struct Object {
     bytes: Bytes,
     written: Timestamp,
 }
@@ -67,7 +70,13 @@ impl Object {
 impl ModelObjects {
     /// An empty store.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, objects: Mutex::default(), damage_next_put: AtomicBool::new(false), listing: None }
+        Self {
+            clock,
+            objects: Mutex::default(),
+            damage_next_put: AtomicBool::new(false),
+            misread: Mutex::default(),
+            listing: None,
+        }
     }
 
     /// An empty store whose listings are `lag_ms` old: they miss what was just written, and show what was just deleted.
@@ -93,6 +102,11 @@ impl ModelObjects {
         self.change(key, |bytes| bytes.get_mut(at).map(|byte| *byte = !*byte).is_some())
     }
 
+    /// Flips one bit of an object. False if there is no such byte.
+    pub fn flip_bit(&self, key: &str, at: usize, bit: u8) -> bool {
+        self.change(key, |bytes| bytes.get_mut(at).map(|byte| *byte ^= 1 << bit).is_some())
+    }
+
     /// Cuts an object down to its first `size` bytes. False if it is not longer than that.
     pub fn truncate(&self, key: &str, size: usize) -> bool {
         self.change(key, |bytes| {
@@ -111,6 +125,11 @@ impl ModelObjects {
     /// The next object is not kept as it is written, and the store says nothing.
     pub fn damage_next_put(&self) {
         self.damage_next_put.store(true, Ordering::Relaxed);
+    }
+
+    /// This object is read wrong the next time, and only then.
+    pub fn misread_once(&self, key: &str) {
+        *self.misread.lock().unwrap_or_else(PoisonError::into_inner) = Some(key.to_owned());
     }
 
     /// The keys of all objects, in order.
@@ -144,7 +163,7 @@ impl ModelObjects {
         }
     }
 
-    fn objects(&self) -> MutexGuard<'_, BTreeMap<String, Object>> {
+    pub(super) fn objects(&self) -> MutexGuard<'_, BTreeMap<String, Object>> {
         self.objects.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -163,7 +182,12 @@ impl ObjectStore for ModelObjects {
 
     async fn get(&self, key: &str, most: ByteSize) -> Result<Option<Bytes>> {
         let first = |bytes: &Bytes| bytes.slice(..bytes.len().min(most.as_usize()));
-        Ok(self.bytes(key).as_ref().map(first))
+        let mut bytes = self.bytes(key).as_ref().map(first);
+        let mut misread = self.misread.lock().unwrap_or_else(PoisonError::into_inner);
+        if bytes.is_some() && misread.take_if(|misread| misread == key).is_some() {
+            bytes = Some(Bytes::from_static(b"what was read wrong"));
+        }
+        Ok(bytes)
     }
 
     async fn delete(&self, key: &str) -> Result<()> {

@@ -10,7 +10,7 @@ use veritail::trace::{ChunkRow, DataStore, JobId, Location, RunState, Tally, Tim
 use super::database::ModelDatabase;
 
 /// The runs and the cursors.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Tables {
     runs: BTreeMap<RunId, Run>,
     runs_made: i64,

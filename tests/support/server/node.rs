@@ -21,6 +21,7 @@ use veritail::store::live::embedded::EmbeddedLive;
 use veritail::store::object::{ObjectStore, bucket::Bucket};
 use veritail::telemetry::exporter;
 use veritail::trace::{ByteSize, ChunkId, ChunkIndex, ChunkSize, Epoch, JobId};
+use veritail::verify::{self, Verifier};
 
 use super::{ADMIN_TOKEN, Client, Job};
 
@@ -32,6 +33,8 @@ pub struct Hooks {
     pub settings: Settings,
     /// The limit of its traces; 0 = none.
     pub trace_limit: u64,
+    /// The verifier's settings. Its schedules are never kept: it does what is asked for.
+    pub verify: verify::Settings,
     /// Whether workers and sweeps run. Without them nothing happens but what requests do.
     pub works: bool,
 }
@@ -40,7 +43,41 @@ impl Hooks {
     /// A node that works, with the default settings but for sweeps that come often.
     pub fn new(hook: Arc<dyn Hook>) -> Self {
         let settings = Settings { sweep_interval: Duration::from_millis(200), ..Settings::default() };
-        Self { hook, settings, trace_limit: Config::default().pipeline.trace_limit, works: true }
+        let trace_limit = Config::default().pipeline.trace_limit;
+        Self { hook, settings, trace_limit, verify: verify::Settings::default(), works: true }
+    }
+}
+
+/// What stands before a pipeline: the API, and what it knows of people and lists.
+pub struct Front {
+    /// The lists.
+    pub listing: Arc<dyn Listing>,
+    /// Tokens and runners.
+    pub accounts: Arc<dyn Accounts>,
+    /// The chunk size of traces made here.
+    pub chunk_size: u32,
+    /// The limit of traces made here; 0 = none.
+    pub trace_limit: u64,
+}
+
+impl Front {
+    /// Serves the verifier and its pipeline over HTTP, as one of `tasks`. Answers a client with the admin's token.
+    pub async fn serve(self, verifier: &Verifier, tasks: &OwnedTasks) -> Client {
+        let clock = verifier.node().seams().clock.clone();
+        let limits = Limits::from(&Config::default().http);
+        let auth = Auth::new(&Secret::new(ADMIN_TOKEN), Duration::from_secs(30), self.accounts, clock, limits);
+        let exporter = exporter::install().expect("metrics");
+        let chunk_size = ChunkSize::new(self.chunk_size).expect("a chunk size");
+        let (limit, patience) = (ByteSize(self.trace_limit), Duration::from_secs(60));
+        let api = Api::new(verifier.clone(), self.listing, auth, exporter, patience, chunk_size, limit, None);
+        let free = SocketAddr::from(([127, 0, 0, 1], 0));
+        let listener = tokio::net::TcpListener::bind(free).await.expect("a free loopback port");
+        let address = listener.local_addr().expect("a bound address");
+        let served = async move {
+            let _ = axum::serve(listener, router::router(api)).await;
+        };
+        tasks.spawn("http", Box::pin(served));
+        Client::new(address, ADMIN_TOKEN)
     }
 }
 
@@ -48,6 +85,7 @@ impl Hooks {
 pub struct Node {
     client: Client,
     pipeline: Pipeline,
+    verifier: Verifier,
     stores: Stores,
     tasks: Arc<OwnedTasks>,
     _folder: TempDir,
@@ -83,21 +121,11 @@ impl Node {
             pipeline.start();
         }
         let accounts: Arc<dyn Accounts> = Arc::new(accounts);
-        let accounts = Arc::new(Hooked::new(accounts, hooks.hook, clock.clone()));
-        let limits = Limits::from(&Config::default().http);
-        let auth = Auth::new(&Secret::new(ADMIN_TOKEN), Duration::from_secs(30), accounts, clock, limits);
-        let exporter = exporter::install().expect("metrics");
-        let chunk_size = ChunkSize::new(131_072).expect("a chunk size");
-        let limit = ByteSize(hooks.trace_limit);
-        let api = Api::new(pipeline.clone(), listing, auth, exporter, Duration::from_secs(60), chunk_size, limit, None);
-        let free = SocketAddr::from(([127, 0, 0, 1], 0));
-        let listener = tokio::net::TcpListener::bind(free).await.expect("a free loopback port");
-        let address = listener.local_addr().expect("a bound address");
-        let served = async move {
-            let _ = axum::serve(listener, router::router(api)).await;
-        };
-        tasks.spawn("http", Box::pin(served));
-        Self { client: Client::new(address, ADMIN_TOKEN), pipeline, stores, tasks, _folder: folder }
+        let accounts = Arc::new(Hooked::new(accounts, hooks.hook, clock));
+        let verifier = Verifier::new(pipeline.clone(), hooks.verify);
+        let front = Front { listing, accounts, chunk_size: 131_072, trace_limit: hooks.trace_limit };
+        let client = front.serve(&verifier, &tasks).await;
+        Self { client, pipeline, verifier, stores, tasks, _folder: folder }
     }
 
     /// A client with the admin's token.
@@ -108,6 +136,11 @@ impl Node {
     /// Its pipeline.
     pub fn pipeline(&self) -> &Pipeline {
         &self.pipeline
+    }
+
+    /// Its verifier.
+    pub fn verifier(&self) -> &Verifier {
+        &self.verifier
     }
 
     /// Its stores, past the hooks.

@@ -47,6 +47,9 @@ struct Filters {
     /// Only those that were first seen at this moment or later, RFC 3339.
     #[param(format = DateTime)]
     since: Option<String>,
+    /// Only those that were last seen at this moment or later, RFC 3339.
+    #[param(format = DateTime)]
+    seen_since: Option<String>,
     /// How many on a page, 20 if not said. More than 100 counts as 100.
     #[param(minimum = 1)]
     per_page: Option<u64>,
@@ -130,6 +133,7 @@ async fn filter(api: &Api, parameters: &Parameters) -> Result<MismatchFilter, Re
         None => None,
         Some(name) => Some(page::project(api, name).await?),
     };
+    let moment = |name| parameters.text(name).map(|text| page::moment(name, text)).transpose();
     Ok(MismatchFilter {
         job: parameters.value("job_id")?.map(JobId),
         project,
@@ -137,7 +141,8 @@ async fn filter(api: &Api, parameters: &Parameters) -> Result<MismatchFilter, Re
         kind: parameters.value("kind")?,
         store: parameters.value("store")?,
         detector: parameters.value("detector")?,
-        since: parameters.text("since").map(|text| page::moment("since", text)).transpose()?,
+        since: moment("since")?,
+        seen_since: moment("seen_since")?,
         after: parameters.value("cursor")?.unwrap_or(0),
         limit: 0,
     })

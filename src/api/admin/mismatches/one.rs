@@ -14,7 +14,7 @@ use crate::api::error::{Manners, Refused};
 use crate::api::path::InPath;
 use crate::api::text::Text;
 use crate::pipeline::MismatchReport;
-use crate::store::database::Note;
+use crate::store::database::{Note, Resolution};
 
 /// The longest comment, in characters.
 const COMMENT_MAX: usize = 2000;
@@ -87,7 +87,8 @@ async fn acknowledge(
     let comment = read(&body)?;
     let note = Note { by: admin.by.clone(), comment };
     let database = api.pipeline.stores().database.as_ref();
-    let noted = database.acknowledge_mismatch(id, &note, api.clock().now()).await?.ok_or(Refused::Unknown)?;
+    let noted = database.resolve_mismatch(id, Resolution::Acknowledged, &note, api.clock().now()).await?;
+    let noted = noted.ok_or(Refused::Unknown)?;
     tracing::info!(mismatch_id = id, job_id = noted.what.job.0, by = note.by, "mismatch {id}: {} took note", note.by);
     Ok(MismatchReport::from(&noted))
 }

@@ -95,7 +95,9 @@ pub(super) async fn resolve(
 pub(super) const RESOLVE: &str = "
     WITH open AS (
         SELECT id FROM mismatches
-        WHERE job_id = $1 AND ($2 IS NULL OR chunk_index = $2) AND resolution IS NULL ORDER BY id FOR NO KEY UPDATE)
+        WHERE job_id = $1 AND ($2 IS NULL OR chunk_index = $2) AND resolution IS NULL
+          AND (kind <> 'orphan' OR $3 NOT IN ('repaired', 'resent'))
+        ORDER BY id FOR NO KEY UPDATE)
     UPDATE mismatches SET resolution = $3, resolved_at = $4, resolved_by = $5, comment = $6 FROM open
     WHERE mismatches.id = open.id AND resolution IS NULL";
 
@@ -111,16 +113,16 @@ pub(super) fn resolving(
     Ok(arguments![job.0, chunk, resolution.as_str(), at.0, &note.by, &note.comment])
 }
 
-pub(super) async fn acknowledge(
+pub(super) async fn resolve_one(
     database: &PostgresDatabase,
     id: i64,
+    resolution: Resolution,
     note: &Note,
     at: Timestamp,
 ) -> Result<Option<Mismatch>> {
     let sql = "UPDATE mismatches SET resolution = $2, resolved_at = $3, resolved_by = $4, comment = $5
                WHERE id = $1 AND resolution IS NULL";
-    let resolution = Resolution::Acknowledged.as_str();
-    database.change(Repeat::Safe, sql, arguments![id, resolution, at.0, &note.by, &note.comment]).await?;
+    database.change(Repeat::Safe, sql, arguments![id, resolution.as_str(), at.0, &note.by, &note.comment]).await?;
     find(database, id).await
 }
 
@@ -136,7 +138,7 @@ macro_rules! select {
             mismatch_columns!(),
             " FROM mismatches WHERE id > $1 AND ($3 IS NULL OR (resolution IS NULL) = $3)
               AND ($5 IS NULL OR kind = $5) AND ($6 IS NULL OR store = $6) AND ($7 IS NULL OR detector = $7)
-              AND ($8 IS NULL OR first_seen >= $8)
+              AND ($8 IS NULL OR first_seen >= $8) AND ($10 IS NULL OR last_seen >= $10)
               AND ($9 IS NULL OR (SELECT project_id FROM jobs WHERE jobs.id = job_id) = $9)"
         )
     };
@@ -158,6 +160,7 @@ pub(super) async fn list(database: &PostgresDatabase, filter: MismatchFilter) ->
         filter.detector.map(Detector::as_str),
         filter.since.map(|since| since.0),
         filter.project.map(|project| project.0),
+        filter.seen_since.map(|since| since.0),
     ];
     database.rows(Repeat::Safe, sql, arguments).await?.iter().map(read).collect()
 }

@@ -9,7 +9,7 @@
 //!
 //! **What is done again** when the connection was lost and with it the answer ([`calls::Repeat`]):
 //! - reading, and what finds its own change and says the same of it: `note_contacts`, `set_trace_reset`, `mark_installed`,
-//!   `end`, `cancel`, `erase`, `deletion_done`, `open_chunk`, the plain case of `record`, `acknowledge_mismatch`, `renew` and
+//!   `end`, `cancel`, `erase`, `deletion_done`, `open_chunk`, the plain case of `record`, `resolve_mismatch`, `renew` and
 //!   `finish` of leases, revoking, notes of last use, and bytes under their key.
 //! - not `persist`, `rewind`, `reopen`, `close`, filling a hole: they would say "somebody else was first" of their own
 //!   change, and a migration that hears so deletes its object, which the row names by then. Not what counts or makes
@@ -248,8 +248,14 @@ impl Database for PostgresDatabase {
         mismatches::resolve(self, job, chunk, resolution, note, at).await
     }
 
-    async fn acknowledge_mismatch(&self, id: i64, note: &Note, at: Timestamp) -> Result<Option<Mismatch>> {
-        mismatches::acknowledge(self, id, note, at).await
+    async fn resolve_mismatch(
+        &self,
+        id: i64,
+        resolution: Resolution,
+        note: &Note,
+        at: Timestamp,
+    ) -> Result<Option<Mismatch>> {
+        mismatches::resolve_one(self, id, resolution, note, at).await
     }
 
     async fn mismatch(&self, id: i64) -> Result<Option<Mismatch>> {

@@ -79,7 +79,8 @@ pub(super) async fn resolve_on<'c>(
 ) -> Result<u64> {
     let resolved = sqlx::query(
         "UPDATE mismatches SET resolution = ?3, resolved_at = ?4, resolved_by = ?5, comment = ?6
-         WHERE job_id = ?1 AND (?2 IS NULL OR chunk_index = ?2) AND resolution IS NULL",
+         WHERE job_id = ?1 AND (?2 IS NULL OR chunk_index = ?2) AND resolution IS NULL
+           AND (kind <> 'orphan' OR ?3 NOT IN ('repaired', 'resent'))",
     )
     .bind(job.0)
     .bind(chunk.map(|index| index.0))
@@ -93,9 +94,10 @@ pub(super) async fn resolve_on<'c>(
     Ok(resolved.rows_affected())
 }
 
-pub(super) async fn acknowledge(
+pub(super) async fn resolve_one(
     database: &SqliteDatabase,
     id: i64,
+    resolution: Resolution,
     note: &Note,
     at: Timestamp,
 ) -> Result<Option<Mismatch>> {
@@ -104,7 +106,7 @@ pub(super) async fn acknowledge(
          WHERE id = ?1 AND resolution IS NULL",
     )
     .bind(id)
-    .bind(Resolution::Acknowledged.as_str())
+    .bind(resolution.as_str())
     .bind(at.0)
     .bind(&note.by)
     .bind(&note.comment)
@@ -126,7 +128,7 @@ macro_rules! select {
             mismatch_columns!(),
             " FROM mismatches WHERE id > ?1 AND (?3 IS NULL OR (resolution IS NULL) = ?3)
               AND (?5 IS NULL OR kind = ?5) AND (?6 IS NULL OR store = ?6) AND (?7 IS NULL OR detector = ?7)
-              AND (?8 IS NULL OR first_seen >= ?8)
+              AND (?8 IS NULL OR first_seen >= ?8) AND (?10 IS NULL OR last_seen >= ?10)
               AND (?9 IS NULL OR (SELECT project_id FROM jobs WHERE jobs.id = job_id) = ?9)"
         )
     };
@@ -148,6 +150,7 @@ pub(super) async fn list(database: &SqliteDatabase, filter: MismatchFilter) -> R
         .bind(filter.detector.map(Detector::as_str))
         .bind(filter.since.map(|since| since.0))
         .bind(filter.project.map(|project| project.0))
+        .bind(filter.seen_since.map(|since| since.0))
         .fetch_all(&database.readers)
         .await
         .map_err(failed)?;

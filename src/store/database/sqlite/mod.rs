@@ -238,8 +238,14 @@ impl Database for SqliteDatabase {
         mismatches::resolve(self, job, chunk, resolution, note, at).await
     }
 
-    async fn acknowledge_mismatch(&self, id: i64, note: &Note, at: Timestamp) -> Result<Option<Mismatch>> {
-        mismatches::acknowledge(self, id, note, at).await
+    async fn resolve_mismatch(
+        &self,
+        id: i64,
+        resolution: Resolution,
+        note: &Note,
+        at: Timestamp,
+    ) -> Result<Option<Mismatch>> {
+        mismatches::resolve_one(self, id, resolution, note, at).await
     }
 
     async fn mismatch(&self, id: i64) -> Result<Option<Mismatch>> {

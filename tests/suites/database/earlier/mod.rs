@@ -17,8 +17,9 @@ const LEVEL_7: &str = include_str!("level_7.sql");
 
 struct Migration {
     path: String,
-    /// The tables that it makes: nobody else knows them yet.
+    /// The tables and the columns that it makes: nobody else knows them yet.
     makes: Vec<String>,
+    adds: Vec<String>,
     statements: Vec<String>,
 }
 
@@ -40,7 +41,9 @@ fn read(path: &str, text: &str) -> Migration {
         .collect();
     let makes = statements.iter().filter_map(|statement| statement.strip_prefix("CREATE TABLE "));
     let makes = makes.map(|rest| rest.split([' ', '(']).next().unwrap_or_default().to_owned()).collect();
-    Migration { path: path.to_owned(), makes, statements }
+    let adds = statements.iter().filter_map(|statement| statement.split_once(" ADD COLUMN "));
+    let adds = adds.map(|(_, rest)| rest.split(' ').next().unwrap_or_default().to_owned()).collect();
+    Migration { path: path.to_owned(), makes, adds, statements }
 }
 
 /// Why nodes that do not know of a statement could not go on beside it.
@@ -54,6 +57,11 @@ fn hurts(migration: &Migration, statement: &str) -> Option<&'static str> {
             (!after("ON").is_some_and(is_own)).then_some("they may write what a new unique index refuses")
         }
         ["ALTER", "TABLE", table, ..] if is_own(table) => None,
+        // Filling a column that is new, and that column alone.
+        ["UPDATE", _, "SET", column, "=", ..] if migration.adds.iter().any(|added| added == column) => {
+            let set = statement.split(" WHERE ").next().unwrap_or_default();
+            set.contains(',').then_some("only columns that are new may be filled")
+        }
         ["ALTER", "TABLE", _, "ADD", "COLUMN", ..] => {
             let must = statement.contains(" NOT NULL") && !statement.contains(" DEFAULT ");
             let alone = statement.contains(" UNIQUE") || statement.contains(" PRIMARY KEY");
@@ -99,7 +107,8 @@ fn a_migration_that_older_nodes_cannot_live_with_is_known() {
     let right = read(
         "right",
         "CREATE TABLE a (b TEXT NOT NULL); CREATE UNIQUE INDEX c ON a (b); ALTER TABLE a ALTER b SET STORAGE EXTERNAL;
-                               ALTER TABLE jobs ADD COLUMN d TEXT NOT NULL DEFAULT 'e'; CREATE INDEX f ON jobs (d)",
+                               ALTER TABLE jobs ADD COLUMN d TEXT NOT NULL DEFAULT 'e'; CREATE INDEX f ON jobs (d);
+                               UPDATE jobs SET d = 'g' WHERE name IN ('h', 'i')",
     );
     assert!(right.statements.iter().all(|statement| hurts(&right, statement).is_none()));
 }

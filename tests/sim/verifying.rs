@@ -1,0 +1,84 @@
+//! The verifiers of the simulated nodes: the same ticks as in production, with cycles of minutes in place of weeks, and
+//! people who ask for a run of their own.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use veritail::store::database::verifications::{RunFilter, Verifications};
+use veritail::trace::{ByteSize, JobId, Schedule};
+use veritail::verify::{Budgeted, Scope, Settings, Verifier};
+
+use super::machine::Dice;
+use super::world::World;
+
+/// The promised time of both cycles.
+pub const CYCLE: Duration = Duration::from_secs(60);
+/// A tick begins by chance so much later.
+const JITTER_MS: u64 = 3000;
+const HOT_EVERY: Duration = Duration::from_secs(15);
+const FULL_EVERY: Duration = Duration::from_secs(12);
+
+pub fn settings() -> Settings {
+    let budget = |concurrency| Budgeted { bytes_per_second: ByteSize(20_000), requests_per_second: 200, concurrency };
+    Settings {
+        repairs: true,
+        hot: budget(4),
+        hot_interval: HOT_EVERY,
+        open_interval: Duration::from_secs(20),
+        full: budget(3),
+        full_slice: Duration::from_secs(5),
+        fresh_cycle: CYCLE,
+        old_cycle: CYCLE,
+        // Jobs grow old in the middle of a simulation.
+        fresh_for: Duration::from_secs(100),
+        runs_kept_for: Duration::from_secs(24 * 3600),
+        ..Settings::default()
+    }
+}
+
+/// Ticks by the node's clock until the node dies.
+pub fn keep_schedules(verifier: &Verifier, rest: &Arc<AtomicBool>) {
+    for (schedule, every) in [(Schedule::Hot, HOT_EVERY), (Schedule::Full, FULL_EVERY)] {
+        let ticking = tick_for_ever(verifier.clone(), schedule, every, rest.clone());
+        verifier.node().seams().spawn.spawn("schedule", Box::pin(ticking));
+    }
+}
+
+/// While they `rest` no tick begins: long waits in which nothing happens would cost most of the time.
+async fn tick_for_ever(verifier: Verifier, schedule: Schedule, every: Duration, rest: Arc<AtomicBool>) {
+    let seams = verifier.node().seams();
+    loop {
+        seams.clock.sleep(every + Duration::from_millis(seams.chance.bits() % JITTER_MS)).await;
+        if rest.load(Ordering::Relaxed) {
+            continue;
+        }
+        let verifier = verifier.clone();
+        let tick = async move {
+            if let Err(error) = verifier.tick(schedule).await {
+                tracing::debug!(%error, "the {schedule} run could not be done");
+            }
+        };
+        seams.spawn.spawn("verify", Box::pin(tick));
+    }
+}
+
+/// Somebody verifies one job or all of them now and then, until the storm is over.
+pub async fn verify_now_and_then(world: Arc<World>, dice: Dice, jobs: Vec<JobId>) {
+    while world.is_stormy() {
+        world.sleep_ms(dice.between(500, 8000)).await;
+        let scope = if dice.chance(500) { Scope::From(JobId(1)) } else { Scope::Jobs(vec![*dice.pick(&jobs)]) };
+        let run = |doors: super::world::Doors| async move {
+            doors.verifier.verify(scope, "a person".to_owned(), |_| ()).await.is_ok()
+        };
+        // What it answers is the oracle's to judge by the mismatches that it opens.
+        let _ = world.ask(&dice, run).await;
+    }
+}
+
+/// Looks at copies, over all runs.
+pub async fn looks(world: &World) -> u64 {
+    let all = RunFilter { limit: u32::MAX, ..RunFilter::default() };
+    let runs = world.database.runs(all).await.map_err(|error| error.to_string()).expect("the model answers");
+    runs.iter().map(|run| run.tally.looks).sum()
+}
