@@ -129,13 +129,9 @@ impl List {
         let mut found: Vec<Value> = Vec::new();
         let mut cursor: Option<String> = None;
         while found.len() < self.limit {
-            let mut path = format!("{PATH}?per_page={}", PER_PAGE.min(self.limit - found.len()));
-            if let Some(job) = self.job {
-                path.push_str(&format!("&job_id={job}"));
-            }
-            if let Some(cursor) = &cursor {
-                path.push_str(&format!("&cursor={cursor}"));
-            }
+            let job = self.job.map_or_else(String::new, |job| format!("&job_id={job}"));
+            let behind = cursor.map_or_else(String::new, |cursor| format!("&cursor={cursor}"));
+            let path = format!("{PATH}?per_page={}{job}{behind}", PER_PAGE.min(self.limit - found.len()));
             let page: Value = client.document(client.request(Method::GET, &path), "such list").await?;
             found.extend(page["items"].as_array().into_iter().flatten().cloned());
             cursor = page["next"].as_str().map(str::to_owned);

@@ -119,8 +119,8 @@ impl From<&Drill> for DrillReport {
 
 /// A copy that can be damaged.
 enum Target {
-    /// The live copy, with what it must be.
-    Live(ChunkId, Record),
+    /// The live copy.
+    Live(ChunkId),
     /// The persistent copy that a row names.
     Kept(ChunkIndex, Location),
     /// The record in the database.
@@ -130,7 +130,7 @@ enum Target {
 impl Target {
     fn index(&self) -> ChunkIndex {
         match self {
-            Self::Live(chunk, _) => chunk.index,
+            Self::Live(chunk) => chunk.index,
             Self::Kept(index, _) => *index,
             Self::Record(row, _) => row.index,
         }
@@ -260,13 +260,13 @@ impl Pipeline {
         };
         let Some((chunk, record)) = promised.filter(|(_, record)| !record.size.is_zero()) else { return Ok(None) };
         let looked = look_live(self.stores().live.as_ref(), job.id, chunk, &record).await.reached()?;
-        Ok((looked.look == Look::Sound).then_some(Target::Live(chunk, record)))
+        Ok((looked.look == Look::Sound).then_some(Target::Live(chunk)))
     }
 
     /// False if the copy is not there any more: then nothing was damaged.
     async fn damage(&self, job: &Job, target: &Target, kind: Kind, drill: DrillId) -> Result<bool> {
         match target {
-            Target::Live(chunk, _) => self.damage_live(job.id, *chunk, kind).await,
+            Target::Live(chunk) => self.damage_live(job.id, *chunk, kind).await,
             Target::Kept(index, at) => self.damage_kept(job.id, *index, at, kind).await,
             Target::Record(row, record) => {
                 let mut wrong = record.sha256.0;

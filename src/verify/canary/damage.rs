@@ -51,7 +51,7 @@ impl Damage {
 }
 
 /// The last chunk of the canary's log: of all it was proven last, so the hot run has not seen it yet.
-const LAST: ChunkIndex = ChunkIndex(content::SIZE as u32 / CHUNK_SIZE);
+const LAST: ChunkIndex = ChunkIndex(content::SIZE / CHUNK_SIZE);
 /// How long the verifier has to find it by itself, as a share of the deadline; after it, reads come too.
 const ALONE: f64 = 1.0 / 4.0;
 /// Between two looks whether it was found, at least and at most.

@@ -13,6 +13,7 @@ mod written;
 use futures::FutureExt as _;
 
 pub use client::{CanaryClient, CanaryJob, NoAnswer, Reply};
+use damage::Damage;
 
 use crate::seams::within;
 use crate::store::database::NewJob;
@@ -83,7 +84,7 @@ impl Verifier {
             let written = within(clock.as_ref(), RUN_MAX, self.begin_canary_trace(client, &job)).await;
             written.unwrap_or(Err(Failure::TookTooLong))?;
             // A live copy can only be damaged while its trace is written.
-            if let Some(damage) = damages.pop_front_if(|damage| damage.is_live())
+            if let Some(damage) = damages.front().copied().filter(Damage::is_live)
                 && self.damage_and_watch(client, &job, damage).await?
             {
                 damages.clear();

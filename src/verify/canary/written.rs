@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::telemetry::verification::{self as telemetry, CanaryStage};
+use crate::trace::difference::first_difference;
 use crate::trace::{ByteSize, ChunkIndex, ChunkState, Crc32, Offset};
 
 use super::super::Verifier;
@@ -26,7 +27,7 @@ impl Verifier {
         let content = content::of(job.id);
         let began = self.now();
         self.append(client, job, &content, 0, PATCH).await?;
-        self.compare(&client.read(job).await?, &content.slice(..PATCH), job)?;
+        compare(&client.read(job).await?, &content.slice(..PATCH), job)?;
         telemetry::append_to_read(self.now().ms_since(began));
         let began = self.now();
         self.append(client, job, &content, PATCH, content.len() - PATCH).await?;
@@ -47,7 +48,7 @@ impl Verifier {
         self.finish(client, job, &content).await?;
         let proven = self.now();
         telemetry::canary_stage(CanaryStage::Finalize, proven.ms_since(ended));
-        self.compare(&client.read(job).await?, &content, job)?;
+        compare(&client.read(job).await?, &content, job)?;
         telemetry::canary_stage(CanaryStage::Read, self.now().ms_since(proven));
         Ok(())
     }
@@ -107,17 +108,17 @@ impl Verifier {
         let count = u64::try_from(kept.len()).unwrap_or(u64::MAX).max(1);
         let chosen = usize::try_from(self.node.seams().chance.bits() % count).unwrap_or_default();
         let Some(old) = kept.get(chosen) else { return Ok(()) };
-        self.compare(&client.read(old).await?, &content::of(old.id), old)
+        compare(&client.read(old).await?, &content::of(old.id), old)
     }
+}
 
-    fn compare(&self, read: &Bytes, said: &Bytes, job: &CanaryJob) -> Result<(), Failure> {
-        if read == said {
-            return Ok(());
-        }
-        let at = crate::trace::difference::first_difference(read, said).map_or(0, |at| at.0);
-        let (id, read, said) = (job.id, read.len(), said.len());
-        Err(Failure::Differs(format!("job {id}: of {said} bytes {read} were read, and they differ from byte {at} on")))
+fn compare(read: &Bytes, said: &Bytes, job: &CanaryJob) -> Result<(), Failure> {
+    if read == said {
+        return Ok(());
     }
+    let at = first_difference(read, said).map_or(0, |at| at.0);
+    let (id, read, said) = (job.id, read.len(), said.len());
+    Err(Failure::Differs(format!("job {id}: of {said} bytes {read} were read, and they differ from byte {at} on")))
 }
 
 fn offset(at: usize) -> Offset {
