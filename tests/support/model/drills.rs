@@ -34,10 +34,10 @@ impl Tables {
         };
         self.drills.all.iter().rev().find(speaks).map(|drill| drill.id)
     }
+}
 
-    fn is_canary(&self, job: &Job) -> bool {
-        job.project_path == CANARY_PROJECT
-    }
+fn is_canary(job: &Job) -> bool {
+    job.project_path == CANARY_PROJECT
 }
 
 #[async_trait]
@@ -125,7 +125,7 @@ impl veritail::store::database::drills::Drills for ModelDatabase {
 
     async fn canary_jobs(&self, limit: u32) -> Result<Vec<Job>> {
         let tables = self.tables();
-        let jobs = tables.jobs.values().filter(|job| tables.is_canary(job) && job.state != TraceState::Erased);
+        let jobs = tables.jobs.values().filter(|job| is_canary(job) && job.state != TraceState::Erased);
         Ok(jobs.take(limit as usize).cloned().collect())
     }
 
@@ -134,7 +134,7 @@ impl veritail::store::database::drills::Drills for ModelDatabase {
         let has_objects = |job: &Job| tables.deletions.values().any(|(of, _)| *of == job.id);
         let is_gone = |job: &&Job| {
             let erased = job.erased.as_ref().is_some_and(|(at, _)| *at < before);
-            tables.is_canary(job) && erased && !has_objects(job)
+            is_canary(job) && erased && !has_objects(job)
         };
         let gone: Vec<_> = tables.jobs.values().filter(is_gone).map(|job| job.id).collect();
         let newest = tables.mismatches.0.last().map(|newest| newest.id);
