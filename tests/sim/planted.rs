@@ -132,8 +132,10 @@ fn is_sound(world: &World, record: &Record, object: &StoredObject) -> bool {
     stored.is_some_and(|stored| is_of(&stored, record))
 }
 
+/// Encoded, or as they are: so live remains are kept in quarantine.
 fn is_of(stored: &[u8], record: &Record) -> bool {
-    codec::decode(stored, record.size).is_ok_and(|bytes| Record::of(&bytes) == *record)
+    let decoded = codec::decode(stored, record.size);
+    decoded.is_ok_and(|bytes| Record::of(&bytes) == *record) || Record::of(stored) == *record
 }
 
 async fn plant(world: &World, dice: &Dice, (job, row, record, object): Target) -> Option<Planted> {
