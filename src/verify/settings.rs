@@ -69,6 +69,11 @@ impl Default for Settings {
             fresh_cycle: DAY * 7,
             old_cycle: DAY * 90,
             fresh_for: DAY * 90,
+            inventory: Budgeted { bytes_per_second: ByteSize::ZERO, requests_per_second: 100, concurrency: 1 },
+            inventory_interval: DAY,
+            orphan_grace: DAY,
+            removes_orphans: true,
+            quarantine_kept_for: DAY * 30,
             runs_kept_for: DAY * 30,
         }
     }
