@@ -54,7 +54,7 @@ pub enum CannotStart {
     /// Stores are looked for where there are none.
     #[error("there is no installation: {} is not there; see --data-dir and --config", path.display())]
     NoInstallation {
-        /// The database's file.
+        /// The file or folder.
         path: PathBuf,
     },
     /// A store cannot be opened.

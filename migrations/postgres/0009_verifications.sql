@@ -43,10 +43,10 @@ CREATE TABLE verification_cursors (
 );
 
 -- What was persisted lately, in the order in which that was.
-CREATE INDEX trace_chunks_persisted ON trace_chunks (persisted_at, job_id, chunk_index) WHERE state = 'persisted';
+CREATE INDEX IF NOT EXISTS trace_chunks_persisted ON trace_chunks (persisted_at, job_id, chunk_index) WHERE state = 'persisted';
 -- Which row names the bytes under a key: beside a listing of a store, in the same order.
-CREATE INDEX trace_chunks_named ON trace_chunks (data_store, object_key) WHERE data_store IS NOT NULL;
+CREATE INDEX IF NOT EXISTS trace_chunks_named ON trace_chunks (data_store, object_key) WHERE data_store IS NOT NULL;
 -- From which job on they are younger than a moment.
-CREATE INDEX jobs_created ON jobs (created_at, id);
+CREATE INDEX IF NOT EXISTS jobs_created ON jobs (created_at, id);
 -- Which mismatches a run found: it stays as long as they do.
 CREATE INDEX mismatches_run ON mismatches (run_id) WHERE run_id IS NOT NULL;

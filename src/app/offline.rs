@@ -23,12 +23,9 @@ impl Offline {
     /// Opens the stores of an installation that is there; `repairs` is false where nothing is to be healed. Fails where
     /// another process has the embedded live store open.
     pub async fn open(config: &Config, repairs: bool) -> Result<Self, CannotStart> {
-        if config.database.url.is_none() {
-            let path = config.database.path.clone().unwrap_or_else(|| stores::sqlite_in(&config.data_dir));
-            // A folder that was mistyped is not made into an empty installation, of which all is well.
-            if !path.is_file() {
-                return Err(CannotStart::NoInstallation { path });
-            }
+        // A folder that was mistyped is not made into an empty installation, of which all is well or all is lost.
+        if let Some(path) = stores::local(config).into_iter().find(|path| !path.exists()) {
+            return Err(CannotStart::NoInstallation { path });
         }
         let tasks = Arc::new(OwnedTasks::default());
         let seams = Seams {

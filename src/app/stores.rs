@@ -29,6 +29,8 @@ use crate::trace::ByteSize;
 
 /// The database's file in the data folder.
 const SQLITE: &str = "veritail.db";
+/// The embedded live store's folder in it.
+const LIVE: &str = "live";
 
 /// What was opened.
 pub(super) struct Opened {
@@ -56,7 +58,7 @@ pub(super) async fn open(config: &Config, seams: &Seams) -> Result<Opened, Canno
     let live: Arc<dyn LiveStore> = match &redis {
         Some(redis) => redis.clone(),
         None => {
-            let folder = place(config, None, "live", private::folder, private::folder)?;
+            let folder = place(config, None, LIVE, private::folder, private::folder)?;
             let embedded = EmbeddedLive::open(&folder, clock());
             Arc::new(embedded.map_err(cannot_open(&folder.display().to_string(), "--data-dir"))?)
         }
@@ -87,9 +89,12 @@ struct OpenedDatabase {
     spill: Arc<dyn ObjectStore>,
 }
 
-/// The database in a data folder.
-pub(super) fn sqlite_in(data_dir: &Path) -> PathBuf {
-    data_dir.join(SQLITE)
+/// The files and folders that hold what nobody else has, where a server has been at work.
+pub(super) fn local(config: &Config) -> Vec<PathBuf> {
+    let own = |name| config.data_dir.join(name);
+    let database = config.database.url.is_none().then(|| config.database.path.clone().unwrap_or_else(|| own(SQLITE)));
+    let live = config.live.redis_url.is_none().then(|| own(LIVE));
+    database.into_iter().chain(live).collect()
 }
 
 async fn open_sqlite(config: &Config) -> Result<OpenedDatabase, CannotStart> {

@@ -32,7 +32,8 @@ pub enum CannotLog {
 
 /// What the libraries below say, unless they are asked by name: at `debug` statements and compactions would drown the
 /// rest, and what sqlx warns of (a slow statement, in full) is in the durations of requests to the database.
-const QUIET: &str = "tokio_cron_scheduler=warn,sqlx=error,fjall=warn,lsm_tree=warn,hyper=info,hyper_util=info,reqwest=info,h2=info,mio=info";
+const QUIET: &str = "sqlx=error,fjall=warn,lsm_tree=warn,tokio_cron_scheduler=warn,hyper=info,hyper_util=info,\
+                     reqwest=info,h2=info,mio=info";
 
 /// Begins to log, once per process. `filter` is a list of `level` or `target=level`, such as `info,veritail=debug`. A bare
 /// level is about Veritail; the libraries below are asked by name, such as `sqlx=debug`.

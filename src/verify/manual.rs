@@ -196,7 +196,7 @@ impl Verifier {
     ) -> Result<bool> {
         let (job, examiner) = (checked.job, self.examiner(Detector::Manual, run.id()));
         let look = |row: &'a ChunkRow| {
-            self.look(&self.full_budget, (job, row), examiner, open).map(|look| (row.index, look)).boxed()
+            self.look(&self.full_budget, (job, row), examiner, open).map(move |look| (row.index, look)).boxed()
         };
         let looks: Vec<BoxFuture<'a, _>> = rows.iter().map(look).collect();
         let mut looks = stream::iter(looks).buffered(self.settings.full.concurrency.max(1));

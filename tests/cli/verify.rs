@@ -73,7 +73,7 @@ async fn damage_in_each_store_is_found_by_a_server_and_without_one() {
     assert_eq!(changed.execute(&database).await.expect("changed").rows_affected(), 1);
     database.close().await;
     let damaged = [
-        (rotten.id, "undecodable".to_owned(), "object_store".to_owned()),
+        (rotten.id, "size".to_owned(), "object_store".to_owned()),
         (wrong.id, "record".to_owned(), "database".to_owned()),
     ];
     server.launch();
@@ -99,8 +99,15 @@ async fn damage_in_each_store_is_found_by_a_server_and_without_one() {
     assert_eq!(code(&project), (Some(1), String::new()), "{page}");
     let cells: Vec<Vec<&str>> = page.lines().map(|line| line.split_whitespace().collect()).collect();
     assert_eq!(cells[0], ["job", "chunk", "kind", "store", "expected", "found", "state"], "{page}");
-    assert_eq!((cells[1][0], cells[1][2]), (rotten.id.to_string().as_str(), "undecodable"), "{page}");
+    assert_eq!((cells[1][0], cells[1][2]), (rotten.id.to_string().as_str(), "size"), "{page}");
     assert!(page.contains("project group/demo: complete") && page.contains("3 differ"), "{page}");
+    server.launch();
+    // What was found later is none of the first run's.
+    let first = asked(&server, &["watch", "1"]);
+    assert_eq!((code(&first).0, text(&first.stdout).lines().count()), (Some(0), 1), "{}", text(&first.stdout));
+    let second = documents(&asked(&server, &["watch", "2", "--json"])).0;
+    assert_eq!(labels(&second), damaged, "the live copy was lost after it");
+    server.kill();
     let one = direct(&server, &[&good.id.to_string()]);
     assert_eq!(code(&one), (Some(0), String::new()), "{}", text(&one.stdout));
     let late = direct(&server, &["--since", "2100-01-01T00:00:00Z"]);

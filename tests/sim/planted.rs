@@ -75,10 +75,9 @@ fn tokio_spawn(work: impl Future<Output = ()> + Send + 'static) {
     tokio::spawn(work);
 }
 
-/// The time within which every damage is found: a job may grow old, and come into the other walk, and each node goes by
-/// its own clock.
+/// The time within which every damage is found, also of a job that grows old meanwhile; each node goes by its own clock.
 fn promised_ms(world: &World) -> u64 {
-    2 * CYCLE.as_millis() as u64 + clocks::apart_ms(&world.weather.trouble.clocks) + SLACK_MS
+    CYCLE.as_millis() as u64 + clocks::apart_ms(&world.weather.trouble.clocks) + SLACK_MS
 }
 
 /// Nodes die in the middle of a run or stand still for longer than their turn, and the object store is away.
@@ -89,8 +88,10 @@ async fn disturb(world: Arc<World>, dice: Dice) {
         let node = dice.below(NODES as u64) as usize;
         match dice.below(4) {
             0 => {
+                let targets = targets(&world);
+                let Some((.., object)) = (!targets.is_empty()).then(|| dice.pick(&targets)) else { continue };
                 world.weather.tally.count("object read wrong once");
-                world.objects.misread_next_get();
+                world.objects.misread_once(&object.key);
             }
             1 => {
                 world.weather.tally.count("node died while it verified");
@@ -128,17 +129,20 @@ fn targets(world: &World) -> Vec<Target> {
 
 fn is_sound(world: &World, record: &Record, object: &StoredObject) -> bool {
     let stored = world.objects.bytes(&object.key);
-    let decoded = stored.and_then(|stored| codec::decode(&stored, record.size).ok());
-    decoded.is_some_and(|bytes| Record::of(&bytes) == *record)
+    stored.is_some_and(|stored| is_of(&stored, record))
+}
+
+fn is_of(stored: &[u8], record: &Record) -> bool {
+    codec::decode(stored, record.size).is_ok_and(|bytes| Record::of(&bytes) == *record)
 }
 
 async fn plant(world: &World, dice: &Dice, (job, row, record, object): Target) -> Option<Planted> {
     let (key, stored) = (object.key.clone(), world.objects.bytes(&object.key)?);
     let harm = dice.below(8);
-    let mut is_healed = harm < 3 && dice.chance(500);
-    if is_healed {
+    if harm < 3 && dice.chance(500) {
         leave_a_good_copy(world, dice, job, &row, stored.clone()).await;
     }
+    let mut is_healed = harm < 3 && has_other_good_copy(world, job, &row, &record, &key);
     let at = dice.below(stored.len() as u64) as usize;
     let (kind, counted) = match harm {
         0 => {
@@ -153,8 +157,7 @@ async fn plant(world: &World, dice: &Dice, (job, row, record, object): Target) -
             world.objects.flip_bit(&object.key, at, dice.below(8) as u8);
             // A bit of the frame that means nothing leaves the content as it is: then it is healed from this very copy.
             let bytes = world.objects.bytes(&object.key)?;
-            let decoded = codec::decode(&bytes, record.size).ok();
-            is_healed |= decoded.is_some_and(|bytes| Record::of(&bytes) == record);
+            is_healed |= is_of(&bytes, &record);
             (Kind::Checksum, "planted: bit flipped")
         }
         field => {
@@ -208,6 +211,15 @@ async fn leave_a_good_copy(world: &World, dice: &Dice, job: JobId, row: &ChunkRo
     }
 }
 
+/// What an earlier attempt or repair left counts as well.
+fn has_other_good_copy(world: &World, job: JobId, row: &ChunkRow, record: &Record, but: &str) -> bool {
+    world.objects.keys().iter().filter(|key| key.as_str() != but).any(|key| {
+        let is_of_chunk = keys::parse(key).is_ok_and(|key| (key.job, key.index) == (job, row.index));
+        let stored = world.objects.bytes(key).filter(|_| is_of_chunk);
+        stored.is_some_and(|stored| is_of(&stored, record))
+    })
+}
+
 /// Every planted damage is named once and rightly, and nothing else is.
 fn check(world: &World, planted: &[Planted], before: usize) {
     let mismatches = world.database.all_mismatches();
@@ -255,7 +267,7 @@ async fn take_note_of_some(world: &World, dice: &Dice, planted: &[Planted]) -> B
         if open.what.store != DataStore::Embedded && !is_right_again && dice.chance(500) {
             let note = Note { by: "somebody".to_owned(), comment: "seen".to_owned() };
             let now = veritail::seams::Clock::now(world.clock.as_ref());
-            let done = world.database.acknowledge_mismatch(open.id, &note, now).await;
+            let done = world.database.resolve_mismatch(open.id, Resolution::Acknowledged, &note, now).await;
             done.map_err(|error| error.to_string()).expect("the model answers");
             acknowledged.insert((open.what.job, open.what.chunk));
         }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use veritail::store::database::{Database, Erased, Job, NewJob};
@@ -73,7 +74,9 @@ async fn storm_and_calm(seed: u64) -> Result<Seen, String> {
     world.calm();
     give_up_waiting(&world, &ids).await?;
     wait_for_the_end(&world).await?;
+    world.verifiers_rest.store(true, Ordering::Relaxed);
     world.sleep_ms(aftermath_ms).await;
+    world.verifiers_rest.store(false, Ordering::Relaxed);
     nothing_is_left_behind(&world).await;
     let orphans = orphans(&world).len() as u64;
     planted::plant_and_find(&world).await;

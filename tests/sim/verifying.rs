@@ -2,6 +2,7 @@
 //! people who ask for a run of their own.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use veritail::store::database::verifications::{RunFilter, Verifications};
@@ -15,8 +16,8 @@ use super::world::World;
 pub const CYCLE: Duration = Duration::from_secs(60);
 /// A tick begins by chance so much later.
 const JITTER_MS: u64 = 3000;
-const HOT_EVERY: Duration = Duration::from_secs(12);
-const FULL_EVERY: Duration = Duration::from_secs(7);
+const HOT_EVERY: Duration = Duration::from_secs(15);
+const FULL_EVERY: Duration = Duration::from_secs(12);
 
 pub fn settings() -> Settings {
     let budget = |concurrency| Budgeted { bytes_per_second: ByteSize(20_000), requests_per_second: 200, concurrency };
@@ -37,16 +38,21 @@ pub fn settings() -> Settings {
 }
 
 /// Ticks by the node's clock until the node dies.
-pub fn keep_schedules(verifier: &Verifier) {
+pub fn keep_schedules(verifier: &Verifier, rest: &Arc<AtomicBool>) {
     for (schedule, every) in [(Schedule::Hot, HOT_EVERY), (Schedule::Full, FULL_EVERY)] {
-        verifier.node().seams().spawn.spawn("schedule", Box::pin(tick_for_ever(verifier.clone(), schedule, every)));
+        let ticking = tick_for_ever(verifier.clone(), schedule, every, rest.clone());
+        verifier.node().seams().spawn.spawn("schedule", Box::pin(ticking));
     }
 }
 
-async fn tick_for_ever(verifier: Verifier, schedule: Schedule, every: Duration) {
+/// While they `rest` no tick begins: long waits in which nothing happens would cost most of the time.
+async fn tick_for_ever(verifier: Verifier, schedule: Schedule, every: Duration, rest: Arc<AtomicBool>) {
     let seams = verifier.node().seams();
     loop {
         seams.clock.sleep(every + Duration::from_millis(seams.chance.bits() % JITTER_MS)).await;
+        if rest.load(Ordering::Relaxed) {
+            continue;
+        }
         let verifier = verifier.clone();
         let tick = async move {
             if let Err(error) = verifier.tick(schedule).await {

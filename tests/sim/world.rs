@@ -42,6 +42,8 @@ pub struct World {
     pub oracle: Mutex<Oracle>,
     /// One failover at a time.
     pub failing_over: AtomicBool,
+    /// No verifier begins anything while this is set.
+    pub verifiers_rest: Arc<AtomicBool>,
     deadly: Arc<AtomicU64>,
     nodes: Mutex<Vec<Node>>,
 }
@@ -100,6 +102,7 @@ impl World {
             leases: Arc::new(ModelLeases::new(clock)),
             oracle: Mutex::new(Oracle::default()),
             failing_over: AtomicBool::new(false),
+            verifiers_rest: Arc::default(),
             deadly,
             nodes: Mutex::new(Vec::new()),
         });
@@ -143,7 +146,7 @@ impl World {
         let pipeline = Pipeline::new(stores, seams, settings());
         pipeline.start();
         let verifier = Verifier::new(pipeline.clone(), verifying::settings());
-        verifying::keep_schedules(&verifier);
+        verifying::keep_schedules(&verifier, &self.verifiers_rest);
         Node { doors: Doors { pipeline, verifier, accounts }, life, pause }
     }
 

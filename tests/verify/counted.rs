@@ -99,7 +99,8 @@ async fn what_somebody_took_note_of_is_opened_again_only_once_it_changes() {
     assert_eq!(found.len(), 1, "{found:#?}");
     let note = Note { by: "somebody".to_owned(), comment: "known".to_owned() };
     let at = found[0].last_seen;
-    assert!(ground.stores.database.acknowledge_mismatch(found[0].id, &note, at).await.expect("a database").is_some());
+    let (database, taken) = (&ground.stores.database, Resolution::Acknowledged);
+    assert!(database.resolve_mismatch(found[0].id, taken, &note, at).await.expect("a database").is_some());
 
     ground.verifier().tick(Schedule::Hot).await.expect("the stores are there");
     assert_eq!(mismatches(&ground, &job).await.len(), 1, "it was opened again");

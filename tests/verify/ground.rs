@@ -101,7 +101,6 @@ impl Place {
 
 /// A node, and a client of it.
 pub struct Site {
-    pub pipeline: Pipeline,
     pub client: Client,
     pub gate: Arc<Gate>,
 }
@@ -156,7 +155,7 @@ impl Ground {
         let chunk_size = u32::try_from(CHUNK_SIZE).expect("small");
         let verifier = Verifier::new(pipeline.clone(), verify::Settings::default());
         let client = Front { listing, accounts, chunk_size, trace_limit: 0 }.serve(&verifier, &self.tasks).await;
-        Site { pipeline, client, gate }
+        Site { client, gate }
     }
 
     fn node(&self, stores: Stores, points: Arc<dyn FailPoints>) -> Pipeline {

@@ -74,7 +74,7 @@ async fn run(side: Side, walk: Walk) {
     look(&verifier, walk).await;
     for Staged { case, job } in &staged {
         let found = mismatches(ground, job).await;
-        let found: Vec<_> = found.iter().map(|found| label(found)).collect();
+        let found: Vec<_> = found.iter().map(label).collect();
         if found != [case.found()] {
             wrong.push(format!("{case}: job {} has {found:?}", job.id));
         }

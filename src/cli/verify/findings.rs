@@ -80,7 +80,7 @@ mod tests {
     fn the_totals_say_what_there_is_to_say() {
         let run = |tally: Value, state: &str, message: Value| {
             let document = json!({"id": 3, "scope": "all", "state": state, "tally": tally, "expected": null,
-                "started_at": "2026-01-01T00:00:00Z", "message": message});
+                "started_at": "2026-01-01T00:00:00Z", "ended_at": null, "message": message});
             Run::of(document).expect("a run")
         };
         let sound = run(json!({"chunks": 2, "looks": 3, "sound": 3, "bytes": 9}), "complete", Value::Null);

@@ -37,6 +37,7 @@ pub(super) struct Run {
     pub(super) tally: Tally,
     pub(super) expected: Option<u64>,
     pub(super) started_at: String,
+    pub(super) ended_at: Option<String>,
     pub(super) message: Option<String>,
     #[serde(skip)]
     pub(super) document: Value,
@@ -92,8 +93,11 @@ impl Place {
         Ok(())
     }
 
-    /// The mismatches of these traces that were seen since the run began.
+    /// The mismatches of these traces that were seen since the run began, and before it ended.
     pub(super) async fn mismatches(&self, which: &Which, run: &Run) -> Result<Vec<Value>, Failed> {
+        if run.tally.differs == 0 {
+            return Ok(Vec::new());
+        }
         let mut found = match self {
             Self::Server(client) => {
                 let mut query = vec![("format", "jsonl".to_owned()), ("seen_since", run.started_at.clone())];
@@ -103,7 +107,12 @@ impl Place {
             }
             Self::Stores(offline) => stored(offline, which, run).await?,
         };
-        found.retain(|mismatch| mismatch["job_id"].as_i64().is_some_and(|job| which.includes(job)));
+        let ended_at = run.ended_at.as_deref().and_then(moment);
+        found.retain(|mismatch| {
+            let is_later =
+                mismatch["first_seen"].as_str().and_then(moment).zip(ended_at).is_some_and(|(at, end)| at > end);
+            !is_later && mismatch["job_id"].as_i64().is_some_and(|job| which.includes(job))
+        });
         found.sort_by_key(|mismatch| (mismatch["job_id"].as_i64(), mismatch["chunk_index"].as_i64()));
         Ok(found)
     }
@@ -151,7 +160,7 @@ async fn exported(client: &Client, query: &[(&str, String)]) -> Result<Vec<Value
 }
 
 async fn stored(offline: &Offline, which: &Which, run: &Run) -> Result<Vec<Value>, Failed> {
-    let started_at: jiff::Timestamp = run.started_at.parse().map_err(Failed::because)?;
+    let started_at = moment(&run.started_at);
     let project = match &which.project {
         Some(name) => Some(project(offline, name).await?.id),
         None => None,
@@ -159,7 +168,7 @@ async fn stored(offline: &Offline, which: &Which, run: &Run) -> Result<Vec<Value
     let mut filter = MismatchFilter {
         job: which.job().map(JobId),
         project,
-        seen_since: Some(Timestamp(started_at.as_millisecond())),
+        seen_since: started_at,
         limit: AT_A_TIME,
         ..MismatchFilter::default()
     };
@@ -172,6 +181,12 @@ async fn stored(offline: &Offline, which: &Which, run: &Run) -> Result<Vec<Value
             all.push(serde_json::to_value(MismatchReport::from(mismatch)).map_err(Failed::because)?);
         }
     }
+}
+
+/// A moment out of a document.
+fn moment(text: &str) -> Option<Timestamp> {
+    let at: jiff::Timestamp = text.parse().ok()?;
+    Some(Timestamp(at.as_millisecond()))
 }
 
 fn document(run: &crate::store::database::verifications::Run) -> Result<Run, Failed> {

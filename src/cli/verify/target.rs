@@ -13,6 +13,7 @@ use crate::cli::sources::Sources;
 
 /// Who verifies. What is in the environment is not taken for a choice, so nothing here is read from it by `clap`.
 #[derive(Debug, Args)]
+#[allow(clippy::doc_markdown, reason = "the comments are texts of `--help`, where backticks would show")]
 #[command(group = clap::ArgGroup::new("stores").args(["data_dir", "config"]).multiple(true))]
 pub(super) struct Target {
     /// Where Veritail listens [env: VERITAIL_URL] [default: http://127.0.0.1:8080].

@@ -181,8 +181,9 @@ impl Pipeline {
             match self.heal(&known, row, &promise, &sights, examiner).await {
                 Ok(true) => examined.tally.repaired = examined.differences.len() as u64,
                 Ok(false) => {}
-                // It is written down, and tried again with the next look: what is not healed stops nobody from looking on.
+                // It is written down. A store that was needed could not be asked: whoever looks comes again for that.
                 Err(error) => {
+                    examined.tally.count(Look::Unreachable, ByteSize::ZERO);
                     telemetry::repaired(false);
                     tracing::warn!(job_id = job.0, chunk = row.index.0, %error,
                         "job {job}: chunk {} could not be healed yet", row.index);

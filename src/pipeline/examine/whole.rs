@@ -1,7 +1,7 @@
 //! The whole of a finished trace: its chunks must add up to what was proven when it closed.
 
 use crate::store::Result;
-use crate::store::database::{Basis, Found, Job, Mismatch, MismatchFilter, NewMismatch, Resolution};
+use crate::store::database::{Basis, Found, Job, NewMismatch};
 use crate::trace::proof::Whole;
 use crate::trace::{DataStore, JobId, Kind, Offset, TraceState, Verdict};
 
@@ -9,13 +9,16 @@ use super::{Examiner, Pipeline};
 
 impl Pipeline {
     /// Adds up the records of a finished trace. Answers what differs from what was proven, which is nothing for a trace
-    /// that closed as corrupt, or is not finished. Look at the chunks first: one that differs says more about what is
-    /// wrong, and then nothing is said of the whole.
+    /// that closed as corrupt, or is not finished, or has a chunk that is not as recorded: that says more about what is
+    /// wrong.
     pub async fn examine_whole(&self, id: JobId, examiner: Examiner) -> Result<Option<Kind>> {
         let Some((job, kind, _)) = self.weigh_whole(id).await? else { return Ok(None) };
+        if !self.are_chunks_sound(id, examiner).await? {
+            return Ok(None);
+        }
         // Once more: job and rows are not read in one step.
         let Some((again, second, whole)) = self.weigh_whole(id).await? else { return Ok(None) };
-        if second != kind || again.epoch != job.epoch || self.has_wrong_chunk(id).await? {
+        if second != kind || again.epoch != job.epoch {
             return Ok(None);
         }
         let mismatch = NewMismatch {
@@ -40,12 +43,16 @@ impl Pipeline {
         Ok(Some(kind))
     }
 
-    /// True if a chunk of the trace is known to differ, also where a person took note of it.
-    async fn has_wrong_chunk(&self, job: JobId) -> Result<bool> {
-        let filter = MismatchFilter { job: Some(job), limit: 1000, ..MismatchFilter::default() };
-        let known = self.stores().database.mismatches(filter).await?;
-        let is_wrong = |known: &Mismatch| matches!(known.resolved, None | Some((Resolution::Acknowledged, _)));
-        Ok(known.iter().any(|known| known.what.chunk.is_some() && is_wrong(known)))
+    /// True if every chunk of the trace is found as recorded now. One that changed since the last look at it says more
+    /// about what is wrong than the whole.
+    async fn are_chunks_sound(&self, job: JobId, examiner: Examiner) -> Result<bool> {
+        for row in self.all_rows(job).await? {
+            let looked = self.examine(job, &row, examiner).await?.tally;
+            if looked.sound < looked.looks {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     async fn weigh_whole(&self, id: JobId) -> Result<Option<(Job, Kind, Whole)>> {

@@ -13,6 +13,8 @@ use crate::support::postgres_server::TestDatabase;
 pub struct Both {
     database: Arc<dyn Database>,
     verifications: Arc<dyn Verifications>,
+    /// Where the database keeps bytes.
+    bytes: Arc<dyn ObjectStore>,
 }
 
 /// Runs every rule against what `$open` makes: a future of a guard and both.
@@ -55,25 +57,29 @@ verifications_suite!(behind_hooks, super::behind_hooks());
 
 async fn on_sqlite() -> (tempfile::TempDir, Both) {
     let (folder, database) = sqlite::open().await;
-    (folder, Both { database: Arc::new(database.clone()), verifications: Arc::new(database) })
+    let bytes = Arc::new(database.chunk_bytes());
+    (folder, Both { database: Arc::new(database.clone()), verifications: Arc::new(database), bytes })
 }
 
 async fn on_postgres() -> (TestDatabase, Both) {
     let (guard, database) = postgres::open().await;
-    (guard, Both { database: Arc::new(database.clone()), verifications: Arc::new(database) })
+    let bytes = Arc::new(database.chunk_bytes());
+    (guard, Both { database: Arc::new(database.clone()), verifications: Arc::new(database), bytes })
 }
 
 async fn on_the_model() -> ((), Both) {
     let database = Arc::new(model());
-    ((), Both { database: database.clone(), verifications: database })
+    let bytes = database.chunk_bytes();
+    ((), Both { database: database.clone(), verifications: database, bytes })
 }
 
 async fn behind_hooks() -> (tempfile::TempDir, Both) {
-    let (folder, Both { database, verifications }) = on_sqlite().await;
+    let (folder, Both { database, verifications, bytes }) = on_sqlite().await;
     let clock = Arc::new(ManualClock::at(NOW));
     let recorded: Arc<dyn Verifications> =
         Arc::new(Hooked::new(verifications, Arc::new(Recorder::default()), clock.clone()));
-    (folder, Both { database, verifications: Arc::new(Hooked::new(recorded, Arc::new(Faults::default()), clock)) })
+    let verifications = Arc::new(Hooked::new(recorded, Arc::new(Faults::default()), clock));
+    (folder, Both { database, verifications, bytes })
 }
 
 impl Both {
@@ -107,7 +113,7 @@ impl Both {
         let db = self.database.as_ref();
         let id = running(db).await;
         self.keep(id, 0, &object(&format!("traces/{id}/0")), at).await;
-        self.keep(id, 1, &in_database(&format!("traces/{id}/1")), at - 10).await;
+        self.keep(id, 1, &spill(self.bytes.as_ref(), &format!("traces/{id}/1")).await, at - 10).await;
         seal(db, id, 2, &bytes("12345678"), NOW).await;
         db.open_chunk(id, FIRST, ChunkIndex(3), NOW).await.unwrap();
         id
@@ -409,7 +415,7 @@ pub async fn what_a_store_keeps_comes_in_order_of_key(both: &Both) {
     for (index, key) in (0..).zip(keys) {
         both.keep(id, index, &object(key), 1000).await;
     }
-    both.keep(other, 0, &in_database("traces/a/a"), 1000).await;
+    both.keep(other, 0, &spill(both.bytes.as_ref(), "traces/a/a").await, 1000).await;
     let named = async |store, prefix: &str, after: Option<&str>, limit: u32| {
         both.verifications.named(store, prefix, after, limit).await.unwrap()
     };

@@ -18,7 +18,8 @@ pub struct ModelObjects {
     clock: Arc<dyn Clock>,
     objects: Mutex<BTreeMap<String, Object>>,
     damage_next_put: AtomicBool,
-    misread_next_get: AtomicBool,
+    /// Read wrong the next time.
+    misread: Mutex<Option<String>>,
     listing: Option<Mutex<Listing>>,
 }
 
@@ -73,7 +74,7 @@ impl ModelObjects {
             clock,
             objects: Mutex::default(),
             damage_next_put: AtomicBool::new(false),
-            misread_next_get: AtomicBool::new(false),
+            misread: Mutex::default(),
             listing: None,
         }
     }
@@ -126,9 +127,9 @@ impl ModelObjects {
         self.damage_next_put.store(true, Ordering::Relaxed);
     }
 
-    /// The next object that is read is read wrong, once.
-    pub fn misread_next_get(&self) {
-        self.misread_next_get.store(true, Ordering::Relaxed);
+    /// This object is read wrong the next time, and only then.
+    pub fn misread_once(&self, key: &str) {
+        *self.misread.lock().unwrap_or_else(PoisonError::into_inner) = Some(key.to_owned());
     }
 
     /// The keys of all objects, in order.
@@ -182,7 +183,8 @@ impl ObjectStore for ModelObjects {
     async fn get(&self, key: &str, most: ByteSize) -> Result<Option<Bytes>> {
         let first = |bytes: &Bytes| bytes.slice(..bytes.len().min(most.as_usize()));
         let mut bytes = self.bytes(key).as_ref().map(first);
-        if bytes.is_some() && self.misread_next_get.swap(false, Ordering::Relaxed) {
+        let mut misread = self.misread.lock().unwrap_or_else(PoisonError::into_inner);
+        if bytes.is_some() && misread.take_if(|misread| misread == key).is_some() {
             bytes = Some(Bytes::from_static(b"what was read wrong"));
         }
         Ok(bytes)
