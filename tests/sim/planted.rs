@@ -132,10 +132,8 @@ fn is_sound(world: &World, record: &Record, object: &StoredObject) -> bool {
     stored.is_some_and(|stored| is_of(&stored, record))
 }
 
-/// Encoded, or as they are: so live remains are kept in quarantine.
 fn is_of(stored: &[u8], record: &Record) -> bool {
-    let decoded = codec::decode(stored, record.size);
-    decoded.is_ok_and(|bytes| Record::of(&bytes) == *record) || Record::of(stored) == *record
+    codec::decode(stored, record.size).is_ok_and(|bytes| Record::of(&bytes) == *record)
 }
 
 async fn plant(world: &World, dice: &Dice, (job, row, record, object): Target) -> Option<Planted> {
@@ -218,7 +216,8 @@ fn has_other_good_copy(world: &World, job: JobId, row: &ChunkRow, record: &Recor
     world.objects.keys().iter().filter(|key| key.as_str() != but).any(|key| {
         let is_of_chunk = keys::parse(key).is_ok_and(|key| (key.job, key.index) == (job, row.index));
         let stored = world.objects.bytes(key).filter(|_| is_of_chunk);
-        stored.is_some_and(|stored| is_of(&stored, record))
+        // Live remains are kept in quarantine as they are.
+        stored.is_some_and(|stored| is_of(&stored, record) || Record::of(&stored) == *record)
     })
 }
 
