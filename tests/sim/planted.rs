@@ -216,7 +216,8 @@ fn has_other_good_copy(world: &World, job: JobId, row: &ChunkRow, record: &Recor
     world.objects.keys().iter().filter(|key| key.as_str() != but).any(|key| {
         let is_of_chunk = keys::parse(key).is_ok_and(|key| (key.job, key.index) == (job, row.index));
         let stored = world.objects.bytes(key).filter(|_| is_of_chunk);
-        stored.is_some_and(|stored| is_of(&stored, record))
+        // Live remains are kept in quarantine as they are.
+        stored.is_some_and(|stored| is_of(&stored, record) || Record::of(&stored) == *record)
     })
 }
 

@@ -63,7 +63,7 @@ pub fn reason(kind: Kind, store: DataStore, moment: Moment) -> Option<&'static s
             live_copy(kind, moment)
         }
         Kind::Checksum | Kind::Size | Kind::Missing | Kind::StaleCopy | Kind::Undecodable => {
-            persistent_copy(kind, moment)
+            persistent_copy(kind, store, moment)
         }
     }
 }
@@ -93,11 +93,14 @@ fn live_copy(kind: Kind, moment: Moment) -> Option<&'static str> {
     }
 }
 
-fn persistent_copy(kind: Kind, moment: Moment) -> Option<&'static str> {
+fn persistent_copy(kind: Kind, store: DataStore, moment: Moment) -> Option<&'static str> {
     match moment {
         Moment::Live | Moment::Sealed => Some("nothing of the chunk is there yet"),
         Moment::Migrating if kind == Kind::Undecodable => {
             Some("what is read back is decoded before a row can say that it was written so")
+        }
+        Moment::Migrating if kind == Kind::Missing && store == DataStore::Database => {
+            Some("the statement that makes the row name bytes in the database asks for them")
         }
         _ => None,
     }

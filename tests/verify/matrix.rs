@@ -135,7 +135,7 @@ pub async fn stage(ground: &Ground, case: Case) -> Staged {
         }
     }
     if let Place::Moves(_) = case.place() {
-        until_persisted(ground, &job).await;
+        until_persisted(ground, &case, &job).await;
     }
     if case.moment >= Moment::Released {
         // The grace of its live copies is over.
@@ -158,20 +158,20 @@ async fn rows(ground: &Ground, job: &Job) -> Vec<ChunkRow> {
     ground.stores.database.chunks(JobId(job.id), ChunkIndex(0), 100).await.expect("a database")
 }
 
-async fn until_persisted(ground: &Ground, job: &Job) {
+async fn until_persisted(ground: &Ground, case: &Case, job: &Job) {
     for _ in 0..LOOKS {
         if matches!(rows(ground, job).await.first(), Some(ChunkRow { state: ChunkState::Persisted { .. }, .. })) {
             return;
         }
         pause(50).await;
     }
-    panic!("job {}: its first chunk is never persisted", job.id);
+    panic!("{case}: job {}: its first chunk is never persisted", job.id);
 }
 
 /// What happens between the damage and the look.
 async fn before_the_look(ground: &Ground, Staged { case, job }: &Staged) {
     if let Place::PausesUntilDamaged(_) = case.place() {
-        until_persisted(ground, job).await;
+        until_persisted(ground, case, job).await;
     }
     if case.kind == Kind::Gap {
         // Its client goes on where it is.

@@ -6,7 +6,7 @@ use crate::store::database::{Basis, Found, Job, NewMismatch};
 use crate::store::live::Entry;
 use crate::telemetry::verification as telemetry;
 use crate::trace::verdict::{Seen, judge};
-use crate::trace::{ByteSize, ChunkId, ChunkIndex, JobId, Kind, Look, OpenEnd, Record, Tally};
+use crate::trace::{ByteSize, ChunkId, ChunkIndex, JobId, Kind, Look, Offset, OpenEnd, Record, Tally};
 
 use super::{Examined, Examiner, Pipeline};
 
@@ -14,8 +14,13 @@ impl Pipeline {
     /// Looks at the live bytes of an unfinished trace that no record in the database speaks for yet.
     pub async fn examine_open_end(&self, job: &Job, examiner: Examiner) -> Result<Examined> {
         let mut examined = Examined::default();
-        let Some(end) = self.open_end(job).await? else { return Ok(examined) };
-        for index in unrecorded(&end) {
+        let end = self.open_end(job).await?;
+        if holds(end.as_ref()) < job.acked_length && self.is_short(job).await? {
+            // It is asked for with the next append. Written down as a gap it is once nobody can send it any more.
+            examined.tally.count(Look::Differs(Kind::Gap), ByteSize::ZERO);
+            examined.differences.push((Kind::Gap, self.stores().live.name()));
+        }
+        for index in end.iter().flat_map(unrecorded) {
             examined.tally.chunks += 1;
             let began = self.now();
             let (mut look, mut found) = self.look_at_open_chunk(job, index).await?;
@@ -37,6 +42,13 @@ impl Pipeline {
             self.reconcile(job.id, true, examiner.detector).await?;
         }
         Ok(examined)
+    }
+
+    /// Whether the live store still holds less than was acknowledged, with the job read before it once more.
+    async fn is_short(&self, job: &Job) -> Result<bool> {
+        let now = self.stores().database.job(job.id).await?;
+        let Some(now) = now.filter(|now| now.epoch == job.epoch && now.is_unfinished()) else { return Ok(false) };
+        Ok(holds(self.open_end(&now).await?.as_ref()) < now.acked_length)
     }
 
     async fn open_end(&self, job: &Job) -> Result<Option<OpenEnd>> {
@@ -115,6 +127,10 @@ fn of_job(entry: Entry, job: &Job) -> Option<OpenEnd> {
         Entry::Live(end) if end.epoch == job.epoch && end.is_of_job_made_at(job.created_at) => Some(end),
         _ => None,
     }
+}
+
+fn holds(end: Option<&OpenEnd>) -> Offset {
+    end.map_or(Offset::ZERO, OpenEnd::length)
 }
 
 /// Chunks with bytes whose record lies beside the open end, and perhaps there only.
