@@ -7,6 +7,8 @@ use veritail::trace::{TraceState, Verdict};
 use super::*;
 use crate::support::postgres_server::{PostgresServer, TestDatabase};
 
+/// Before this one nobody kept a version: nodes of two never ran side by side.
+const FIRST_KEPT: usize = 8;
 /// Of both databases, in their order.
 const FOLDERS: [&str; 2] = ["migrations/sqlite", "migrations/postgres"];
 
@@ -27,8 +29,12 @@ fn migrations(folder: &str) -> Vec<Migration> {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).collect();
     files.sort();
-    assert!(files.len() >= 7, "the migrations are found");
-    files.iter().map(|path| read(&path.display().to_string(), &std::fs::read_to_string(path).unwrap())).collect()
+    assert!(files.len() > FIRST_KEPT, "the migrations are found");
+    files
+        .iter()
+        .skip(FIRST_KEPT - 1)
+        .map(|path| read(&path.display().to_string(), &std::fs::read_to_string(path).unwrap()))
+        .collect()
 }
 
 fn read(path: &str, text: &str) -> Migration {
