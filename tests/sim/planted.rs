@@ -8,7 +8,7 @@ use bytes::Bytes;
 use veritail::store::database::{Database, Mismatch, Note, Resolution};
 use veritail::store::object::{ObjectStore, codec, keys};
 use veritail::trace::{
-    ByteSize, ChunkIndex, ChunkRow, ChunkState, Crc32, DataStore, JobId, Kind, Location, Record, StoredObject,
+    ByteSize, ChunkIndex, ChunkRow, ChunkState, Crc32, DataStore, JobId, Kind, Location, Record, Sha256, StoredObject,
 };
 
 use super::clocks;
@@ -129,7 +129,8 @@ fn targets(world: &World) -> Vec<Target> {
 
 fn is_sound(world: &World, record: &Record, object: &StoredObject) -> bool {
     let stored = world.objects.bytes(&object.key);
-    stored.is_some_and(|stored| is_of(&stored, record))
+    // A bit of a frame that means nothing may have changed.
+    stored.is_some_and(|stored| Sha256::of(&stored) == object.sha256 && is_of(&stored, record))
 }
 
 fn is_of(stored: &[u8], record: &Record) -> bool {
