@@ -201,8 +201,8 @@ impl Pipeline {
     }
 
     /// What this node says when it resolves something by itself.
-    pub(super) fn own_note(&self, why: &'static str) -> Note {
-        Note { by: format!("veritail node {}", self.name), comment: why.to_owned() }
+    pub(super) fn own_note(&self, why: impl Into<String>) -> Note {
+        Note { by: format!("veritail node {}", self.name), comment: why.into() }
     }
 
     /// What was wrong with a chunk is right again; `why` is for people.
