@@ -210,6 +210,11 @@ impl Pipeline {
         self.resolve(job, chunk, Resolution::Resent, "the runner sent the bytes again").await
     }
 
+    /// What this node says when it resolves something by itself.
+    pub(super) fn own_note(&self, why: impl Into<String>) -> Note {
+        Note { by: format!("veritail node {}", self.name), comment: why.into() }
+    }
+
     /// What was wrong with a chunk is right again; `why` is for people.
     pub(super) async fn resolve(
         &self,
@@ -218,8 +223,7 @@ impl Pipeline {
         resolution: Resolution,
         why: &'static str,
     ) -> Result<()> {
-        let note = Note { by: format!("veritail node {}", self.name), comment: why.to_owned() };
-        let database = &self.stores().database;
+        let (database, note) = (&self.stores().database, self.own_note(why));
         let healed = database.resolve_mismatches(job, Some(chunk), resolution, &note, self.now()).await?;
         if healed > 0 {
             tracing::info!(

@@ -10,7 +10,7 @@ use crate::store::copies::{Looked, look_live, look_object};
 use crate::store::database::{Job, Lost, Resolution};
 use crate::store::object::keys;
 use crate::trace::proof::persistent_record;
-use crate::trace::{ByteSize, ChunkIndex, ChunkRow, ChunkState, JobId, Location, Look, Record};
+use crate::trace::{ByteSize, ChunkIndex, ChunkRow, ChunkState, JobId, Kind, Location, Look, Record};
 
 use super::Pipeline;
 
@@ -54,12 +54,19 @@ impl Pipeline {
         Ok(true)
     }
 
-    /// A chunk has a good persistent copy: what was wrong with it is healed, but for a gap that it covers.
+    /// A chunk has a good persistent copy: what was wrong with it is healed. Of a chunk with filler only what was wrong with
+    /// that copy: the gap, and what was lost below it, no copy heals.
     pub(super) async fn note_repaired(&self, job: JobId, index: ChunkIndex, why: &'static str) -> Result<()> {
         let database = &self.stores().database;
         let Some(known) = database.job(job).await? else { return Ok(()) };
         if !self.holds_filler(&known, index).await? {
-            self.resolve(job, index, Resolution::Repaired, why).await?;
+            return self.resolve(job, index, Resolution::Repaired, why).await;
+        }
+        let (live, note) = (self.stores().live.name(), self.own_note(why));
+        for open in self.open_mismatches(job).await? {
+            if open.what.chunk == Some(index) && open.what.store != live && open.what.kind != Kind::Orphan {
+                database.resolve_mismatch(open.id, Resolution::Repaired, &note, self.now()).await?;
+            }
         }
         Ok(())
     }

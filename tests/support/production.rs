@@ -63,9 +63,11 @@ impl Production {
         let live = RedisLive::connect(&self.redis.url(), false).await.expect("Redis answers");
         let bucket =
             Bucket::open(&self.bucket_url(), &self.weed.variables(), Options::default(), Arc::new(SystemClock));
+        // As a server opens it: a listing that finds nothing asks whose store it is.
+        let objects = bucket.expect("a bucket").identify(&database, "production", false).await.expect("its own bucket");
         Stores {
             live: Arc::new(live),
-            objects: Arc::new(bucket.expect("a bucket")),
+            objects: Arc::new(objects),
             spill: Arc::new(database.chunk_bytes()),
             leases: Arc::new(database.clone()),
             verifications: Arc::new(database.clone()),

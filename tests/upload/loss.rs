@@ -57,9 +57,9 @@ async fn a_chunk_lost_in_the_middle_of_a_running_job_costs_one_patch(stage: Stag
     stage.take_objects_away();
     runner.send(&log[..2 * PATCH_MAX]).await;
     stage.lose(&job, 5, 1).await;
-    stage.bring_objects_back();
     // Whoever moves chunks on finds it.
     stage.until_found(&job).await;
+    stage.bring_objects_back();
     runner.send(&log).await;
     let counts = runner.counts;
     // Refused at the end, refused at the hole's end, and then as if nothing had been. What of the first body was stored
@@ -105,6 +105,7 @@ async fn two_chunks_lost_at_once_cost_two_patches(stage: Stage) {
     runner.send(&log).await;
     stage.lose(&job, 0, 1).await;
     stage.lose(&job, 20, 1).await;
+    stage.until_lost(&job, 2).await;
     stage.bring_objects_back();
     let before = runner.counts;
     assert_eq!(runner.finish(&log).await.state(), (200, "success"));
@@ -123,6 +124,7 @@ async fn a_chunk_lost_of_a_runner_that_cannot_send_again_stays_an_open_mismatch(
     stage.take_objects_away();
     runner.send(&log).await;
     stage.lose(&job, 2, 1).await;
+    stage.until_found(&job).await;
     stage.bring_objects_back();
     assert_eq!(runner.finish(&log).await.state(), (200, "success"));
     assert_eq!((runner.counts.sent, runner.counts.asked_again), (log.len(), 0));
@@ -150,6 +152,7 @@ async fn a_chunk_lost_again_after_it_was_sent_again_is_sent_a_third_time(stage: 
     let report = client.integrity(&job).await;
     let epoch = report["chunks"][3]["epoch"].as_u64().expect("an epoch");
     stage.lose(&job, 3, u32::try_from(epoch).expect("small")).await;
+    stage.until_lost(&job, 2).await;
     stage.bring_objects_back();
     assert_eq!(runner.finish(&log).await.state(), (200, "success"));
     let mismatches = stage.assert_log(&job, &log, "verified").await;

@@ -67,8 +67,9 @@ impl Stage {
         let mut variables: Vec<(&str, &str)> =
             engines_at.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         variables.extend(QUICK);
-        // A store that is away says so at once, as a folder does.
-        variables.push(("VERITAIL_OBJECT_RETRY_FOR", "100ms"));
+        // A store that is away says so at once, as a folder does: whoever tries again has the chunk in hand meanwhile, and
+        // moves it on when the store is back, although its live copy was lost.
+        variables.push(("VERITAIL_OBJECT_RETRY_FOR", "0s"));
         let server = Box::new(Binary::start(&variables));
         Self::Production { server, engines: Box::new(engines), network }
     }

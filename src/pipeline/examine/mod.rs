@@ -167,7 +167,7 @@ impl Pipeline {
             if examined.differences.contains(&difference) {
                 continue;
             }
-            let label = (kind, sight.store, Finder { detector: examiner.detector, run: examiner.run });
+            let label = (kind, sight.store, examiner.into());
             if self
                 .note_difference(&known, row, promise.record, label, bad_copy(sight, &sights, promise.record))
                 .await?

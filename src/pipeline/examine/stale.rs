@@ -7,10 +7,7 @@ use crate::store::object::keys;
 use crate::trace::{ChunkId, ChunkRow, Epoch, JobId, Kind, Record};
 
 use super::Pipeline;
-use super::heal::decoded;
-
-/// Epochs of a chunk whose live copies are compared; the newest first.
-const EPOCHS_MAX: usize = 16;
+use super::heal::{EPOCHS_MAX, decoded};
 
 impl Pipeline {
     /// What a difference is called, whoever finds it: a copy that is not as recorded may be one of the same chunk from an

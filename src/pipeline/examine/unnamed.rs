@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures::TryStreamExt as _;
 
 use crate::store::Result;
-use crate::store::database::{Found, Job, Mismatch, Note, Resolution};
+use crate::store::database::{Found, Job, Mismatch, Resolution};
 use crate::store::object::Listed;
 use crate::store::object::keys::{self, ObjectKey, ObjectKind};
 use crate::telemetry::verification as telemetry;
@@ -126,7 +126,7 @@ impl Pipeline {
             return Ok(false);
         }
         let comment = "the bytes are gone, or a row names them".to_owned();
-        let note = Note { by: format!("veritail node {}", self.name), comment };
+        let note = self.own_note(comment);
         self.stores().database.resolve_mismatch(known.id, Resolution::Repaired, &note, self.now()).await?;
         tracing::info!(
             mismatch_id = known.id,

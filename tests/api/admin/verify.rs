@@ -201,8 +201,9 @@ async fn the_status_says_how_all_schedules_stand() {
     let shards = status["shards"].as_array().expect("shards");
     assert_eq!(shards.len(), 32);
     for shard in shards {
-        let (began, end) = (&shard["cycle_started_at"], &shard["projected_end"]);
-        assert!(began.as_str() < end.as_str(), "{shard}");
+        // Without its end a shorter fraction of a second is the smaller text.
+        let moment = |name: &str| shard[name].as_str().expect("a moment").trim_end_matches('Z').to_owned();
+        assert!(moment("cycle_started_at") <= moment("projected_end"), "{shard}");
     }
     // Such a walk goes on for ever.
     let stop = format!("/api/v1/verify/runs/{}/stop", shards[0]["run_id"]);
