@@ -11,6 +11,7 @@ use serde::{Deserialize, Deserializer, de};
 use super::cron::Cron;
 use super::networks::Networks;
 use super::verify::{Mode, Orphans};
+use crate::verify::CanaryDamage;
 use crate::telemetry::logs;
 
 /// A time span, written as a number and a unit, such as `500ms`, `2s`, `10m`, `1h30m` or `7d`.
@@ -179,6 +180,7 @@ values! {
     Option<Secret>: true, |secret| if secret.is_some() { "(secret)" } else { "unset" }.to_owned();
     Option<ExternalUrl>: true, |url| url.as_ref().map_or_else(|| "unset".to_owned(), |url| format!("{:?}", url.as_str()));
     Cron: true, |cron| format!("{:?}", cron.to_string());
+    CanaryDamage: true, |damage| format!("{:?}", damage.as_str());
     Mode: true, |mode| format!("{:?}", mode.as_str());
     Orphans: true, |orphans| format!("{:?}", orphans.as_str());
     String: true, |text| format!("{text:?}");

@@ -5,7 +5,7 @@ use super::settings::settings;
 use super::value::{ExternalUrl, Secret, Span};
 use crate::trace::ByteSize;
 use crate::trace::state::names;
-use crate::verify;
+use crate::verify::{self, CanaryDamage};
 
 names! {
     /// What the verifier does about what it finds.
@@ -68,8 +68,9 @@ settings! {
         /// Where the canary finds the API, such as `https://ci.example`. Unset: at this node's own address.
         canary_url: Option<ExternalUrl> = None, env "VERITAIL_VERIFY_CANARY_URL";
         /// Whether the canary damages copies of its own traces, one in each run and in each kind of store in turn, announced before, to
-        /// see that this is found. Where a bucket keeps all versions of its objects, each damaged object stays as one: `false` saves them.
-        canary_damage: bool = true, env "VERITAIL_VERIFY_CANARY_DAMAGE";
+        /// see that this is found: `auto`, `on` or `off`. `auto` spares objects where the bucket keeps all their versions, for each
+        /// damaged one would stay.
+        canary_damage: CanaryDamage = CanaryDamage::Auto, env "VERITAIL_VERIFY_CANARY_DAMAGE";
         /// How soon that damage has to be found. What is found later counts as `late`, after twice the time as `missed`.
         canary_deadline: Span = Span::secs(600), range Span::secs(1)..=Span::hours(24), env "VERITAIL_VERIFY_CANARY_DEADLINE";
         /// When what the stores list is compared with what the database names.

@@ -141,7 +141,7 @@ impl Pipeline {
     }
 
     /// What comes of it decides where the next chunks go.
-    async fn keep_in_object_store(
+    pub(super) async fn keep_in_object_store(
         &self,
         job: JobId,
         row: &ChunkRow,

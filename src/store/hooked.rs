@@ -258,6 +258,10 @@ hooked! { "object_store", ObjectStore {
     fn give_up(&self, key: &str) {
         self.inner.give_up(key);
     }
+
+    fn keeps_versions(&self) -> bool {
+        self.inner.keeps_versions()
+    }
 }
     put(key: &str, bytes: Bytes) -> (), None;
     get(key: &str, most: ByteSize) -> Option<Bytes>, None;

@@ -33,7 +33,7 @@ use futures::FutureExt as _;
 pub use manual::{Scope, TraceChecked, Wanted};
 pub use report::RunReport;
 pub use runs::Running;
-pub use settings::{Budgeted, Settings};
+pub use settings::{Budgeted, CanaryDamage, Settings};
 pub use status::{Coverage, CycleReport, ScheduleStatus, ShardStatus, Status};
 
 use crate::pipeline::Pipeline;
@@ -102,9 +102,6 @@ impl Verifier {
             return Ok(Tick::Overlapped);
         }
         let _under_way = UnderWay(flag);
-        if let Err(error) = self.node.settle_drills().await {
-            tracing::warn!(%error, "what came of drills could not be looked at");
-        }
         let done = match schedule {
             Schedule::Hot => self.hot().boxed().await,
             Schedule::Full => self.full().boxed().await,

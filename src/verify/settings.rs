@@ -3,6 +3,19 @@
 use std::time::Duration;
 
 use crate::trace::ByteSize;
+use crate::trace::state::names;
+
+names! {
+    /// Whether the canary damages copies of its own traces.
+    CanaryDamage {
+        /// In every kind of store, but for objects in a bucket that keeps all their versions.
+        Auto = "auto",
+        /// In every kind of store.
+        On = "on",
+        /// Nowhere.
+        Off = "off",
+    }
+}
 
 /// How a node verifies. All nodes over the same stores should have the same, but for the budgets.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,7 +55,7 @@ pub struct Settings {
     /// How soon the damage that the canary does has to be found.
     pub canary_deadline: Duration,
     /// Whether the canary does any.
-    pub canary_damage: bool,
+    pub canary_damage: CanaryDamage,
 }
 
 /// How fast this node may go.
@@ -83,7 +96,7 @@ impl Default for Settings {
             runs_kept_for: DAY * 30,
             canary_interval: Duration::from_secs(300),
             canary_deadline: Duration::from_secs(600),
-            canary_damage: true,
+            canary_damage: CanaryDamage::Auto,
         }
     }
 }

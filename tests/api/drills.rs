@@ -193,7 +193,7 @@ async fn damage_that_nobody_finds_is_missed() {
         ("VERITAIL_VERIFY_FULL", "off"),
         ("VERITAIL_VERIFY_FULL_CYCLE", "1s"),
         ("VERITAIL_VERIFY_CANARY", "* * * * * *"),
-        ("VERITAIL_VERIFY_CANARY_DAMAGE", "false"),
+        ("VERITAIL_VERIFY_CANARY_DAMAGE", "off"),
         ("VERITAIL_VERIFY_JITTER", "0s"),
     ]);
     let (job, _) = finished(&server).await;
@@ -207,7 +207,7 @@ async fn damage_that_nobody_finds_is_missed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_canarys_project_is_its_own_and_shown_only_where_it_is_asked_for() {
     let server =
-        Binary::start(&[("VERITAIL_VERIFY_CANARY", "* * * * * *"), ("VERITAIL_VERIFY_CANARY_DAMAGE", "false")]);
+        Binary::start(&[("VERITAIL_VERIFY_CANARY", "* * * * * *"), ("VERITAIL_VERIFY_CANARY_DAMAGE", "off")]);
     let client = server.client();
     let ok = "result=\"ok\"";
     until("the canary ran", &server, async || client.metric("veritail_canary_runs_total", ok).await > 0.0).await;

@@ -112,9 +112,9 @@ pub trait Drills: Send + Sync {
     /// The damage was not done, and will not be. A drill that has ended stays as it is.
     async fn call_off(&self, drill: DrillId, at: Timestamp) -> Result<()>;
 
-    /// Puts a wrong SHA-256 into the record of the announced chunk: the one way in which this database damages itself. False,
-    /// and nothing is changed, unless the drill is under way and of kind `Record`, and the chunk's row is of this version
-    /// and has a record.
+    /// Puts a wrong SHA-256 into the record of the announced chunk: the one way in which this database damages itself. The
+    /// row has another version from then on. False, and nothing is changed, unless the drill is under way and of kind
+    /// `Record`, and the chunk's row is of this version and has a record.
     async fn damage_record(&self, drill: DrillId, version: Version, wrong: Sha256) -> Result<bool>;
 
     /// One drill.
@@ -124,8 +124,9 @@ pub trait Drills: Send + Sync {
     async fn drills(&self, filter: &DrillFilter) -> Result<Vec<Drill>>;
 
     /// Ends the drills of which it is known what came of them: the first mismatch that carries a drill's number decides,
-    /// and where there is none once twice the time has passed, the damage was missed, or if nothing is known of any damage
-    /// the drill is called off. Answers those that ended by this call, so that each is counted once.
+    /// and where there is none once twice the time has passed, the damage was missed. Where it is not known that the damage
+    /// was done, because who did it died meanwhile, a wrong label or none tells nothing: after twice the time such a drill
+    /// is called off. Answers those that ended by this call, so that each is counted once.
     async fn settle_drills(&self, now: Timestamp) -> Result<Vec<Drill>>;
 
     /// The canary's jobs whose traces are not erased, oldest first.

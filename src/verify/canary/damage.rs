@@ -8,8 +8,8 @@ use crate::store::Result;
 use crate::store::database::drills::{CANARY, Drill, DrillFilter};
 use crate::trace::{ChunkIndex, DataStore, Kind};
 
-use super::super::Verifier;
-use super::client::{CanaryClient, CanaryJob};
+use super::super::{CanaryDamage, Verifier};
+use super::client::CanaryJob;
 use super::{CHUNK_SIZE, content};
 
 /// One kind of damage in one store.
@@ -24,8 +24,13 @@ impl Damage {
         matches!(self.store, DataStore::Redis | DataStore::Embedded)
     }
 
+    /// True if it takes a copy of its own, put into a persistent store for it.
+    fn needs_new_copy(&self) -> bool {
+        !self.is_live() && self.kind != Kind::Record
+    }
+
     /// All of them, in the order in which they have their turns.
-    fn all(live: DataStore, spills: bool) -> Vec<Self> {
+    fn all(live: DataStore) -> Vec<Self> {
         let all = [
             (live, Kind::Checksum),
             (DataStore::ObjectStore, Kind::Checksum),
@@ -35,8 +40,7 @@ impl Damage {
             (live, Kind::Size),
             (DataStore::ObjectStore, Kind::Size),
         ];
-        let done = |damage: &Self| spills || (damage.store, damage.kind) != (DataStore::Database, Kind::Checksum);
-        all.into_iter().map(|(store, kind)| Self { store, kind }).filter(done).collect()
+        all.into_iter().map(|(store, kind)| Self { store, kind }).collect()
     }
 
     /// The order of turns from the one behind the last.
@@ -50,44 +54,46 @@ impl Damage {
     }
 }
 
-/// The last chunk of the canary's log: of all it was proven last, so the hot run has not seen it yet.
+/// The last chunk of the canary's log: the one that is live for longest.
 const LAST: ChunkIndex = ChunkIndex(content::SIZE / CHUNK_SIZE);
-/// How long the verifier has to find it by itself, as a share of the deadline; after it, reads come too.
-const ALONE: f64 = 1.0 / 4.0;
 /// Between two looks whether it was found, at least and at most.
 const LOOK_EVERY: std::ops::RangeInclusive<Duration> = Duration::from_millis(200)..=Duration::from_secs(10);
 
 impl Verifier {
     /// What is to be damaged in this run: the next in turn, and those that come after it. Nothing while some is under way.
     pub(super) async fn next_damages(&self) -> Result<VecDeque<Damage>> {
-        if !self.settings.canary_damage {
+        if self.settings.canary_damage == CanaryDamage::Off {
             return Ok(VecDeque::new());
         }
+        let stores = self.node.stores();
         let last = DrillFilter { by: Some(CANARY.to_owned()), limit: 1, ..DrillFilter::default() };
-        let last = self.node.stores().drills.drills(&last).await?.pop();
+        let last = stores.drills.drills(&last).await?.pop();
         if last.as_ref().is_some_and(|last| last.ended_at.is_none()) {
             return Ok(VecDeque::new());
         }
         let spills = !self.node.settings().spill_max.is_zero();
-        Ok(Damage::behind(Damage::all(self.node.stores().live.name(), spills), last.as_ref()))
+        let spares_objects = self.settings.canary_damage == CanaryDamage::Auto && stores.objects.keeps_versions();
+        let mut damages = Damage::behind(Damage::all(stores.live.name()), last.as_ref());
+        damages.retain(|damage| {
+            !damage.needs_new_copy() || !spares_objects && (damage.store != DataStore::Database || spills)
+        });
+        Ok(damages)
     }
 
     /// Damages the canary's trace and waits until that is found, or for as long as the next run allows: what is not found by
     /// then is found later, or missed. False if it could not be damaged.
-    pub(super) async fn damage_and_watch(
-        &self,
-        client: &dyn CanaryClient,
-        job: &CanaryJob,
-        Damage { store, kind }: Damage,
-    ) -> Result<bool> {
-        if (store, kind) == (DataStore::Database, Kind::Checksum) && !self.node.move_to_database(job.id, LAST).await? {
-            return Ok(false);
-        }
+    pub(super) async fn damage_and_watch(&self, job: &CanaryJob, damage: Damage) -> Result<bool> {
+        let Damage { store, kind } = damage;
         let must_be_found_by = self.now().after(self.settings.canary_deadline);
         let by = CANARY.to_owned();
         let order = DrillOrder { job: job.id, chunk: Some(LAST), store, kind, by, must_be_found_by };
-        match self.node.drill(&order).await {
-            Ok(drill) => self.watch(client, job, &drill).await.map(|()| true),
+        // A copy that was looked at already would be looked at again only by the full run: days later.
+        let drill = match damage.needs_new_copy() {
+            true => self.node.drill_new_copy(&order, LAST).await,
+            false => self.node.drill(&order).await,
+        };
+        match drill {
+            Ok(drill) => self.watch(&drill, damage.is_live()).await.map(|()| true),
             Err(NoDrill::Store(error)) => Err(error),
             Err(why) => {
                 tracing::warn!(job_id = job.id.0, %store, %kind, %why, "the canary could not be damaged: {why}");
@@ -96,22 +102,19 @@ impl Verifier {
         }
     }
 
-    async fn watch(&self, client: &dyn CanaryClient, job: &CanaryJob, drill: &Drill) -> Result<()> {
+    /// Nothing is read or appended meanwhile: it is the verifier who has to find it.
+    async fn watch(&self, drill: &Drill, is_live: bool) -> Result<()> {
         let (began, deadline) = (self.now(), self.settings.canary_deadline);
-        // Whoever reads or appends to live bytes that no record speaks for asks for them again, and writes nothing down: there
-        // the verifier is alone, and a tick of the canary may be left out while it takes its time.
-        let is_live = drill.what.store == self.node.stores().live.name();
-        let limit = if is_live { deadline } else { deadline.min(self.settings.canary_interval.mul_f64(0.7)) };
+        // The damage of a live copy goes when its trace goes on: there the next ticks are left out while it takes its time.
+        let limit = match is_live {
+            true => deadline.min(self.node.settings().runner_timeout / 2),
+            false => deadline.min(self.settings.canary_interval.mul_f64(0.7)),
+        };
         loop {
             self.node.settle_drills().await?;
             let now = self.node.stores().drills.drill(drill.id).await?;
-            let waited = self.now().since(began);
-            if now.is_none_or(|now| now.ended_at.is_some()) || waited >= limit {
+            if now.is_none_or(|now| now.ended_at.is_some()) || self.now().since(began) >= limit {
                 return Ok(());
-            }
-            if !is_live && waited >= limit.mul_f64(ALONE) {
-                // It meets the damage, and fails or is served from a good copy: either way it is found.
-                let _ = client.read(job).await;
             }
             self.node.seams().clock.sleep((deadline / 60).clamp(*LOOK_EVERY.start(), *LOOK_EVERY.end())).await;
         }
@@ -140,7 +143,7 @@ mod tests {
     #[test]
     fn every_store_has_its_turn_again_and_again() {
         for live in [DataStore::Redis, DataStore::Embedded] {
-            let all = Damage::all(live, true);
+            let all = Damage::all(live);
             let mut last: Option<Drill> = None;
             for turn in 0..3 * all.len() {
                 let order = Damage::behind(all.clone(), last.as_ref());
@@ -151,9 +154,8 @@ mod tests {
     }
 
     #[test]
-    fn what_was_never_damaged_before_comes_first_and_what_takes_no_chunks_is_left_out() {
-        let all = Damage::all(DataStore::Redis, false);
-        assert!(all.iter().all(|damage| (damage.store, damage.kind) != (DataStore::Database, Kind::Checksum)));
+    fn after_damage_of_another_live_store_the_first_comes_next() {
+        let all = Damage::all(DataStore::Redis);
         let of_another_live_store = drill(Damage { store: DataStore::Embedded, kind: Kind::Checksum });
         assert_eq!(Damage::behind(all.clone(), Some(&of_another_live_store)).front(), all.first());
     }

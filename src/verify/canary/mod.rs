@@ -85,7 +85,7 @@ impl Verifier {
             written.unwrap_or(Err(Failure::TookTooLong))?;
             // A live copy can only be damaged while its trace is written.
             if let Some(damage) = damages.front().copied().filter(Damage::is_live)
-                && self.damage_and_watch(client, &job, damage).await?
+                && self.damage_and_watch(&job, damage).await?
             {
                 damages.clear();
             }
@@ -101,7 +101,7 @@ impl Verifier {
         }
         // What cannot be damaged now leaves its turn to the next.
         for damage in damages.into_iter().filter(|damage| !damage.is_live()) {
-            if self.damage_and_watch(client, &job, damage).await? {
+            if self.damage_and_watch(&job, damage).await? {
                 break;
             }
         }
@@ -110,7 +110,8 @@ impl Verifier {
 
     /// A job of the canary's. Not made over the API: nobody can make one there.
     async fn make_canary_job(&self) -> Result<CanaryJob> {
-        let token = format!("vtj_{}", self.node.seams().chance.name());
+        let chance = &self.node.seams().chance;
+        let token = format!("vtj_{}{}", chance.name(), chance.name());
         let chunk_size = ChunkSize::new(CHUNK_SIZE).map_err(|error| StoreError::unreadable("database", error))?;
         let new = NewJob {
             project_path: CANARY_PROJECT.to_owned(),

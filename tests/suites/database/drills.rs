@@ -39,6 +39,7 @@ macro_rules! drills_suite {
             what_is_named_as_something_else_has_a_wrong_label,
             what_nobody_finds_is_missed_after_twice_the_time,
             what_was_called_off_speaks_for_nothing,
+            a_wrong_label_of_damage_that_nobody_knows_to_be_done_counts_for_nothing,
             only_an_announced_record_of_this_version_is_damaged,
             drills_are_listed_newest_first,
             of_many_that_settle_at_once_one_counts,
@@ -233,6 +234,17 @@ async fn what_was_called_off_speaks_for_nothing(both: &Both) {
     assert_eq!(both.settled(9_000).await, []);
 }
 
+async fn a_wrong_label_of_damage_that_nobody_knows_to_be_done_counts_for_nothing(both: &Both) {
+    let (job, other) = (running(both.database.as_ref()).await, running(both.database.as_ref()).await);
+    let (torn, done) = (both.drills.announce(&new(job)).await.unwrap(), both.drills.announce(&new(other)).await.unwrap());
+    // Who did it died in between: the copy was released, and not begun again.
+    both.open(&NewMismatch { kind: Kind::Missing, ..mismatch(job, Some(0)) }).await;
+    both.open(&mismatch(other, Some(0))).await;
+    assert_eq!(both.settled(1_500).await, [(done, Some(Detection::Found))], "a right label tells that it was done");
+    assert_eq!(both.settled(3_000).await, [(torn, None)]);
+    assert_eq!(both.drill(torn).await.found, None);
+}
+
 async fn only_an_announced_record_of_this_version_is_damaged(both: &Both) {
     let db = both.database.as_ref();
     let job = running(db).await;
@@ -252,7 +264,8 @@ async fn only_an_announced_record_of_this_version_is_damaged(both: &Both) {
     let damaged = row(db, job, 0).await.unwrap();
     let promised = *sealed.record().unwrap();
     assert_eq!(damaged.record(), Some(&Record { sha256: wrong, ..promised }));
-    assert_eq!(damaged.version, sealed.version, "nobody wrote it");
+    assert_ne!(damaged.version, sealed.version, "who looked at it before looks again");
+    assert!(!damage(drill, sealed.version).await, "only once");
     let nowhere = NewDrill { chunk: ChunkIndex(7), ..record };
     let nowhere = both.drills.announce(&nowhere).await.unwrap();
     assert!(!damage(nowhere, sealed.version).await);

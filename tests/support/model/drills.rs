@@ -76,6 +76,7 @@ impl veritail::store::database::drills::Drills for ModelDatabase {
             | ChunkState::Persisted { record, .. }
             | ChunkState::Wanted { record: Some(record), .. } => {
                 record.sha256 = wrong;
+                row.version = Version(version.0 + 1);
                 Ok(true)
             }
             ChunkState::Open | ChunkState::Wanted { record: None, .. } => Ok(false),
@@ -102,10 +103,14 @@ impl veritail::store::database::drills::Drills for ModelDatabase {
         let mut settled = Vec::new();
         for drill in drills.all.iter_mut().filter(|drill| drill.ended_at.is_none()) {
             let what = &drill.what;
-            match mismatches.0.iter().find(|known| known.drill == Some(drill.id)).map(|known| &known.what) {
+            let is_right = |found: &NewMismatch| (found.kind, found.store) == (what.kind, what.store);
+            let found: Vec<_> =
+                mismatches.0.iter().filter(|known| known.drill == Some(drill.id)).map(|known| &known.what).collect();
+            let is_told = drill.damaged_at.is_some() || found.iter().any(|found| is_right(found));
+            match found.first().filter(|_| is_told) {
                 Some(found) => {
                     let (at, kind, store, detector) = (found.at, found.kind, found.store, found.detector);
-                    drill.result = Some(match (kind, store) == (what.kind, what.store) {
+                    drill.result = Some(match is_right(found) {
                         false => Detection::WrongLabel,
                         true if at <= what.must_be_found_by => Detection::Found,
                         true => Detection::Late,

@@ -38,8 +38,9 @@ pub(in crate::store::database) const NOTE_DAMAGED: &str =
 pub(in crate::store::database) const CALL_OFF: &str =
     "UPDATE drills SET ended_at = $2 WHERE id = $1 AND ended_at IS NULL";
 
-/// The record that the drill `$1` speaks of, in the version `$2`, has the SHA-256 `$3`.
-pub(in crate::store::database) const DAMAGE_RECORD: &str = "UPDATE trace_chunks SET sha256 = $3
+/// The record that the drill `$1` speaks of, in the version `$2`, has the SHA-256 `$3`. The row is another one from then on:
+/// who looked at it before looks again.
+pub(in crate::store::database) const DAMAGE_RECORD: &str = "UPDATE trace_chunks SET sha256 = $3, version = version + 1
      WHERE version = $2 AND sha256 IS NOT NULL
        AND (job_id, chunk_index) = (SELECT drills.job_id, drills.chunk_index FROM drills
                                     WHERE drills.id = $1 AND drills.kind = 'record' AND drills.ended_at IS NULL)";
@@ -69,7 +70,8 @@ pub(in crate::store::database) fn drills(filter: &DrillFilter) -> &'static str {
     }
 }
 
-/// Ends at `$1` the drills that a mismatch carries the number of. The first one decides.
+/// Ends at `$1` the drills that a mismatch carries the number of. The first one decides. Where it is not known that the
+/// damage was done as announced, a wrong label says nothing of whoever found it.
 pub(in crate::store::database) const SETTLE_FOUND: &str = concat!(
     "UPDATE drills SET
          (found_at, found_kind, found_store, found_detector, result) = (
@@ -79,16 +81,19 @@ pub(in crate::store::database) const SETTLE_FOUND: &str = concat!(
                          ELSE 'late' END
              FROM mismatches AS one WHERE one.drill_id = drills.id ORDER BY one.id LIMIT 1),
          ended_at = $1
-     WHERE ended_at IS NULL AND EXISTS (SELECT 1 FROM mismatches WHERE mismatches.drill_id = drills.id)
+     WHERE ended_at IS NULL
+       AND EXISTS (SELECT 1 FROM mismatches AS known
+                   WHERE known.drill_id = drills.id
+                     AND (damaged_at IS NOT NULL OR (known.kind = drills.kind AND known.store = drills.store)))
      RETURNING ",
     drill_columns!()
 );
 
-/// Ends at `$1` the drills that nothing was found of in twice their time.
+/// Ends at `$1` the drills that nothing was found of in twice their time, or nothing that tells what was done.
 pub(in crate::store::database) const SETTLE_MISSED: &str = concat!(
     "UPDATE drills SET result = CASE WHEN damaged_at IS NULL THEN NULL ELSE 'missed' END, ended_at = $1
      WHERE ended_at IS NULL AND must_be_found_by + (must_be_found_by - announced_at) <= $1
-       AND NOT EXISTS (SELECT 1 FROM mismatches WHERE mismatches.drill_id = drills.id)
+       AND (damaged_at IS NULL OR NOT EXISTS (SELECT 1 FROM mismatches WHERE mismatches.drill_id = drills.id))
      RETURNING ",
     drill_columns!()
 );
