@@ -11,8 +11,8 @@ use serde::{Deserialize, Deserializer, de};
 use super::cron::Cron;
 use super::networks::Networks;
 use super::verify::{Mode, Orphans};
-use crate::verify::CanaryDamage;
 use crate::telemetry::logs;
+use crate::verify::CanaryDamage;
 
 /// A time span, written as a number and a unit, such as `500ms`, `2s`, `10m`, `1h30m` or `7d`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -160,12 +160,9 @@ impl Pipeline {
 
     /// True if all that differs was damaged on purpose: it is nobody's loss.
     async fn is_announced(&self, job: JobId, looks: &BTreeMap<ChunkId, Seen>) -> Result<bool> {
-        let mut bad = looks.iter().filter(|(_, seen)| seen.look != Look::Sound).map(|(chunk, _)| chunk.index).peekable();
-        if bad.peek().is_none() {
-            return Ok(false);
-        }
-        let announced = self.announced_chunks(job).await?;
-        Ok(bad.all(|index| announced.contains(&index)))
+        let bad = looks.iter().filter(|(_, seen)| seen.look != Look::Sound);
+        let bad: BTreeSet<ChunkIndex> = bad.map(|(chunk, _)| chunk.index).collect();
+        Ok(!bad.is_empty() && bad.is_subset(&self.announced_chunks(job).await?))
     }
 
     /// Raises the epoch in the database, together with the chunks that are lost. `reason`: why that counts as a loss, if

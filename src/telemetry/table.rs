@@ -151,10 +151,10 @@ table! {
     /// Time of the stages of the canary's traces.
     CANARY_STAGE_DURATION: Histogram["veritail_canary_stage_duration_seconds"; stage: CanaryStage] in SECONDS,
         starts Start::Zero;
-    /// Time from sending bytes to having read them back, as the canary sees it.
+    /// Time from the answer to an append to having read those bytes back, as the canary sees it.
     APPEND_TO_READ: Histogram["veritail_append_to_read_seconds"] in SECONDS, starts Start::Zero;
-    /// Damage that was announced and done on purpose, by the canary or in a drill, and what came of it. It counts nowhere
-    /// else. Any other result than found pages.
+    /// Damage that was announced and done on purpose, by the canary or in a drill, and what the verifier made of it. It
+    /// counts nowhere else. What is `missed` or has a `wrong_label` is a reason to page: real damage would fare the same.
     CANARY_DETECTIONS: Counter["veritail_canary_detections_total"; store: DataStore, kind: Kind, result: Detection],
         starts Start::Zero;
     /// Things that the inventory met in the listing of a store.

@@ -23,7 +23,10 @@ impl Verifier {
         let drills = stores.drills.drills(&DrillFilter { limit: MOST, ..DrillFilter::default() }).await?;
         let mut has_ended: HashMap<JobId, bool> = HashMap::new();
         for drill in &drills {
-            has_ended.entry(drill.what.job).and_modify(|all| *all &= drill.ended_at.is_some()).or_insert(drill.ended_at.is_some());
+            has_ended
+                .entry(drill.what.job)
+                .and_modify(|all| *all &= drill.ended_at.is_some())
+                .or_insert(drill.ended_at.is_some());
         }
         let mut kept = Vec::new();
         for job in stores.drills.canary_jobs(MOST).await? {

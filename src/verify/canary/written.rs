@@ -25,10 +25,18 @@ impl Verifier {
     /// Appends all but the last bytes, and waits until the first chunk has moved on.
     pub(super) async fn begin_canary_trace(&self, client: &dyn CanaryClient, job: &CanaryJob) -> Result<(), Failure> {
         let content = content::of(job.id);
-        let began = self.now();
         self.append(client, job, &content, 0, PATCH).await?;
-        compare(&client.read(job).await?, &content.slice(..PATCH), job)?;
-        telemetry::append_to_read(self.now().ms_since(began));
+        let accepted = self.now();
+        let first = content.slice(..PATCH);
+        loop {
+            let read = client.read(job).await?;
+            if read.len() >= first.len() || !first.starts_with(&read) {
+                compare(&read, &first, job)?;
+                break;
+            }
+            self.node.seams().clock.sleep(POLL).await;
+        }
+        telemetry::append_to_read(self.now().ms_since(accepted));
         let began = self.now();
         self.append(client, job, &content, PATCH, content.len() - PATCH).await?;
         let appended = self.now();

@@ -236,7 +236,8 @@ async fn what_was_called_off_speaks_for_nothing(both: &Both) {
 
 async fn a_wrong_label_of_damage_that_nobody_knows_to_be_done_counts_for_nothing(both: &Both) {
     let (job, other) = (running(both.database.as_ref()).await, running(both.database.as_ref()).await);
-    let (torn, done) = (both.drills.announce(&new(job)).await.unwrap(), both.drills.announce(&new(other)).await.unwrap());
+    let (torn, done) =
+        (both.drills.announce(&new(job)).await.unwrap(), both.drills.announce(&new(other)).await.unwrap());
     // Who did it died in between: the copy was released, and not begun again.
     both.open(&NewMismatch { kind: Kind::Missing, ..mismatch(job, Some(0)) }).await;
     both.open(&mismatch(other, Some(0))).await;

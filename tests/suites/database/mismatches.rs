@@ -306,5 +306,8 @@ pub(super) async fn reads_what_an_older_version_wrote(db: &dyn Database) {
         ..mismatch(JobId(1), Some(0))
     };
     let resolved = Some((Resolution::Repaired, Timestamp(2_000)));
-    assert_eq!(known, Mismatch { id: known.id, what, last_seen: NOW, times_seen: 1, drill: None, resolved, note: None });
+    assert_eq!(
+        known,
+        Mismatch { id: known.id, what, last_seen: NOW, times_seen: 1, drill: None, resolved, note: None }
+    );
 }
