@@ -157,7 +157,7 @@ async fn damage_that_nobody_finds_is_missed() {
         ("VERITAIL_VERIFY_FULL_CYCLE", "1s"),
         ("VERITAIL_SWEEP_INTERVAL", "1s"),
     ]);
-    let (job, _) = finished(&server).await;
+    let job = finished(&server).await;
     let order = json!({"job_id": job.id, "store": "object_store", "kind": "missing", "chunk_index": 0, "yes_damage_data": true});
     let made = server.client().admin(Method::POST, "/api/v1/drills").json(&order).answer().await;
     assert_eq!(made.status, 201, "{}", made.text());
@@ -166,7 +166,7 @@ async fn damage_that_nobody_finds_is_missed() {
     })
     .await;
     assert_eq!(server.client().metric(DETECTIONS, "").await, 1.0);
-    let drill = &drills(&server, "").await["items"][0];
+    let drill = drills(&server, "").await["items"][0].clone();
     assert_eq!((&drill["result"], &drill["found_at"]), (&json!("missed"), &Value::Null));
 }
 

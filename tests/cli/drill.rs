@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::program::{Server, code, run, text};
-use crate::support::server::{Send as _, ended, log};
+use crate::support::server::{ended, log};
 
 /// A server on which only readers find anything, with a finished log as job 1.
 async fn with_a_log() -> Server {

@@ -86,9 +86,9 @@ async fn start(api: &Api, headers: &HeaderMap, body: Result<Bytes, BytesRejectio
     let admin = api.auth.admin(headers).await?;
     let body = body.map_err(|rejection| Refused::Bad(rejection.body_text()))?;
     let wanted = read(&body)?;
-    let must_be_found_by = api.clock().now().after(api.pipeline.settings().drill_deadline);
+    let within = api.pipeline.settings().drill_deadline;
     let Wanted { job_id: job, chunk_index: chunk, store, kind, .. } = wanted;
-    let order = DrillOrder { job, chunk, store, kind, by: admin.by.clone(), must_be_found_by };
+    let order = DrillOrder { job, chunk, store, kind, by: admin.by.clone(), within };
     match api.pipeline.drill(&order).await {
         Ok(drill) => Ok(DrillReport::from(&drill)),
         Err(NoDrill::Unknown) => Err(Refused::Unknown),

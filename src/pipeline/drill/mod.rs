@@ -9,12 +9,14 @@ mod report;
 mod settle;
 mod target;
 
+use std::time::Duration;
+
 pub use report::DrillReport;
 
 use crate::store::StoreError;
 use crate::store::database::drills::{Drill, DrillId, NewDrill};
 use crate::store::database::{Job, MismatchFilter};
-use crate::trace::{ChunkIndex, ChunkState, DataStore, JobId, Kind, Timestamp};
+use crate::trace::{ChunkIndex, ChunkState, DataStore, JobId, Kind};
 
 use super::Pipeline;
 
@@ -31,8 +33,8 @@ pub struct DrillOrder {
     pub kind: Kind,
     /// Who wants it.
     pub by: String,
-    /// Until when it has to be found.
-    pub must_be_found_by: Timestamp,
+    /// How soon it has to be found.
+    pub within: Duration,
 }
 
 /// Why nothing was damaged.
@@ -89,15 +91,16 @@ impl Pipeline {
     }
 
     async fn announce(&self, order: &DrillOrder, chunk: ChunkIndex) -> Result<DrillId, NoDrill> {
-        let DrillOrder { job, store, kind, by, must_be_found_by, .. } = order;
+        let DrillOrder { job, store, kind, by, within, .. } = order;
+        let now = self.now();
         let new = NewDrill {
             job: *job,
             chunk,
             kind: *kind,
             store: *store,
             by: by.clone(),
-            at: self.now(),
-            must_be_found_by: *must_be_found_by,
+            at: now,
+            must_be_found_by: now.after(*within),
         };
         let drill = self.stores().drills.announce(&new).await?;
         tracing::warn!(

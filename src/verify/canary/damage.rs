@@ -84,9 +84,13 @@ impl Verifier {
     /// then is found later, or missed. False if it could not be damaged.
     pub(super) async fn damage_and_watch(&self, job: &CanaryJob, damage: Damage) -> Result<bool> {
         let Damage { store, kind } = damage;
-        let must_be_found_by = self.now().after(self.settings.canary_deadline);
+        let within = match damage.is_live() {
+            // Its trace waits for that, and must not be taken for one whose runner vanished.
+            true => self.settings.canary_deadline.min(self.node.settings().runner_timeout / 4),
+            false => self.settings.canary_deadline,
+        };
         let by = CANARY.to_owned();
-        let order = DrillOrder { job: job.id, chunk: Some(LAST), store, kind, by, must_be_found_by };
+        let order = DrillOrder { job: job.id, chunk: Some(LAST), store, kind, by, within };
         // A copy that was looked at already would be looked at again only by the full run: days later.
         let drill = match damage.needs_new_copy() {
             true => self.node.drill_new_copy(&order, LAST).await,
@@ -104,19 +108,18 @@ impl Verifier {
 
     /// Nothing is read or appended meanwhile: it is the verifier who has to find it.
     async fn watch(&self, drill: &Drill, is_live: bool) -> Result<()> {
-        let (began, deadline) = (self.now(), self.settings.canary_deadline);
-        // The damage of a live copy goes when its trace goes on: there the next ticks are left out while it takes its time.
-        let limit = match is_live {
-            true => deadline.min(self.node.settings().runner_timeout / 2),
-            false => deadline.min(self.settings.canary_interval.mul_f64(0.7)),
-        };
+        let began = self.now();
+        // The damage of a live copy is met when its trace goes on: there the next ticks are left out until it is found or
+        // missed.
+        let limit = if is_live { Duration::MAX } else { self.settings.canary_interval.mul_f64(0.7) };
+        let look_every = (self.settings.canary_deadline / 60).clamp(*LOOK_EVERY.start(), *LOOK_EVERY.end());
         loop {
             self.node.settle_drills().await?;
             let now = self.node.stores().drills.drill(drill.id).await?;
             if now.is_none_or(|now| now.ended_at.is_some()) || self.now().since(began) >= limit {
                 return Ok(());
             }
-            self.node.seams().clock.sleep((deadline / 60).clamp(*LOOK_EVERY.start(), *LOOK_EVERY.end())).await;
+            self.node.seams().clock.sleep(look_every).await;
         }
     }
 }

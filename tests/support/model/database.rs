@@ -28,6 +28,7 @@ pub struct ModelDatabase {
 pub(super) struct Tables {
     pub(super) projects: Vec<String>,
     pub(super) jobs: BTreeMap<JobId, Job>,
+    jobs_made: i64,
     pub(super) accounts: super::accounts::Tables,
     pub(super) verifications: super::verifications::Tables,
     pub(super) drills: super::drills::Drills,
@@ -144,8 +145,9 @@ impl Database for ModelDatabase {
             tables.projects.push(new.project_path.clone());
             tables.projects.len() - 1
         });
+        tables.jobs_made += 1;
         let job = Job {
-            id: JobId(tables.jobs.len() as i64 + 1),
+            id: JobId(tables.jobs_made),
             project: ProjectId(position as i64 + 1),
             project_path: new.project_path,
             name: new.name,

@@ -18,19 +18,20 @@ pub(super) async fn open(database: &SqliteDatabase, new: &NewMismatch, basis: Ba
         Basis::Closed(epoch) => (None, Some(epoch.0), true),
         Basis::Nothing => (None, None, false),
     };
+    // `$1` and not `?1`, as in what it is put together from: SQLite takes the two for different ones.
     let rows = sqlx::query(concat!(
         "INSERT INTO mismatches (job_id, chunk_index, epoch, kind, store, detector, expected, found, first_seen, last_seen,
                                  run_id, node, first_difference, drill_id, notify_at)
-         SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9, ?12, ?13, ?14, announced.drill,
-                CASE WHEN announced.drill IS NULL THEN ?15 END
+         SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $12, $13, $14, announced.drill,
+                CASE WHEN announced.drill IS NULL THEN $15 END
          FROM (SELECT ",
         announced!(),
         " AS drill) AS announced
-         WHERE (?10 IS NULL OR EXISTS (SELECT 1 FROM trace_chunks
-                                       WHERE job_id = ?1 AND chunk_index = ?2 AND version = ?10))
-           AND (?11 IS NULL OR EXISTS (SELECT 1 FROM jobs
-                                       WHERE id = ?1 AND jobs.epoch = ?11 AND state <> 'erased'
-                                         AND (state IN ('closed', 'archived')) = ?16))
+         WHERE ($10 IS NULL OR EXISTS (SELECT 1 FROM trace_chunks
+                                       WHERE job_id = $1 AND chunk_index = $2 AND version = $10))
+           AND ($11 IS NULL OR EXISTS (SELECT 1 FROM jobs
+                                       WHERE id = $1 AND jobs.epoch = $11 AND state <> 'erased'
+                                         AND (state IN ('closed', 'archived')) = $16))
          ON CONFLICT (job_id, coalesce(chunk_index, -1), epoch, store, kind) WHERE resolution IS NULL
          DO UPDATE SET last_seen = max(last_seen, excluded.last_seen), times_seen = times_seen + 1
          RETURNING id, times_seen, drill_id",
