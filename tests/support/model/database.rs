@@ -28,7 +28,7 @@ pub struct ModelDatabase {
 pub(super) struct Tables {
     pub(super) projects: Vec<String>,
     pub(super) jobs: BTreeMap<JobId, Job>,
-    jobs_made: i64,
+    pub(super) jobs_made: i64,
     pub(super) accounts: super::accounts::Tables,
     pub(super) verifications: super::verifications::Tables,
     pub(super) drills: super::drills::Drills,

@@ -10,7 +10,7 @@ use veritail::trace::{ChunkState, Detection, Kind, Sha256, Timestamp, TraceState
 use super::database::{ModelDatabase, Tables};
 
 /// In order of number.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Drills {
     all: Vec<Drill>,
     made: i64,
