@@ -287,10 +287,10 @@ fn everything_that_is_kept_is_looked_at_beside_others_and_within_a_budget() {
     positive(&document["rounds"][0]["decoding_seconds"]);
     positive(&document["rounds"][0]["sha256"]["bytes_per_second"]);
     assert!(document["rounds"][0]["rclone"].is_null(), "a folder is not compared with S3");
-    // What a second brings may come at once.
+    // What a tenth of a second brings may come at once.
     let within = &document["budget"]["pass"];
     let (bytes, seconds) = (within["bytes"].as_f64().expect("bytes"), within["seconds"].as_f64().expect("seconds"));
-    assert!(bytes - f64::from(1 << 20) <= seconds * f64::from(1 << 20) * 1.01, "{within}");
+    assert!(bytes <= (seconds + 0.11) * f64::from(1 << 20), "{within}");
     let beside = &document["beside_appends"];
     positive(&beside["requests_ratio"]);
     assert!(beside["rounds"][0]["looks"].as_u64() > Some(0), "{beside}");

@@ -60,6 +60,10 @@ impl Other {
             .arg(at_once.to_string());
         rclone.arg(format!("bench:{}/traces", remote.place)).arg(copies.join("traces"));
         rclone.envs(remote.variables.iter().map(|(name, value)| (format!("RCLONE_CONFIG_BENCH_{name}"), value)));
+        // It is told in its own way: some of its versions stop over this variable.
+        if let Some(bundle) = std::env::var_os("AWS_CA_BUNDLE") {
+            rclone.arg("--ca-cert").arg(bundle).env_remove("AWS_CA_BUNDLE");
+        }
         Self::run(rclone, bytes).await
     }
 
