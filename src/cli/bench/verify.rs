@@ -25,8 +25,9 @@ use super::size::Size;
 use super::target::{Own, Place, Target};
 use crate::cli::signals::Signals;
 use crate::cli::{Failed, table};
-use crate::config::Config;
+use crate::config::cron::Cron;
 use crate::config::value::Span;
+use crate::config::{self, Config};
 use crate::trace::{ByteSize, JobId};
 
 /// Write logs, and look at all of them as the verifier does.
@@ -180,8 +181,9 @@ impl Verify {
 
 /// Nothing is looked at but when it is measured, and the only copies are the persistent ones.
 fn quiet(config: &mut Config) {
-    for schedule in [&mut config.verify.hot, &mut config.verify.full, &mut config.verify.inventory] {
-        *schedule = crate::config::cron::Cron::OFF;
+    let config::Verify { hot, full, inventory, canary, .. } = &mut config.verify;
+    for schedule in [hot, full, inventory, canary] {
+        *schedule = Cron::OFF;
     }
     config.pipeline.live_grace = Span::secs(0);
 }
