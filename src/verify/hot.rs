@@ -7,8 +7,8 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use futures::future::BoxFuture;
-use futures::{FutureExt as _, StreamExt as _, stream};
 
 use crate::pipeline::examine::Examiner;
 use crate::store::Result;
@@ -17,7 +17,7 @@ use crate::telemetry::verification as telemetry;
 use crate::trace::{ChunkIndex, ChunkRow, Detector, JobId, RunState, Schedule, Tally, Timestamp, Version};
 
 use super::runs::Running;
-use super::{Open, Verifier};
+use super::{Open, Verifier, side_by_side};
 
 /// Jobs are dealt out to so many turns.
 const SHARDS: i64 = 16;
@@ -143,9 +143,8 @@ impl Verifier {
         let examiner = self.examiner(Detector::Hot, run.id());
         let looks: Vec<BoxFuture<'_, _>> =
             new.iter().map(|(job, row)| self.look_while_hot(*job, row, examiner, open).boxed()).collect();
-        let mut looks = stream::iter(looks).buffer_unordered(self.settings.hot.concurrency.max(1));
-        while let Some(look) = looks.next().await {
-            if !run.add(look?).await? {
+        for look in side_by_side(looks, self.settings.hot.concurrency).await? {
+            if !run.add(look).await? {
                 return Ok(false);
             }
         }

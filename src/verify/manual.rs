@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use futures::{FutureExt as _, StreamExt as _, stream};
+use futures::{FutureExt as _, TryFutureExt as _};
 
 use crate::store::Result;
 use crate::store::database::Job;
@@ -15,7 +15,7 @@ use crate::trace::{
 };
 
 use super::runs::Running;
-use super::{Open, Verifier};
+use super::{Open, Verifier, side_by_side};
 
 /// Which traces. Those of jobs that are made after the run began are not looked at.
 #[derive(Clone)]
@@ -196,12 +196,11 @@ impl Verifier {
     ) -> Result<bool> {
         let (job, examiner) = (checked.job, self.examiner(Detector::Manual, run.id()));
         let look = |row: &'a ChunkRow| {
-            self.look(&self.full_budget, (job, row), examiner, open).map(move |look| (row.index, look)).boxed()
+            let look = self.look(&self.full_budget, (job, row), examiner, open);
+            look.map_ok(|look| (row.index, look)).boxed()
         };
         let looks: Vec<BoxFuture<'a, _>> = rows.iter().map(look).collect();
-        let mut looks = stream::iter(looks).buffered(self.settings.full.concurrency.max(1));
-        while let Some((index, look)) = looks.next().await {
-            let look = look?;
+        for (index, look) in side_by_side(looks, self.settings.full.concurrency).await? {
             checked.tally += look.tally;
             checked.differences.extend(look.differences.iter().map(|(kind, store)| (Some(index), *kind, *store)));
             if !run.add(look.tally).await? {

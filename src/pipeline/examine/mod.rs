@@ -105,7 +105,8 @@ impl Pipeline {
         for _ in 0..ROUNDS {
             match self.examine_once(job, &row, examiner).await? {
                 Some(mut examined) => {
-                    examined.tally.chunks = 1;
+                    // A row that promises nothing yet has no copies.
+                    examined.tally.chunks = u64::from(examined.tally.looks > 0);
                     return Ok(examined);
                 }
                 None => match self.stores().database.chunk(job, row.index).await? {
