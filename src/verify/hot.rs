@@ -17,7 +17,7 @@ use crate::telemetry::verification as telemetry;
 use crate::trace::{ChunkIndex, ChunkRow, Detector, JobId, RunState, Schedule, Tally, Timestamp, Version};
 
 use super::runs::Running;
-use super::{Open, Verifier, side_by_side};
+use super::{Open, Verifier};
 
 /// Jobs are dealt out to so many turns.
 const SHARDS: i64 = 16;
@@ -143,12 +143,7 @@ impl Verifier {
         let examiner = self.examiner(Detector::Hot, run.id());
         let looks: Vec<BoxFuture<'_, _>> =
             new.iter().map(|(job, row)| self.look_while_hot(*job, row, examiner, open).boxed()).collect();
-        for look in side_by_side(looks, self.settings.hot.concurrency).await? {
-            if !run.add(look).await? {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+        Ok(run.add_all(looks, self.settings.hot.concurrency, |look| *look).await?.is_some())
     }
 
     async fn look_while_hot(&self, job: JobId, row: &ChunkRow, examiner: Examiner, open: &Open) -> Result<Tally> {

@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+use futures::future::BoxFuture;
+use futures::lock::Mutex;
+use futures::{StreamExt as _, stream};
+
 use crate::store::Result;
 use crate::store::database::verifications::{NewRun, Run, RunId};
 use crate::telemetry::verification as telemetry;
@@ -65,6 +69,32 @@ impl Running {
             self.stopped |= !self.verifier.verifications().note_progress(self.run.id, &self.run.tally, now).await?;
         }
         Ok(!self.stopped)
+    }
+
+    /// Makes all these looks, so many at a time, and adds what each saw as it comes. `None` if the run is to stop.
+    pub(super) async fn add_all<T>(
+        &mut self,
+        looks: Vec<BoxFuture<'_, Result<T>>>,
+        at_once: usize,
+        seen: impl Fn(&T) -> Tally,
+    ) -> Result<Option<Vec<T>>> {
+        let count = looks.len();
+        // Adding may wait for the database, so it is a part of each look: see `side_by_side`.
+        let (run, seen) = (Mutex::new(self), &seen);
+        let looks = looks.into_iter().map(|look| async {
+            let look = look.await?;
+            let goes_on = run.lock().await.add(seen(&look)).await?;
+            Ok(goes_on.then_some(look))
+        });
+        let mut looks = stream::iter(looks).buffered(at_once.max(1));
+        let mut all = Vec::with_capacity(count);
+        while let Some(look) = looks.next().await {
+            match look? {
+                Some(look) => all.push(look),
+                None => return Ok(None),
+            }
+        }
+        Ok(Some(all))
     }
 
     /// Ends the run as `done` says: without an error as complete, unless it was stopped or something was out of reach.
