@@ -72,23 +72,26 @@ impl Running {
     }
 
     /// Makes all these looks, so many at a time, and adds what each saw as it comes. `None` if the run is to stop.
-    pub(super) async fn add_all<T>(
+    pub(super) async fn add_all<T: Send>(
         &mut self,
         looks: Vec<BoxFuture<'_, Result<T>>>,
         at_once: usize,
-        seen: impl Fn(&T) -> Tally,
+        seen: fn(&T) -> Tally,
     ) -> Result<Option<Vec<T>>> {
-        let count = looks.len();
+        let run = Mutex::new(self);
         // Adding may wait for the database, so it is a part of each look: see `side_by_side`.
-        let (run, seen) = (Mutex::new(self), &seen);
-        let looks = looks.into_iter().map(|look| async {
-            let look = look.await?;
-            let goes_on = run.lock().await.add(seen(&look)).await?;
-            Ok(goes_on.then_some(look))
-        });
-        let mut looks = stream::iter(looks).buffered(at_once.max(1));
-        let mut all = Vec::with_capacity(count);
-        while let Some(look) = looks.next().await {
+        let mut counted: Vec<BoxFuture<'_, Result<Option<T>>>> = Vec::with_capacity(looks.len());
+        for look in looks {
+            let run = &run;
+            counted.push(Box::pin(async move {
+                let look = look.await?;
+                let goes_on = run.lock().await.add(seen(&look)).await?;
+                Ok(goes_on.then_some(look))
+            }));
+        }
+        let mut all = Vec::with_capacity(counted.len());
+        let mut counted = stream::iter(counted).buffered(at_once.max(1));
+        while let Some(look) = counted.next().await {
             match look? {
                 Some(look) => all.push(look),
                 None => return Ok(None),
