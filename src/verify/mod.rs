@@ -15,6 +15,7 @@ pub mod budget;
 mod coverage;
 mod full;
 mod hot;
+mod hot_shards;
 mod inventory;
 mod manual;
 mod report;
