@@ -178,9 +178,7 @@ impl Pipeline {
                     Some(_) if !nothing_new => self.ask_for_everything(job, RewindCause::WholeDiffers).await,
                     None if !nothing_new && self.may_still_ask(job) => Ok(Step::End(Evaluated::Waits)),
                     // Bytes that are known to be missing explain it.
-                    _ if self.misses_known_losses(job, &rows).await? => {
-                        self.close(job, &whole, Verdict::Corrupt).await
-                    }
+                    _ if self.misses_known_losses(job, &rows).await? => self.close(job, &whole, Verdict::Corrupt).await,
                     _ => self.close(job, &whole, Verdict::RunnerDisagrees).await,
                 }
             }

@@ -89,12 +89,7 @@ impl std::fmt::Display for Found {
 
 impl From<&Record> for Found {
     fn from(record: &Record) -> Self {
-        Self {
-            size: Some(record.size),
-            crc32: Some(record.crc32),
-            sha256: Some(record.sha256),
-            ..Self::default()
-        }
+        Self { size: Some(record.size), crc32: Some(record.crc32), sha256: Some(record.sha256), ..Self::default() }
     }
 }
 
