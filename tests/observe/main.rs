@@ -6,4 +6,11 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod alertmanager;
+mod alerts;
+mod deployed;
 mod metrics;
+mod mutation;
+mod page;
+mod rules;
+mod runbooks;
