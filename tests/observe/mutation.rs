@@ -54,7 +54,8 @@ fn mutants(rule: &Rule) -> Vec<(String, String)> {
         } else if rest.starts_with('"') {
             at += rest[1..].find('"').expect("an end") + 1;
         } else if rest.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') {
-            let word = &rest[..rest.find(|c: char| !c.is_ascii_alphanumeric() && !"_:".contains(c)).unwrap_or(rest.len())];
+            let word =
+                &rest[..rest.find(|c: char| !c.is_ascii_alphanumeric() && !"_:".contains(c)).unwrap_or(rest.len())];
             words(at, word, &mut change);
             if ["for", "keep_firing_for", "offset"].contains(&word) {
                 let time = rest[word.len()..].trim_start_matches([':', ' ']);
@@ -113,11 +114,12 @@ fn words(at: usize, word: &str, change: &mut impl FnMut(usize, &str, String)) {
 /// Half as long, and twice.
 fn times(at: usize, time: &str, change: &mut impl FnMut(usize, &str, String)) {
     let (number, unit) = time.split_at(time.len() - 1);
-    let seconds = number.parse::<u64>().expect("a number") * match unit {
-        "m" => 60,
-        "h" => 3600,
-        _ => 86400,
-    };
+    let seconds = number.parse::<u64>().expect("a number")
+        * match unit {
+            "m" => 60,
+            "h" => 3600,
+            _ => 86400,
+        };
     change(at, time, format!("{}s", seconds / 2));
     change(at, time, format!("{}s", seconds * 2));
 }
@@ -148,8 +150,7 @@ fn passes(folder: &Path, rule: &Rule, text: &str, tests: &[String]) -> bool {
     let mut arguments = vec!["test".to_owned(), "rules".to_owned()];
     for every in ["1m", "15m"] {
         let head = format!("evaluation_interval: {every}\n");
-        let blocks: Vec<&str> =
-            tests.iter().filter_map(|test| test.strip_prefix(&head)?.strip_prefix("\n\0")).collect();
+        let blocks: Vec<&str> = tests.iter().filter_map(|test| test.strip_prefix(&head)?.strip_prefix("\0")).collect();
         if !blocks.is_empty() {
             let order = "group_eval_order: [recorded, mutated]\n";
             let file = folder.join(format!("{every}.test.yml"));
@@ -167,7 +168,9 @@ fn recorded_for(rule: &Rule) -> String {
     let is_slo = rule.text.contains("slo:veritail");
     let needed: Vec<&Rule> = all
         .iter()
-        .filter(|recorded| !recorded.alerts && (is_slo && recorded.name.contains("slo") || rule.text.contains(&recorded.name)))
+        .filter(|recorded| {
+            !recorded.alerts && (is_slo && recorded.name.contains("slo") || rule.text.contains(&recorded.name))
+        })
         .collect();
     if needed.is_empty() {
         return String::new();
@@ -215,10 +218,10 @@ fn every_change_of_a_rule_is_seen_by_its_tests() {
                         assert!(passed, "{} does not pass its tests alone", rule.name);
                     } else if passed {
                         let window = rule.value("window").map_or_else(String::new, |window| format!(" {window}"));
-                        survivors.lock().expect("no thread panics here").push(format!(
-                            "{}{window} {}",
-                            rule.name, mutant.what
-                        ));
+                        survivors
+                            .lock()
+                            .expect("no thread panics here")
+                            .push(format!("{}{window} {}", rule.name, mutant.what));
                     }
                 }
             });
@@ -226,7 +229,12 @@ fn every_change_of_a_rule_is_seen_by_its_tests() {
     });
     let mut survivors = survivors.into_inner().expect("all threads ended");
     survivors.sort();
-    println!("{} changes, {} seen, {} of the others change nothing", all.len() - rules.len(), all.len() - rules.len() - survivors.len(), equivalent.len());
+    println!(
+        "{} changes, {} seen, {} of the others change nothing",
+        all.len() - rules.len(),
+        all.len() - rules.len() - survivors.len(),
+        equivalent.len()
+    );
     survivors.retain(|survivor| !equivalent.contains(survivor));
     assert!(survivors.is_empty(), "{} are not seen:\n{}", survivors.len(), survivors.join("\n"));
 }

@@ -90,7 +90,7 @@ fn write_all(
     post: &Post,
     jobs: &[(String, Vec<String>)],
     alerts_to: &str,
-) -> impl Fn(&str) -> std::path::PathBuf {
+) -> impl Fn(&str) -> std::path::PathBuf + use<> {
     let below = below.to_owned();
     let write = |name: &str, text: &str| std::fs::write(below.join(name), text).expect("written");
     for file in files(".rules.yml") {
@@ -111,7 +111,8 @@ fn write_all(
     for (job, targets) in jobs {
         let targets: Vec<String> = targets.iter().map(|target| format!("'{target}'")).collect();
         let targets = targets.join(", ");
-        writeln!(prometheus, "  - job_name: {job}\n    static_configs:\n      - targets: [{targets}]").expect("a string");
+        writeln!(prometheus, "  - job_name: {job}\n    static_configs:\n      - targets: [{targets}]")
+            .expect("a string");
     }
     write("prometheus.yml", &prometheus);
     move |name| below.join(name)
