@@ -145,7 +145,7 @@ async fn bytes_rot(site: &Site, post: &Post) {
         page(post, site, "VeritailChecksumMismatch", false, &in_redis),
     );
     assert_eq!(client.integrity(&job).await["verdict"], "verified");
-    only(post, site, &["VeritailChecksumMismatch", "VeritailCorruptTracesUnresolved"]);
+    only(post, site, &["VeritailChecksumMismatch", "VeritailCorruptTracesUnresolved", "VeritailLiveBytesLost"]);
 }
 
 /// It is killed, and comes back with nothing.
