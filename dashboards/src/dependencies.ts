@@ -1,9 +1,11 @@
 // The stores that Veritail depends on, its background tasks, and the process itself.
+import * as allowed from './allowed';
 import { HERE, board } from './board';
 import { above, below, page, ticket } from './limits';
 import { GREEN, ORANGE, RED, table, timeline, timeseries } from './panels';
 
-const request = 'veritail_dependency_request_duration_seconds';
+const requests = 'veritail_dependency_requests_total';
+const time = 'veritail_dependency_request_duration_seconds_bucket';
 
 export const dependencies = board({
   uid: 'veritail-dependencies',
@@ -14,15 +16,26 @@ export const dependencies = board({
       title: 'Stores',
       panels: [
         timeline({
-          title: 'Up',
+          title: 'Stores',
           shows: 'Whether each store answered when it was last asked, as the node that is worst off sees it.',
           normal: 'Up.',
           otherwise: 'Runners get 503 and come again, for as long as their patience lasts. Bring the store back; nothing else is to be done.',
-          size: [24, 6],
+          size: [12, 6],
           unit: 'none',
           queries: [{ expr: `min by (dependency) (veritail_dependency_up{${HERE}})`, legend: '{{dependency}}' }],
           states: { 0: { text: 'Down', color: RED }, 1: { text: 'Up', color: GREEN } },
           limits: below(page('VeritailDependencyDown', 1)),
+        }),
+        timeline({
+          title: 'Nodes',
+          shows: 'Whether Prometheus reaches each node.',
+          normal: 'Up, but for the seconds of a restart.',
+          otherwise: 'The others go on. Start it again; its log says why it ended.',
+          size: [12, 6],
+          unit: 'none',
+          queries: [{ expr: `up{${HERE}}`, legend: '{{instance}}' }],
+          states: { 0: { text: 'Down', color: RED }, 1: { text: 'Up', color: GREEN } },
+          limits: below(ticket('VeritailTargetDown', 1)),
         }),
         timeseries({
           title: 'Requests',
@@ -31,7 +44,7 @@ export const dependencies = board({
           otherwise: 'Many without traffic: a sweep or the verifier; see *Tasks*, and *Integrity*.',
           size: [8, 8],
           unit: 'reqps',
-          queries: [{ expr: `sum by (dependency) (rate(${request}_count{${HERE}}[$__rate_interval]))`, legend: '{{dependency}}' }],
+          queries: [{ expr: `sum by (dependency) (rate(${requests}{${HERE}}[$__rate_interval]))`, legend: '{{dependency}}' }],
         }),
         timeseries({
           title: 'Requests that failed',
@@ -42,7 +55,7 @@ export const dependencies = board({
           unit: 'percentunit',
           queries: [
             {
-              expr: `(sum by (dependency) (rate(${request}_count{${HERE},result!="ok"}[$__rate_interval])) or 0 * sum by (dependency) (rate(${request}_count{${HERE}}[$__rate_interval]))) / (sum by (dependency) (rate(${request}_count{${HERE}}[$__rate_interval])) > 0)`,
+              expr: `sum by (dependency) (rate(${requests}{${HERE},result!="ok"}[$__rate_interval])) / (sum by (dependency) (rate(${requests}{${HERE}}[$__rate_interval])) > 0)`,
               legend: '{{dependency}}',
             },
           ],
@@ -56,7 +69,7 @@ export const dependencies = board({
           size: [8, 8],
           unit: 's',
           queries: [
-            { expr: `histogram_quantile(0.99, sum by (le, dependency) (rate(${request}_bucket{${HERE}}[$__rate_interval]))) >= 0`, legend: '{{dependency}}' },
+            { expr: `histogram_quantile(0.99, sum by (le, dependency) (rate(${time}{${HERE}}[$__rate_interval]))) >= 0`, legend: '{{dependency}}' },
           ],
         }),
         timeseries({
@@ -67,7 +80,7 @@ export const dependencies = board({
           size: [12, 8],
           unit: 's',
           queries: [
-            { expr: `histogram_quantile(0.99, sum by (le, dependency, operation) (rate(${request}_bucket{${HERE}}[$__rate_interval]))) >= 0`, legend: '{{dependency}}: {{operation}}' },
+            { expr: `histogram_quantile(0.99, sum by (le, dependency, operation) (rate(${time}{${HERE}}[$__rate_interval]))) >= 0`, legend: '{{dependency}}: {{operation}}' },
           ],
         }),
         timeseries({
@@ -104,20 +117,26 @@ export const dependencies = board({
       panels: [
         table({
           title: 'Background tasks',
-          shows: 'Time since each background task last ended well, and its interval. The sweeps take turns: of all nodes the newest counts.',
-          normal: 'The age is below its interval, and the share below 100 %.',
-          otherwise: 'From three intervals on it is a ticket: the node\'s log says what fails. `contacts` that stands still for a minute means that losses could go unseen.',
+          shows: 'Time since each background task last ended well, its interval, and how much of what its alert allows has passed. The sweeps take turns: of all nodes the newest counts; of `contacts` and `gauges` the worst.',
+          normal: 'The share is below 100 %.',
+          otherwise: 'The node\'s log says what fails. While `contacts` stands still, losses could go unseen.',
           size: [10, 8],
           queries: [
             `time() - max by (task) (veritail_task_last_success_timestamp_seconds{${HERE}})`,
             `max by (task) (veritail_task_interval_seconds{${HERE}})`,
-            `(time() - max by (task) (veritail_task_last_success_timestamp_seconds{${HERE}})) / max by (task) (veritail_task_interval_seconds{${HERE}})`,
+            allowed.tasks,
           ],
           columns: [
             { field: 'task', head: 'Task' },
             { field: 'Value #A', head: 'Last success', unit: 's' },
             { field: 'Value #B', head: 'Interval', unit: 's' },
-            { field: 'Value #C', head: 'Intervals ago', unit: 'none', decimals: 1, limits: above(ticket('VeritailScheduledJobStale', 3)) },
+            {
+              field: 'Value #C',
+              head: 'Of what is allowed',
+              unit: 'percentunit',
+              decimals: 0,
+              limits: above(page('VeritailContactsStale', 1), ticket('VeritailScheduledJobStale', 1), ticket('VeritailGaugesStale', 1)),
+            },
           ],
         }),
         timeseries({
@@ -171,6 +190,7 @@ export const dependencies = board({
           size: [8, 8],
           unit: 'percentunit',
           queries: [{ expr: `process_open_fds{${HERE}} / process_max_fds{${HERE}}`, legend: '{{instance}}' }],
+          limits: above(ticket('VeritailFileDescriptorsHigh', 0.8)),
         }),
         timeseries({
           title: 'Tokio: busy share',
@@ -211,7 +231,7 @@ export const dependencies = board({
           colours: { panic: RED, error: ORANGE, warn: 'yellow' },
         }),
         table({
-          title: 'Nodes',
+          title: 'Versions',
           shows: 'Version, revision and age of each node.',
           normal: 'One version, but for the minutes of an upgrade.',
           otherwise: 'Several for long: an upgrade stopped half-way. Young nodes that nobody restarted: they crash.',

@@ -1,5 +1,6 @@
 // What is wrong with what is stored, who found it, and whether anybody would find it.
-import { HERE, board } from './board';
+import * as allowed from './allowed';
+import { HERE, JOB, board } from './board';
 import { above, below, page, ticket } from './limits';
 import { GREEN, GREY, ORANGE, RED, bargauge, note, stat, table, timeseries } from './panels';
 
@@ -18,7 +19,7 @@ export const integrity = board({
       panels: [
         table({
           title: 'Corrupt logs by kind and store',
-          shows: 'Logs with open mismatches, by what is wrong and where, and the command that lists them. A log with two kinds of damage stands in two rows.',
+          shows: 'Logs with open mismatches, by what is wrong and where, and the command that lists them. A log with two kinds of damage stands in two rows. `orphan` and `stale_copy` are bytes that nobody names: a ticket.',
           normal: 'No row.',
           otherwise: 'Copy the command, then `veritail mismatches show ID` and `veritail inspect JOB`. What a good copy can heal is healed by itself; what stays wants a person: put the object back from a version or a backup, or take note of the loss.',
           size: [16, 8],
@@ -27,7 +28,7 @@ export const integrity = board({
           columns: [
             { field: 'kind', head: 'Kind', width: 120 },
             { field: 'store', head: 'Store', width: 120 },
-            { field: 'Value', head: 'Logs', width: 70, unit: 'none', decimals: 0, limits: above(page('VeritailCorruptTracesUnresolved', 1)) },
+            { field: 'Value', head: 'Logs', width: 70, unit: 'none', decimals: 0, limits: above(page('VeritailCorruptTracesUnresolved', 1), ticket('VeritailOrphansFound', 1)) },
             { field: 'command', head: 'Which ones' },
           ],
           sortBy: { head: 'Logs', descending: true },
@@ -182,7 +183,7 @@ export const integrity = board({
           unit: 'percentunit',
           decimals: 1,
           none: 'Nothing to cover yet',
-          queries: [{ expr: `max(veritail_verify_covered_chunks{${HERE}}) / (max(veritail_verify_eligible_chunks{${HERE}}) > 0)`, legend: 'covered' }],
+          queries: [{ expr: `min(job:veritail_verify_coverage:ratio{${JOB}})`, legend: 'covered' }],
           limits: below(ticket('VeritailVerifyCoverageLow', 0.95)),
         }),
         stat({
@@ -222,20 +223,28 @@ export const integrity = board({
         }),
         table({
           title: 'Schedules',
-          shows: 'For each schedule of the verifier: when anything was last looked at, when it last came to its end, and its interval (of *full*: the promised time of a cycle).',
-          normal: 'The last look is younger than about two intervals; *full* looks every minute.',
+          shows: 'For each schedule of the verifier: when anything was last looked at, when it last came to its end, its interval (of *full*: the promised time of a cycle), and how much of what its alert allows has passed.',
+          normal: 'The share is below 100 %.',
           otherwise: '`veritail verify status`; the nodes\' logs; the schedule may be `off` in the settings.',
           size: [12, 8],
           queries: [
             `time() - max by (schedule) (veritail_verify_last_progress_timestamp_seconds{${HERE}})`,
             `time() - max by (schedule) (veritail_verify_last_complete_timestamp_seconds{${HERE}})`,
             `max by (schedule) (veritail_verify_interval_seconds{${HERE}})`,
+            `${allowed.verifier} or ${allowed.inventory} or label_replace(${allowed.canary}, "schedule", "canary", "", "")`,
           ],
           columns: [
             { field: 'schedule', head: 'Schedule' },
             { field: 'Value #A', head: 'Last look', unit: 's' },
             { field: 'Value #B', head: 'Last complete', unit: 's' },
             { field: 'Value #C', head: 'Interval', unit: 's' },
+            {
+              field: 'Value #D',
+              head: 'Of what is allowed',
+              unit: 'percentunit',
+              decimals: 0,
+              limits: above(page('VeritailVerifierStalled', 1), page('VeritailCanaryStale', 1), ticket('VeritailInventoryLate', 1)),
+            },
           ],
         }),
         timeseries({

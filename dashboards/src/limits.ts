@@ -5,7 +5,7 @@ import type { Threshold } from '@grafana/schema';
 export interface Mark {
   /** The alert. */
   alert: string;
-  /** The value, in the panel's unit. Of counts that must be 0: 1. */
+  /** The value, in the panel's unit. Of counts that must be 0, and of shares of what an alert allows: 1. */
   at: number;
   /** Whether it wakes somebody. */
   pages: boolean;
@@ -35,10 +35,12 @@ const colour = (mark: Mark): string => (mark.pages ? 'red' : 'orange');
 /** As Grafana has them. */
 export function steps(limits: Limits | undefined): Threshold[] {
   if (!limits) return [{ color: 'text', value: null }];
+  // Where two alerts fire at the same value, the first one gives the colour.
+  const marks = limits.marks.filter((mark, at) => limits.marks.findIndex((other) => other.at === mark.at) === at);
   if (limits.wrong === 'above') {
-    return [{ color: 'green', value: null }, ...limits.marks.map((mark) => ({ color: colour(mark), value: mark.at }))];
+    return [{ color: 'green', value: null }, ...marks.map((mark) => ({ color: colour(mark), value: mark.at }))];
   }
-  return limits.marks.flatMap((mark) => [{ color: colour(mark), value: null }, { color: 'green', value: mark.at }]);
+  return marks.flatMap((mark) => [{ color: colour(mark), value: null }, { color: 'green', value: mark.at }]);
 }
 
 /** A sentence that names the alerts. */

@@ -1,4 +1,5 @@
 // The first page: is any log corrupt, is anything about to be, are runners and readers served well, where to look next.
+import * as allowed from './allowed';
 import { HERE, JOB, board, lookAt } from './board';
 import { above, page, ticket } from './limits';
 import { note, stat, table, timeseries } from './panels';
@@ -8,9 +9,11 @@ const storage = lookAt('veritail-storage', 'Storage and migration');
 const ingest = lookAt('veritail-ingest', 'Ingest');
 const dependencies = lookAt('veritail-dependencies', 'Dependencies and runtime');
 const none = { '0': 'None' };
+/** Bytes that nobody names harm no log: they are a ticket. */
+const HARMFUL = 'kind!~"orphan|stale_copy"';
 
 const served = (route: string) =>
-  `1 - sum(increase(veritail_http_request_duration_seconds_count{${HERE},route=~"${route}",status=~"5.."}[$__range])) / sum(increase(veritail_http_request_duration_seconds_count{${HERE},route=~"${route}"}[$__range])) >= 0`;
+  `1 - sum(increase(veritail_http_requests_total{${HERE},route=~"${route}",status=~"5.."}[$__range])) / sum(increase(veritail_http_requests_total{${HERE},route=~"${route}"}[$__range])) >= 0`;
 const p99 = (route: string) =>
   `histogram_quantile(0.99, sum by (le) (increase(veritail_http_request_duration_seconds_bucket{${HERE},route="${route}"}[$__range]))) >= 0`;
 
@@ -30,7 +33,7 @@ export const overview = board({
           size: [6, 4],
           unit: 'none',
           decimals: 0,
-          queries: [{ expr: `sum(max by (kind, store) (veritail_integrity_corrupt_traces{${HERE}}))`, legend: 'corrupt logs' }],
+          queries: [{ expr: `sum(max by (kind, store) (veritail_integrity_corrupt_traces{${HERE},${HARMFUL}}))`, legend: 'corrupt logs' }],
           words: none,
           limits: above(page('VeritailCorruptTracesUnresolved', 1)),
           background: true,
@@ -44,7 +47,7 @@ export const overview = board({
           size: [6, 4],
           unit: 'none',
           decimals: 0,
-          queries: [{ expr: `round(sum(increase(veritail_integrity_mismatches_total{${HERE}}[$__range])))`, legend: 'mismatches' }],
+          queries: [{ expr: `round(sum(increase(veritail_integrity_mismatches_total{${HERE},${HARMFUL}}[$__range])))`, legend: 'mismatches' }],
           words: none,
           limits: above(page('VeritailChecksumMismatch', 1)),
           background: true,
@@ -117,35 +120,40 @@ export const overview = board({
           size: [4, 4],
           unit: 'percentunit',
           decimals: 0,
-          none: 'No limit, or no Redis',
-          queries: [{ expr: `max(veritail_redis_used_memory_bytes{${HERE}}) / (max(veritail_redis_maxmemory_bytes{${HERE}}) > 0)`, legend: 'used' }],
-          limits: above(ticket('VeritailRedisMemoryHigh', 0.8)),
+          none: 'No limit',
+          queries: [{ expr: `max(veritail_redis_used_memory_bytes{${HERE}} / (veritail_redis_maxmemory_bytes{${HERE}} > 0))`, legend: 'used' }],
+          limits: above(ticket('VeritailRedisMemoryHigh', 0.8), page('VeritailRedisFilling', 0.95)),
           background: true,
           links: [storage],
         }),
         stat({
-          title: 'Verifier\'s last look',
-          shows: 'Time since the verifier last looked at something, or found nothing to look at; of its two continuous schedules the later one.',
-          normal: 'Below two minutes.',
+          title: 'Verifier',
+          shows: 'Whether the verifier looks at what is stored: the time since its last look, as a share of what the alert allows, of the worse of its two continuous schedules.',
+          normal: 'On time.',
           otherwise: 'Nobody would see damage now: *Integrity*, row *Verifier*, and `veritail verify status`.',
           size: [4, 4],
-          unit: 's',
+          unit: 'percentunit',
           decimals: 0,
-          queries: [{ expr: `max(time() - max by (schedule) (veritail_verify_last_progress_timestamp_seconds{${HERE},schedule=~"hot|full"}))`, legend: 'ago' }],
-          limits: above(page('VeritailVerifierStalled', 900)),
+          queries: [{ expr: `max(${allowed.verifier})`, legend: 'of what is allowed' }],
+          below: { value: 1, text: 'On time' },
+          atLeast: { value: 1, text: 'Stalled' },
+          limits: above(page('VeritailVerifierStalled', 1)),
           background: true,
           links: [integrity],
         }),
         stat({
-          title: 'Canary\'s last success',
-          shows: 'Time since a synthetic log last went the whole way: written, moved, read back and equal.',
-          normal: 'Below ten minutes.',
+          title: 'Canary',
+          shows: 'Whether a synthetic log lately went the whole way (written, moved, read back and equal): the time since, as a share of what the alert allows.',
+          normal: 'On time.',
           otherwise: 'What runners and readers meet is not well, whatever else is green: *Integrity*, row *Canary*.',
           size: [4, 4],
-          unit: 's',
+          unit: 'percentunit',
           decimals: 0,
-          queries: [{ expr: `time() - max(veritail_canary_last_success_timestamp_seconds{${HERE}})`, legend: 'ago' }],
-          limits: above(page('VeritailCanaryStale', 900)),
+          none: 'No canary',
+          queries: [{ expr: allowed.canary, legend: 'of what is allowed' }],
+          below: { value: 1, text: 'On time' },
+          atLeast: { value: 1, text: 'Stale' },
+          limits: above(page('VeritailCanaryStale', 1)),
           background: true,
           links: [integrity],
         }),
@@ -169,11 +177,26 @@ export const overview = board({
       title: 'Are runners and readers served well?',
       panels: [
         stat({
+          title: 'Nodes down',
+          shows: 'Nodes that Prometheus cannot reach.',
+          normal: 'None.',
+          otherwise: 'The others go on. Start it again; its log says why it ended.',
+          size: [3, 4],
+          unit: 'none',
+          decimals: 0,
+          none: 'No node known',
+          queries: [{ expr: `count(up{${HERE}}) - sum(up{${HERE}})`, legend: 'down' }],
+          words: none,
+          limits: above(ticket('VeritailTargetDown', 1)),
+          background: true,
+          links: [dependencies],
+        }),
+        stat({
           title: 'Runners served',
           shows: 'Share of the runners\' requests (appends and final PUTs) that were not answered with an error of the server, in the time shown.',
           normal: '100 %, but for moments in which a store fails over.',
           otherwise: '*Ingest* has the statuses; *Stores that are away* the usual cause.',
-          size: [4, 4],
+          size: [3, 4],
           unit: 'percentunit',
           decimals: 2,
           none: 'No runner',
@@ -185,7 +208,7 @@ export const overview = board({
           shows: 'Of 100 appends, 99 are answered faster, in the time shown.',
           normal: 'Tens of milliseconds, as fast as the live store is.',
           otherwise: '*Ingest*, row *PATCH: append*; then the live store on *Dependencies and runtime*.',
-          size: [4, 4],
+          size: [3, 4],
           unit: 's',
           none: 'No append',
           queries: [{ expr: p99('append'), legend: 'p99' }],
@@ -196,7 +219,7 @@ export const overview = board({
           shows: 'Time from a job\'s ending to its log being whole and proven in persistent stores: 99 of 100 are faster, in the time shown.',
           normal: 'Seconds.',
           otherwise: 'Runners are told to come again meanwhile. *Storage and migration*, row *Ended, not proven*.',
-          size: [4, 4],
+          size: [3, 4],
           unit: 's',
           none: 'No job ended',
           queries: [{ expr: `histogram_quantile(0.99, sum by (le) (increase(veritail_close_duration_seconds_bucket{${HERE}}[$__range]))) >= 0`, legend: 'p99' }],
@@ -207,7 +230,7 @@ export const overview = board({
           shows: 'Share of the readers\' requests that were not answered with an error of the server, in the time shown.',
           normal: '100 %, but for moments in which a store fails over.',
           otherwise: '*Ingest*, row *GET: read*, has the statuses.',
-          size: [4, 4],
+          size: [3, 4],
           unit: 'percentunit',
           decimals: 2,
           none: 'No reader',
@@ -219,7 +242,7 @@ export const overview = board({
           shows: 'Of 100 reads, 99 begin to answer faster, in the time shown.',
           normal: 'Some hundred milliseconds, more for finished logs in a far object store.',
           otherwise: '*Ingest*, row *GET: read*; then the object store on *Dependencies and runtime*.',
-          size: [4, 4],
+          size: [3, 4],
           unit: 's',
           none: 'No reader',
           queries: [{ expr: p99('read'), legend: 'p99' }],
@@ -230,10 +253,20 @@ export const overview = board({
           shows: 'Time from sending bytes to having read them back, as the canary sees it: 99 of 100 are faster, in the time shown.',
           normal: 'Well below a second.',
           otherwise: 'People who watch a job see its output late: *Ingest*, row *GET: read*.',
-          size: [4, 4],
+          size: [3, 4],
           unit: 's',
           none: 'No canary',
           queries: [{ expr: `histogram_quantile(0.99, sum by (le) (increase(veritail_append_to_read_seconds_bucket{${HERE}}[$__range]))) >= 0`, legend: 'p99' }],
+          links: [ingest],
+        }),
+        stat({
+          title: 'Requests now',
+          shows: 'Requests a second at this moment, of all kinds.',
+          normal: 'Follows the number of running jobs.',
+          otherwise: 'None: runners do not come through (balancer, tokens), or no job runs.',
+          size: [3, 4],
+          unit: 'reqps',
+          queries: [{ expr: `sum(rate(veritail_http_requests_total{${HERE}}[$__rate_interval]))`, legend: 'requests' }],
           links: [ingest],
         }),
       ],
@@ -286,17 +319,17 @@ export const overview = board({
       panels: [
         timeseries({
           title: 'Error budget burn',
-          shows: 'How many times faster than allowed the last hour used up the error budget of each objective: 1 uses it up exactly in its period.',
+          shows: 'How many times faster than allowed the last hour, and the last three days, used up the error budget of each objective: at 1 it lasts exactly for its 30 days.',
           normal: 'Below 1.',
           otherwise: 'From 14.4 on a budget of 30 days is gone in two days. *Ingest* has statuses and latencies.',
           size: [12, 8],
           unit: 'none',
           decimals: 1,
           queries: [
-            { expr: `job_slo:veritail_slo_errors_per_request:ratio_rate1h{${JOB},slo="ingest_availability"} / 0.001`, legend: '{{slo}}' },
-            { expr: `job_slo:veritail_slo_errors_per_request:ratio_rate1h{${JOB},slo="append_latency"} / 0.01`, legend: '{{slo}}' },
+            { expr: `max by (slo) (job_slo:veritail_slo_errors_per_request:ratio_rate1h{${JOB}} / on (slo) group_left () slo:veritail_slo_error_budget:ratio)`, legend: '{{slo}}, 1 hour' },
+            { expr: `max by (slo) (job_slo:veritail_slo_errors_per_request:ratio_rate3d{${JOB}} / on (slo) group_left () slo:veritail_slo_error_budget:ratio)`, legend: '{{slo}}, 3 days' },
           ],
-          limits: above(page('VeritailErrorBudgetBurn', 14.4)),
+          limits: above(ticket('VeritailErrorBudgetBurn', 1), page('VeritailErrorBudgetBurn', 14.4)),
         }),
         timeseries({
           title: 'Request rate',
@@ -305,7 +338,7 @@ export const overview = board({
           otherwise: 'A sudden drop of appends: runners do not come through (balancer, tokens), or no job runs.',
           size: [12, 8],
           unit: 'reqps',
-          queries: [{ expr: `sum by (route) (rate(veritail_http_request_duration_seconds_count{${HERE}}[$__rate_interval]))`, legend: '{{route}}' }],
+          queries: [{ expr: `sum by (route) (rate(veritail_http_requests_total{${HERE}}[$__rate_interval]))`, legend: '{{route}}' }],
         }),
         timeseries({
           title: 'Error ratio',
@@ -317,7 +350,7 @@ export const overview = board({
           max: 1,
           queries: [
             {
-              expr: `sum by (route) (rate(veritail_http_request_duration_seconds_count{${HERE},status=~"5.."}[$__rate_interval])) / (sum by (route) (rate(veritail_http_request_duration_seconds_count{${HERE}}[$__rate_interval])) > 0)`,
+              expr: `sum by (route) (rate(veritail_http_requests_total{${HERE},status=~"5.."}[$__rate_interval])) / (sum by (route) (rate(veritail_http_requests_total{${HERE}}[$__rate_interval])) > 0)`,
               legend: '{{route}}',
             },
           ],

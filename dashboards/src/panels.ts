@@ -87,7 +87,9 @@ function fields(panel: Measured): Common {
 /** One number that says how it is. Green is good; without limits it has no colour. */
 export function stat(panel: Measured & {
   words?: Record<string, string>;
+  /** A text in place of every value from this one on, or below it. */
   atLeast?: { value: number; text: string };
+  below?: { value: number; text: string };
   background?: boolean;
   names?: boolean;
 }): Unplaced {
@@ -95,6 +97,9 @@ export function stat(panel: Measured & {
   if (panel.words) {
     const options = Object.fromEntries(Object.entries(panel.words).map(([value, text], index) => [value, { text, index }]));
     words.push({ type: MappingType.ValueToText, options });
+  }
+  if (panel.below) {
+    words.push({ type: MappingType.RangeToText, options: { from: null, to: panel.below.value - 1e-9, result: { text: panel.below.text } } });
   }
   if (panel.atLeast) {
     words.push({ type: MappingType.RangeToText, options: { from: panel.atLeast.value, to: null, result: { text: panel.atLeast.text } } });
