@@ -1,4 +1,4 @@
-//! What whoever runs Veritail sees: the metrics, and the dashboards that show them.
+//! What whoever runs the service sees of it: metrics, logs and traces, and what is made of them.
 
 #![allow(clippy::disallowed_methods, reason = "the tests wait for real servers")]
 #![allow(unreachable_pub, reason = "public to this test binary")]
@@ -6,13 +6,5 @@
 #[path = "../support/mod.rs"]
 mod support;
 
-mod boards;
 mod dashboards;
-mod grafana;
-mod known;
-mod live;
-mod pictures;
-mod prometheus;
-mod promql;
-mod sources;
-mod stage;
+mod metrics;

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use crate::boards::{self, Board, Panel, list, text};
-use crate::known::{Known, PROCESS};
-use crate::promql::Query;
+use super::boards::{self, Board, Panel, list, text};
+use super::known::{Known, PROCESS};
+use super::promql::Query;
 
 /// The units that panels are in; others are mistakes until somebody adds them here.
 const UNITS: &[&str] = &["none", "s", "bytes", "Bps", "reqps", "ops", "percentunit"];

@@ -1,10 +1,10 @@
 //! Every query of every panel, asked of a real Prometheus that scrapes the real service under real load and with real damage:
 //! each has an answer, with the labels that legends and columns name.
 
-use crate::boards::{self, Board, list, text};
-use crate::grafana::Choice;
-use crate::prometheus::{JOB, Series};
-use crate::stage::{QUICK, Stage, now};
+use super::boards::{self, Board, list, text};
+use super::grafana::Choice;
+use super::prometheus::{JOB, Series};
+use super::stage::{QUICK, Stage, now};
 use crate::support::production::Production;
 use crate::support::runner::pause;
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::boards;
+use super::boards;
 use crate::support::program::installed;
 
 /// Runs a program in a folder; what it said, if it failed.

@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use veritail::pipeline::Stores;
 use veritail::store::object::{ObjectStore as _, keys};
 
-use crate::prometheus::Prometheus;
+use super::prometheus::Prometheus;
 use crate::support::production::Production;
 use crate::support::redis_server;
 use crate::support::runner::{Runner, pause};

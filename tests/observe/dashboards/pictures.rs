@@ -1,8 +1,8 @@
-//! A live service that stays, to look at dashboards with: `cargo test --test observe pictures -- --ignored --nocapture`.
+//! A live service that stays, to look at dashboards with: `cargo test --test observe to_look_at -- --ignored --nocapture`.
 
 use std::path::Path;
 
-use crate::stage::{STEADY, Stage};
+use super::stage::{STEADY, Stage};
 use crate::support::production::Production;
 use crate::support::runner::pause;
 

@@ -6,9 +6,9 @@ use serde_json::Value;
 use veritail::telemetry::family::{Row, Type};
 use veritail::telemetry::table;
 
-use crate::boards::text;
-use crate::prometheus::Prometheus;
-use crate::promql::{Query, Selector, matches};
+use super::boards::text;
+use super::prometheus::Prometheus;
+use super::promql::{Query, Selector, matches};
 
 /// The metrics of the process itself, with their types.
 pub const PROCESS: &[(&str, Type)] = &[
