@@ -77,11 +77,11 @@ const annotations: PrometheusAnnotation[] = [
     datasource: SOURCE,
     enable: true,
     iconColor: 'red',
-    expr: `sum by (kind, store, detector) (increase(veritail_integrity_mismatches_total{${HERE}}[$__rate_interval])) > 0`,
+    expr: `sum by (kind, store) (increase(veritail_integrity_mismatches_total{${HERE}}[$__rate_interval])) > 0`,
     step: '30s',
     titleFormat: '{{kind}} in {{store}}',
-    textFormat: 'found by {{detector}}',
-    tagKeys: 'kind,store,detector',
+    textFormat: 'see Integrity',
+    tagKeys: 'kind,store',
   },
 ];
 

@@ -19,12 +19,12 @@ export const dependencies = board({
           title: 'Stores',
           shows: 'Whether each store answered when it was last asked, as the node that is worst off sees it.',
           normal: 'Up.',
-          otherwise: 'Runners get 503 and come again, for as long as their patience lasts. Bring the store back; nothing else is to be done.',
+          otherwise: 'No node is answered: runners get 503 and come again, for as long as their patience lasts; bring the store back. One node is not: its network.',
           size: [12, 6],
           unit: 'none',
           queries: [{ expr: `min by (dependency) (veritail_dependency_up{${HERE}})`, legend: '{{dependency}}' }],
           states: { 0: { text: 'Down', color: RED }, 1: { text: 'Up', color: GREEN } },
-          limits: below(page('VeritailDependencyDown', 1)),
+          limits: below(page('VeritailDependencyDown', 1), ticket('VeritailNodeCutOff', 1)),
         }),
         timeline({
           title: 'Nodes',
@@ -77,7 +77,8 @@ export const dependencies = board({
           shows: 'The same, by what was asked.',
           normal: 'Level.',
           otherwise: '`append` is what runners wait for; `put` and `get` what the proof waits for; `scan` and `list` are sweeps and may be slow.',
-          size: [12, 8],
+          size: [12, 9],
+          legendAtTheRight: true,
           unit: 's',
           queries: [
             { expr: `histogram_quantile(0.99, sum by (le, dependency, operation) (rate(${time}{${HERE}}[$__rate_interval]))) >= 0`, legend: '{{dependency}}: {{operation}}' },
@@ -88,7 +89,7 @@ export const dependencies = board({
           shows: 'Connections of the pools of all nodes, and how many there may be.',
           normal: 'Some in use, far from the limit.',
           otherwise: 'All in use: statements are slow (the panel on the left), or the pool is too small.',
-          size: [6, 8],
+          size: [6, 9],
           unit: 'none',
           decimals: 0,
           queries: [
@@ -103,7 +104,7 @@ export const dependencies = board({
           shows: 'Time until a connection to the database was free: 99 of 100 waited less.',
           normal: 'Below a millisecond or two.',
           otherwise: 'The pool is used up: see *Connections to the database*.',
-          size: [6, 8],
+          size: [6, 9],
           unit: 's',
           none: 'No pool',
           queries: [

@@ -360,9 +360,9 @@ export const integrity = board({
           none: 'No damage was done on purpose in this time',
           queries: [`round(sum by (kind, store, result) (increase(veritail_canary_detections_total{${HERE}}[$__range]))) > 0`],
           columns: [
-            { field: 'kind', head: 'Kind' },
-            { field: 'store', head: 'Store' },
-            { field: 'result', head: 'Result' },
+            { field: 'kind', head: 'Kind', width: 120 },
+            { field: 'store', head: 'Store', width: 130 },
+            { field: 'result', head: 'Result', width: 120 },
             { field: 'Value', head: 'Times', unit: 'none', decimals: 0, width: 80 },
           ],
         }),

@@ -27,8 +27,8 @@ export const ticket = (alert: string, at: number): Mark => ({ alert, at, pages: 
 /** What is at or above a mark is wrong. */
 export const above = (...marks: Mark[]): Limits => ({ wrong: 'above', marks });
 
-/** What is below a mark is wrong. */
-export const below = (mark: Mark): Limits => ({ wrong: 'below', marks: [mark] });
+/** What is below a mark is wrong; all marks have the same value. */
+export const below = (...marks: Mark[]): Limits => ({ wrong: 'below', marks });
 
 const colour = (mark: Mark): string => (mark.pages ? 'red' : 'orange');
 

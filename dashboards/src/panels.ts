@@ -50,6 +50,9 @@ interface Measured extends Said {
 
 export type Unplaced = AnyPanel extends infer Panel ? (Panel extends AnyPanel ? Omit<Panel, 'id' | 'gridPos'> & { size: Said['size'] } : never) : never;
 
+/** No value goes beyond it. Grafana takes an open end of a range for 0. */
+const FAR = 1e12;
+
 /** The data source that the reader chose. */
 export const SOURCE = { type: 'prometheus', uid: '${datasource}' };
 
@@ -99,10 +102,10 @@ export function stat(panel: Measured & {
     words.push({ type: MappingType.ValueToText, options });
   }
   if (panel.below) {
-    words.push({ type: MappingType.RangeToText, options: { from: null, to: panel.below.value - 1e-9, result: { text: panel.below.text } } });
+    words.push({ type: MappingType.RangeToText, options: { from: -FAR, to: panel.below.value - 1e-9, result: { text: panel.below.text } } });
   }
   if (panel.atLeast) {
-    words.push({ type: MappingType.RangeToText, options: { from: panel.atLeast.value, to: null, result: { text: panel.atLeast.text } } });
+    words.push({ type: MappingType.RangeToText, options: { from: panel.atLeast.value, to: FAR, result: { text: panel.atLeast.text } } });
   }
   return {
     type: 'stat',
@@ -138,7 +141,13 @@ export function timeseries(panel: Measured & {
   /** Bars, for events that are few. */
   bars?: boolean;
   max?: number;
+  /** The axis reaches at least to here, so that small values look small. */
+  softMax?: number;
+  /** For panels with so many series that their names do not fit below. */
+  legendAtTheRight?: boolean;
 }): Unplaced {
+  // An axis of counts that are all zero would go to 100.
+  const softMax = panel.softMax ?? (panel.unit === 'none' && panel.decimals === 0 ? 1 : ({ percentunit: 0.01, ops: 0.1 } as Partial<Record<Unit, number>>)[panel.unit]);
   const dashed = (name: string): Override => ({
     matcher: { id: 'byName', options: name },
     properties: [{ id: 'custom.lineStyle', value: { fill: 'dash', dash: [8, 6] } }, { id: 'custom.fillOpacity', value: 0 }],
@@ -150,7 +159,7 @@ export function timeseries(panel: Measured & {
     datasource: SOURCE,
     size: panel.size,
     options: {
-      legend: { showLegend: true, displayMode: LegendDisplayMode.List, placement: 'bottom', calcs: [] },
+      legend: { showLegend: true, displayMode: LegendDisplayMode.List, placement: panel.legendAtTheRight ? 'right' : 'bottom', calcs: [] },
       tooltip: { mode: TooltipDisplayMode.Multi, sort: SortOrder.Descending },
     },
     fieldConfig: {
@@ -163,6 +172,7 @@ export function timeseries(panel: Measured & {
           lineWidth: 1,
           fillOpacity: panel.bars ? 80 : panel.stacked ? 30 : 10,
           showPoints: VisibilityMode.Never,
+          ...(softMax === undefined ? {} : { axisSoftMax: softMax }),
           stacking: { mode: panel.stacked || panel.bars ? StackingMode.Normal : StackingMode.None, group: 'A' },
           thresholdsStyle: { mode: panel.limits ? GraphThresholdsStyleMode.Dashed : GraphThresholdsStyleMode.Off },
         },
@@ -215,7 +225,7 @@ export function bargauge(panel: Measured): Unplaced {
     orientation: VizOrientation.Horizontal,
     displayMode: BarGaugeDisplayMode.Basic,
     valueMode: BarGaugeValueMode.Color,
-    namePlacement: BarGaugeNamePlacement.Left,
+    namePlacement: BarGaugeNamePlacement.Top,
     showUnfilled: true,
     minVizHeight: 16,
     maxVizHeight: 40,
@@ -272,6 +282,8 @@ export interface Column {
   decimals?: number;
   limits?: Limits;
   links?: DataLink[];
+  /** Not all rows have it. */
+  optional?: boolean;
 }
 
 /** One row for each set of labels, one column for each label or query that `columns` names. */
@@ -293,6 +305,7 @@ export function table(panel: Omit<Measured, 'queries' | 'unit' | 'limits' | 'lin
     if (column.unit) properties.push({ id: 'unit', value: column.unit });
     if (column.decimals !== undefined) properties.push({ id: 'decimals', value: column.decimals });
     if (column.width !== undefined) properties.push({ id: 'custom.width', value: column.width });
+    if (column.optional) properties.push({ id: 'noValue', value: '-' });
     if (column.links) properties.push({ id: 'links', value: column.links });
     if (column.limits) {
       properties.push({ id: 'thresholds', value: { mode: ThresholdsMode.Absolute, steps: steps(column.limits) } });

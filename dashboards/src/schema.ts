@@ -48,6 +48,7 @@ export type Property =
   | { id: 'thresholds'; value: NonNullable<FieldConfig['thresholds']> }
   | { id: 'mappings'; value: NonNullable<FieldConfig['mappings']> }
   | { id: 'links'; value: DataLink[] }
+  | { id: 'noValue'; value: string }
   | { id: 'custom.width'; value: number }
   | { id: 'custom.cellOptions'; value: table.FieldConfig['cellOptions'] }
   | { id: 'custom.lineStyle'; value: NonNullable<timeseries.FieldConfig['lineStyle']> }

@@ -151,7 +151,7 @@ export const storage = board({
           shows: 'Time to move one chunk: written, read back, compared, recorded.',
           normal: 'Below a second.',
           otherwise: 'The object store\'s `put` and `get` on *Dependencies and runtime*.',
-          size: [8, 8],
+          size: [6, 8],
           unit: 's',
           queries: quantiles(`veritail_migrate_duration_seconds_bucket{${HERE}}`, [0.5, 0.99]),
         }),
@@ -160,7 +160,7 @@ export const storage = board({
           shows: 'Chunks moved a second, and attempts that failed.',
           normal: 'No `error`.',
           otherwise: 'A failed one is tried again. The node\'s log says why; a read-back that differs is a lying object store.',
-          size: [8, 8],
+          size: [6, 8],
           unit: 'ops',
           queries: [{ expr: `sum by (result) (rate(veritail_migrate_duration_seconds_count{${HERE}}[$__rate_interval]))`, legend: '{{result}}' }],
           colours: { ok: GREEN, error: RED },
@@ -170,7 +170,7 @@ export const storage = board({
           shows: 'Share of the attempts to move a chunk that failed.',
           normal: 'Zero.',
           otherwise: 'The object store is away, slow, or lies: *Dependencies and runtime*.',
-          size: [8, 8],
+          size: [6, 8],
           unit: 'percentunit',
           queries: [
             {
@@ -185,7 +185,7 @@ export const storage = board({
           shows: 'Log bytes a second that came to rest in a persistent store.',
           normal: 'As much as comes in.',
           otherwise: 'Less than comes in for long: the live store fills.',
-          size: [8, 8],
+          size: [6, 8],
           unit: 'Bps',
           queries: [
             { expr: `sum(rate(veritail_migrate_bytes_total{${HERE}}[$__rate_interval]))`, legend: 'moved' },
