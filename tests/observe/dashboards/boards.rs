@@ -45,15 +45,15 @@ impl Board {
     }
 }
 
-impl Panel<'_> {
+impl<'a> Panel<'a> {
     /// Its kind.
     pub fn kind(&self) -> &str {
         text(&self.json["type"])
     }
 
     /// What it asks.
-    pub fn targets(&self) -> Vec<Target<'_>> {
-        let target = |json| Target {
+    pub fn targets(&self) -> Vec<Target<'a>> {
+        let target = |json: &'a Value| Target {
             expr: text(&json["expr"]),
             legend: text(&json["legendFormat"]),
             instant: json["instant"] == true,

@@ -74,7 +74,7 @@ impl Prometheus {
             command.arg(format!("--web.listen-address=127.0.0.1:{port}"));
             let mut process = Running::start(command.current_dir(folder.path()));
             if process.wait_until(|| http(port, "GET", "/-/ready", b"") == Some(200)) {
-                crate::support::server::Client::new(SocketAddr::from(([127, 0, 0, 1], port)), "");
+                veritail::api::server::tls::choose_cryptography();
                 let http = reqwest::Client::builder().no_proxy().build().expect("a client");
                 return Self { port, http, _process: process, _folder: folder };
             }

@@ -10,7 +10,7 @@ use futures::TryStreamExt as _;
 use reqwest::Method;
 use tokio::task::JoinSet;
 use veritail::pipeline::Stores;
-use veritail::store::object::{ObjectStore as _, keys};
+use veritail::store::object::keys;
 
 use super::prometheus::Prometheus;
 use crate::support::production::Production;
