@@ -12,6 +12,7 @@
 //! here is decided what is looked at, when, by which node, and how fast. Nothing is written for a chunk that is sound.
 
 pub mod budget;
+pub mod canary;
 mod coverage;
 mod full;
 mod hot;
@@ -24,15 +25,15 @@ mod shards;
 mod status;
 
 use std::collections::HashSet;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use futures::FutureExt as _;
 
 pub use manual::{Scope, TraceChecked, Wanted};
 pub use report::RunReport;
 pub use runs::Running;
-pub use settings::{Budgeted, Settings};
+pub use settings::{Budgeted, CanaryDamage, Settings};
 pub use status::{Coverage, CycleReport, ScheduleStatus, ShardStatus, Status};
 
 use crate::pipeline::Pipeline;
@@ -60,6 +61,7 @@ pub struct Inner {
     full_budget: Budget,
     inventory_budget: Budget,
     seen: hot::Seen,
+    canary_client: OnceLock<Arc<dyn canary::CanaryClient>>,
     /// By schedule: a tick is under way on this node.
     under_way: [AtomicBool; Schedule::ALL.len()],
 }
@@ -84,6 +86,7 @@ impl Verifier {
             full_budget: budget(settings.full),
             inventory_budget: budget(settings.inventory),
             seen: hot::Seen::default(),
+            canary_client: OnceLock::new(),
             under_way: Default::default(),
             node,
             settings,
@@ -103,7 +106,8 @@ impl Verifier {
             Schedule::Hot => self.hot().boxed().await,
             Schedule::Full => self.full().boxed().await,
             Schedule::Inventory => self.inventory().boxed().await,
-            Schedule::Canary | Schedule::Manual => Ok(false),
+            Schedule::Canary => self.canary().boxed().await,
+            Schedule::Manual => Ok(false),
         };
         let tick = match &done {
             Ok(true) => Tick::Ran,

@@ -7,6 +7,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod canary;
 mod case;
 mod cells;
 mod clean;

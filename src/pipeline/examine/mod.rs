@@ -178,16 +178,23 @@ impl Pipeline {
             examined.differences.push(difference);
         }
         if examiner.heals && known.state != TraceState::Erased {
-            match self.heal(&known, row, &promise, &sights, examiner).await {
-                Ok(true) => examined.tally.repaired = examined.differences.len() as u64,
-                Ok(false) => {}
+            // Asked before it is healed: a drill speaks for its chunk until then.
+            let is_drill = self.is_drill(job, row.index).await?;
+            let healed = match self.heal(&known, row, &promise, &sights, examiner).await {
+                Ok(healed) => healed,
                 // It is written down. A store that was needed could not be asked: whoever looks comes again for that.
                 Err(error) => {
                     examined.tally.count(Look::Unreachable, ByteSize::ZERO);
-                    telemetry::repaired(false);
                     tracing::warn!(job_id = job.0, chunk = row.index.0, %error,
                         "job {job}: chunk {} could not be healed yet", row.index);
+                    Some(false)
                 }
+            };
+            if healed == Some(true) {
+                examined.tally.repaired = examined.differences.len() as u64;
+            }
+            if let Some(healed) = healed.filter(|_| !is_drill) {
+                telemetry::repaired(healed);
             }
         }
         Ok(Some(examined))
