@@ -30,7 +30,7 @@ impl Choice {
 }
 
 /// The values of a variable with several: a regular expression, in which a dot is written with two backslashes, for it
-/// stands in a string of PromQL.
+/// stands in a string of `PromQL`.
 fn chosen(values: &[String]) -> String {
     match values {
         [] => ".+".to_owned(),

@@ -108,20 +108,14 @@ impl Known {
                     None => wrong.push(format!("{family} has no label {label}")),
                     Some(None) => {}
                     Some(Some(set)) => {
-                        let alternatives: Vec<&str> = if operator.contains('~') { value.split('|').collect() } else { vec![value] };
-                        for one in alternatives {
-                            let is_one = |known: &&'static str| if operator.contains('~') { matches(one, known) } else { *known == one };
-                            if !set.iter().any(is_one) {
-                                wrong.push(format!("{family} has no {label} {one}"));
-                            }
-                        }
+                        let unknown = unknown(set, operator, value);
+                        wrong.extend(unknown.map(|one| format!("{family} has no {label} {one}")));
                     }
                 }
             }
         }
-        wrong.extend(query.grouped.iter().filter(|label| !labels.contains(*label) && *label != "alertstate").map(|label| {
-            format!("nothing here has the label {label}")
-        }));
+        let of_nobody = query.grouped.iter().filter(|label| !labels.contains(*label) && *label != "alertstate");
+        wrong.extend(of_nobody.map(|label| format!("nothing here has the label {label}")));
         wrong
     }
 
@@ -135,6 +129,15 @@ impl Known {
         }
         self.recorded.get(family).into_iter().flatten().map(|label| (label.clone(), None)).collect()
     }
+}
+
+/// What a matcher asks for and a closed set does not have.
+fn unknown<'a>(set: &[&'static str], operator: &str, value: &'a str) -> impl Iterator<Item = &'a str> {
+    let is_pattern = operator.contains('~');
+    let alternatives: Vec<&str> = if is_pattern { value.split('|').collect() } else { vec![value] };
+    let is_known = |one: &str| set.iter().any(|known| if is_pattern { matches(one, known) } else { *known == one });
+    let unknown: Vec<&str> = alternatives.into_iter().filter(|one| !is_known(one)).collect();
+    unknown.into_iter()
 }
 
 /// The labels that a recorded series may have: those that its query groups by or makes, and the rule's own.

@@ -55,7 +55,8 @@ impl Prometheus {
     /// when this returns.
     pub fn start(nodes: &[SocketAddr], interval: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder for the server");
-        let mut config = format!("global: {{scrape_interval: {interval}, evaluation_interval: {interval}}}\nrule_files:\n");
+        let mut config =
+            format!("global: {{scrape_interval: {interval}, evaluation_interval: {interval}}}\nrule_files:\n");
         for file in rule_files() {
             writeln!(config, "  - {}", file.display()).expect("a string");
         }

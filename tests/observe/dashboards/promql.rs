@@ -1,4 +1,4 @@
-//! What a query asks for: enough of PromQL to say which series it names, with which labels, inside of what.
+//! What a query asks for: enough of `PromQL` to say which series it names, with which labels, inside of what.
 //! Whether it is right is for Prometheus to say.
 
 /// A query, taken apart.
@@ -28,7 +28,8 @@ pub struct Selector {
 }
 
 /// Words that are no names of series.
-const WORDS: &[&str] = &["and", "or", "unless", "bool", "offset", "by", "without", "on", "ignoring", "group_left", "group_right"];
+const WORDS: &[&str] =
+    &["and", "or", "unless", "bool", "offset", "by", "without", "on", "ignoring", "group_left", "group_right"];
 /// Those of them behind which labels stand.
 const GROUPING: &[&str] = &["by", "without", "on", "ignoring", "group_left", "group_right"];
 
@@ -69,12 +70,13 @@ impl Query {
                 rest = after.trim_start();
                 if GROUPING.contains(&word) && rest.starts_with('(') {
                     let (labels, after) = rest[1..].split_once(')').expect("a closed list of labels");
-                    query.grouped.extend(labels.split(',').map(|label| label.trim().to_owned()).filter(|l| !l.is_empty()));
+                    query
+                        .grouped
+                        .extend(labels.split(',').map(|label| label.trim().to_owned()).filter(|l| !l.is_empty()));
                     rest = after;
-                } else if WORDS.contains(&word) {
-                } else if rest.starts_with('(') || GROUPING.iter().any(|by| rest.strip_prefix(by).is_some_and(|r| r.starts_with([' ', '(']))) {
+                } else if is_call(rest) && !WORDS.contains(&word) {
                     called = word.to_owned();
-                } else {
+                } else if !WORDS.contains(&word) {
                     let (matchers, after) = matchers(rest);
                     let range = after.strip_prefix('[').and_then(|inner| inner.split_once(']'));
                     rest = range.map_or(after, |(_, after)| after);
@@ -105,6 +107,12 @@ fn factor(text: &str) -> Option<(f64, &str)> {
     let rest = text.trim_start().strip_prefix('*')?.trim_start();
     let end = rest.find(|c: char| !is_word(c) && c != '.').unwrap_or(rest.len());
     Some((rest[..end].parse().ok()?, &rest[end..]))
+}
+
+/// Whether what is behind a word makes it a function or an aggregation: a parenthesis, or what it groups by.
+fn is_call(rest: &str) -> bool {
+    let groups = |by: &&str| rest.strip_prefix(*by).is_some_and(|rest| rest.starts_with([' ', '(']));
+    rest.starts_with('(') || ["by", "without"].iter().any(groups)
 }
 
 fn is_word(c: char) -> bool {
@@ -169,7 +177,8 @@ fn a_query_is_taken_apart() {
     assert_eq!(query.grouped, ["le", "a", "c", "d"]);
     assert_eq!(query.selectors[0].inside, ["sum", "rate"]);
     assert_eq!(query.selectors[0].range.as_deref(), Some("$__rate_interval"));
-    let wanted = [("job", "=~", "$job"), ("b", "!=", r"\\d")].map(|(a, b, c)| (a.to_owned(), b.to_owned(), c.to_owned()));
+    let wanted =
+        [("job", "=~", "$job"), ("b", "!=", r"\\d")].map(|(a, b, c)| (a.to_owned(), b.to_owned(), c.to_owned()));
     assert_eq!(query.selectors[0].matchers, wanted);
     assert_eq!(query.selectors[1].inside, ["max"]);
     assert_eq!(query.numbers, [14.4, 900.0]);

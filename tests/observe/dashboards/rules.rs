@@ -43,7 +43,10 @@ fn every_dashboard_stays_itself_and_finds_the_others() {
         let schema = json["schemaVersion"].as_i64().expect("a number");
         assert!((36..=39).contains(&schema), "{}: what Grafana 10 knows", board.file);
         let link = &list(&json["links"])[0];
-        assert_eq!((text(&link["type"]), link["includeVars"] == true, link["keepTime"] == true), ("dashboards", true, true));
+        assert_eq!(
+            (text(&link["type"]), link["includeVars"] == true, link["keepTime"] == true),
+            ("dashboards", true, true)
+        );
         assert_eq!(link["tags"], json!(["veritail"]), "{}", board.file);
     }
 }
@@ -93,9 +96,15 @@ fn every_panel_says_what_it_is_and_stands_alone() {
             if panel.kind() == "text" {
                 continue;
             }
-            assert_eq!(panel.json["datasource"], json!({"type": "prometheus", "uid": "${datasource}"}), "{}", panel.name);
+            assert_eq!(
+                panel.json["datasource"],
+                json!({"type": "prometheus", "uid": "${datasource}"}),
+                "{}",
+                panel.name
+            );
             assert!(!panel.targets().is_empty(), "{}: it asks nothing", panel.name);
-            let refs: BTreeSet<&str> = list(&panel.json["targets"]).iter().map(|target| text(&target["refId"])).collect();
+            let refs: BTreeSet<&str> =
+                list(&panel.json["targets"]).iter().map(|target| text(&target["refId"])).collect();
             assert_eq!(refs.len(), panel.targets().len(), "{}: names of queries differ", panel.name);
         }
     }
@@ -107,7 +116,10 @@ fn settings<'a>(panel: &Panel<'a>, key: &str) -> Vec<&'a Value> {
     let json = panel.json;
     let of_all = json["fieldConfig"]["defaults"].get(key);
     let overrides = list(&json["fieldConfig"]["overrides"]).iter().flat_map(|of_some| list(&of_some["properties"]));
-    of_all.into_iter().chain(overrides.filter(|property| property["id"] == key).map(|property| &property["value"])).collect()
+    of_all
+        .into_iter()
+        .chain(overrides.filter(|property| property["id"] == key).map(|property| &property["value"]))
+        .collect()
 }
 
 #[test]
@@ -126,12 +138,18 @@ fn every_number_has_a_unit_and_counts_have_no_fractions() {
             assert!(panel.kind() != "table" || of_all.is_none(), "{}: units belong to columns", panel.name);
             let no_unit = units.iter().all(|unit| text(unit) == "none");
             for target in panel.targets() {
-                let counts = target.expr.contains("increase(") && !target.expr.contains(" / ") && !target.expr.contains("_bucket");
+                let counts = target.expr.contains("increase(")
+                    && !target.expr.contains(" / ")
+                    && !target.expr.contains("_bucket");
                 if counts {
                     assert!(target.expr.contains("round("), "{}: {}", panel.name, target.expr);
                     let decimals = settings(&panel, "decimals");
                     assert!(no_unit || panel.kind() == "table", "{}: counts have no unit", panel.name);
-                    assert!(decimals.iter().any(|decimals| decimals.as_i64() == Some(0)), "{}: counts are whole", panel.name);
+                    assert!(
+                        decimals.iter().any(|decimals| decimals.as_i64() == Some(0)),
+                        "{}: counts are whole",
+                        panel.name
+                    );
                 }
             }
         }
@@ -165,7 +183,13 @@ async fn every_query_is_for_the_chosen_nodes_and_for_what_is_exported() {
                     );
                     let inside = selector.inside.last().map_or("", String::as_str);
                     let is_counter = known.is_counter(selector).expect("it is known");
-                    assert_eq!(is_counter, OF_COUNTERS.contains(&inside), "{}: {} in {inside}", panel.name, selector.name);
+                    assert_eq!(
+                        is_counter,
+                        OF_COUNTERS.contains(&inside),
+                        "{}: {} in {inside}",
+                        panel.name,
+                        selector.name
+                    );
                     let range = selector.range.as_deref();
                     let wanted = if target.instant && (inside != "rate") { "$__range" } else { "$__rate_interval" };
                     let has_range = is_counter || GAUGES_OVER_TIME.contains(&inside);
@@ -220,7 +244,11 @@ async fn every_limit_is_where_its_alert_fires() {
             for (alert, pages) in &alerts {
                 let rules: Vec<_> = known.alerts.iter().filter(|known| known.name == *alert).collect();
                 assert!(!rules.is_empty(), "{}: there is no alert {alert}", panel.name);
-                assert!(rules.iter().any(|rule| rule.pages == *pages), "{}: {alert} is of another severity", panel.name);
+                assert!(
+                    rules.iter().any(|rule| rule.pages == *pages),
+                    "{}: {alert} is of another severity",
+                    panel.name
+                );
                 numbers.extend(rules.iter().flat_map(|rule| &rule.query.numbers));
             }
             let steps = settings(&panel, "thresholds").into_iter().flat_map(|of| list(&of["steps"]));
@@ -231,7 +259,8 @@ async fn every_limit_is_where_its_alert_fires() {
                 seen += 1;
                 let as_it_is = numbers.contains(&limit);
                 let none_allowed = limit == 1.0 && numbers.contains(&0.0);
-                let of_what_is_allowed = limit == 1.0 && !numbers.is_empty() && numbers.iter().all(|number| own.contains(number));
+                let of_what_is_allowed =
+                    limit == 1.0 && !numbers.is_empty() && numbers.iter().all(|number| own.contains(number));
                 assert!(
                     as_it_is || none_allowed || of_what_is_allowed,
                     "{}: {limit} is not where {alerts:?} fire: {numbers:?}, {own:?}",
@@ -253,7 +282,9 @@ fn links_lead_to_dashboards_that_are_there() {
             let url = text(&link["url"]);
             let uid = url.strip_prefix("/d/").and_then(|rest| rest.split('?').next()).unwrap_or_default();
             assert!(boards.iter().any(|board| board.file == uid), "{}: {url} leads nowhere", panel.name);
-            for kept in ["${__url_time_range}", "${job:queryparam}", "${instance:queryparam}", "${datasource:queryparam}"] {
+            for kept in
+                ["${__url_time_range}", "${job:queryparam}", "${instance:queryparam}", "${datasource:queryparam}"]
+            {
                 assert!(url.contains(kept), "{}: {url} forgets {kept}", panel.name);
             }
             seen += 1;

@@ -8,7 +8,8 @@ use crate::support::program::installed;
 
 /// Runs a program in a folder; what it said, if it failed.
 fn run(folder: &Path, program: &str, arguments: &[&str]) -> Result<(), String> {
-    let output = Command::new(program).args(arguments).current_dir(folder).output().expect("the program can be started");
+    let output =
+        Command::new(program).args(arguments).current_dir(folder).output().expect("the program can be started");
     let said = [output.stdout, output.stderr].concat();
     if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&said).into_owned()) }
 }

@@ -50,6 +50,8 @@ pub const QUICK: Pace = Pace {
         ("VERITAIL_VERIFY_FULL_SLICE", "800ms"),
         ("VERITAIL_VERIFY_FULL_CYCLE", "5s"),
         ("VERITAIL_VERIFY_INVENTORY", "*/5 * * * * *"),
+        ("VERITAIL_VERIFY_CANARY", "*/2 * * * * *"),
+        ("VERITAIL_VERIFY_CANARY_DEADLINE", "60s"),
     ],
     scrape: "1s",
     runners: 4,
@@ -68,6 +70,7 @@ pub const STEADY: Pace = Pace {
         ("VERITAIL_VERIFY_FULL_SLICE", "20s"),
         ("VERITAIL_VERIFY_FULL_CYCLE", "4m"),
         ("VERITAIL_VERIFY_INVENTORY", "0 */2 * * * *"),
+        ("VERITAIL_VERIFY_CANARY", "*/20 * * * * *"),
     ],
     scrape: "5s",
     runners: 24,
@@ -163,7 +166,7 @@ impl Stage {
         let job = finish(client, &bytes).await;
         let key = self.object_of(&job, 0).await;
         self.harm(&key, "changed").await;
-        // It still runs.
+        // It still runs, and its runner comes again.
         let job = client.make_job_with_reset(true).await;
         let mut runner = Runner::new(client, &job);
         runner.touch().await;
