@@ -142,7 +142,10 @@ impl Pipeline {
                 metrics::operation(Operation::Invalid);
                 metrics::client_checksum(ClientChecksum::Mismatch);
             }
-            Verdict::Corrupt => metrics::operation(Operation::Corrupted),
+            Verdict::Corrupt => {
+                metrics::operation(Operation::Corrupted);
+                metrics::e2e_checksum(false);
+            }
             Verdict::Unclaimed if by_runner => metrics::client_checksum(ClientChecksum::Absent),
             _ => {}
         }

@@ -6,5 +6,12 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod alertmanager;
+mod alerts;
 mod dashboards;
+mod deployed;
 mod metrics;
+mod mutation;
+mod page;
+mod rules;
+mod runbooks;
