@@ -11,6 +11,9 @@ use crate::support::runner::pause;
 /// Columns of the table of alerts that only some alerts have.
 const OF_SOME_ALERTS: &[&str] = &["kind", "store", "dependency"];
 
+/// Between two scrapes of the stage, and two values of an answer, in seconds.
+const STEP: u64 = 2;
+
 /// One query with what its panel does with the answer.
 struct Question {
     panel: String,
@@ -79,7 +82,7 @@ async fn ask(stage: &Stage, question: &Question, choice: &Choice, to: f64) -> Ve
     let answer = if question.instant {
         stage.prometheus.at(&expr, to).await
     } else {
-        stage.prometheus.over(&expr, stage.began, to, 1.0).await
+        stage.prometheus.over(&expr, stage.began, to, STEP as f64).await
     };
     answer.unwrap_or_else(|error| panic!("{}: {error}\n{expr}", question.panel))
 }
@@ -91,7 +94,7 @@ async fn every_query_of_every_panel_has_an_answer() {
     stage.until_finished(12).await;
     stage.damage().await;
 
-    let mut choice = Choice { jobs: Vec::new(), instances: Vec::new(), range: 0, step: 1, scrape: 1 };
+    let mut choice = Choice { jobs: Vec::new(), instances: Vec::new(), range: 0, step: STEP, scrape: STEP };
     let mut open: Vec<Question> = questions();
     let (all, mut told) = (open.len(), Vec::new());
     assert!(all > 120, "the queries are found");

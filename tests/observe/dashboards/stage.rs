@@ -53,9 +53,9 @@ pub const QUICK: Pace = Pace {
         ("VERITAIL_VERIFY_CANARY", "*/2 * * * * *"),
         ("VERITAIL_VERIFY_CANARY_DEADLINE", "60s"),
     ],
-    scrape: "1s",
+    scrape: "2s",
     runners: 4,
-    pause: 100,
+    pause: 200,
     log: 8 * 1024,
     spread: 8,
 };
@@ -244,7 +244,7 @@ async fn live(clients: &[Client], number: usize, size: usize, rest: u64) {
         // A runner that begins where it should not.
         client(1).append_request(&job, 1, b"x").try_answer().await.map(drop).unwrap_or_default();
     }
-    let last = match number % 40 {
+    let last = match number % 200 {
         // It claims something else than it sent, and cannot send again.
         7 => client(0).put_until_decided(&job, &ended("failed", b"something else", false)).await,
         // It claims nothing.
