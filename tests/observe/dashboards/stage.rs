@@ -240,7 +240,7 @@ async fn live(clients: &[Client], number: usize, size: usize, rest: u64) {
         }
         pause(rest).await;
     }
-    if number % 5 == 0 {
+    if number.is_multiple_of(5) {
         // A runner that begins where it should not.
         client(1).append_request(&job, 1, b"x").try_answer().await.map(drop).unwrap_or_default();
     }
