@@ -165,7 +165,7 @@ table! {
     VERIFY_OLDEST_UNVERIFIED_AGE: Gauge["veritail_verify_oldest_unverified_age_seconds"], starts Start::WhenKnown;
     /// Runs of the canary: a synthetic trace, written and read back through the API.
     CANARY_RUNS: Counter["veritail_canary_runs_total"; result: CanaryResult], starts Start::Zero;
-    /// When a run of the canary last ended well on this node; at first, when its process started. Of all nodes the newest
+    /// When a run of the canary last ended well on this node; at first, when its process started. Of this node: the newest
     /// counts.
     CANARY_LAST_SUCCESS: Gauge["veritail_canary_last_success_timestamp_seconds"], starts Start::WhenKnown;
     /// Time of the stages of the canary's traces.

@@ -8,6 +8,7 @@ mod support;
 
 mod alertmanager;
 mod alerts;
+mod dashboards;
 mod deployed;
 mod metrics;
 mod mutation;
