@@ -14,9 +14,7 @@ use crate::store::Result;
 use crate::store::database::leases::When;
 use crate::store::database::verifications::{Cursor, Cycle as Ended, NewRun, Place, RunEnd};
 use crate::telemetry::verification as telemetry;
-use crate::trace::{
-    ByteSize, ChunkIndex, ChunkRow, Detector, JobId, RunState, Schedule, Tally, Timestamp, Version,
-};
+use crate::trace::{ByteSize, ChunkIndex, ChunkRow, Detector, JobId, RunState, Schedule, Tally, Timestamp, Version};
 
 use super::shards::{Shard, Standing, Tier, behind};
 use super::{Open, Verifier};

@@ -160,10 +160,8 @@ impl Verifier {
         open: &Open,
         run: &mut Running,
     ) -> Result<bool> {
-        let new: Vec<_> = rows
-            .into_iter()
-            .filter(|(job, row)| shards.have(*job) && self.seen.is_new(*job, row))
-            .collect();
+        let new: Vec<_> =
+            rows.into_iter().filter(|(job, row)| shards.have(*job) && self.seen.is_new(*job, row)).collect();
         let examiner = self.examiner(Detector::Hot, run.id());
         let looks: Vec<BoxFuture<'_, _>> =
             new.iter().map(|(job, row)| self.look_while_hot(*job, row, examiner, open).boxed()).collect();
