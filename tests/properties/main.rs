@@ -5,6 +5,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod agreeing;
 mod arithmetic;
 mod checksums;
 mod late;

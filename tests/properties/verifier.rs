@@ -1,6 +1,7 @@
 //! The verifier over models, at a time that the test moves: what it looks at, and what it says of it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -31,6 +32,11 @@ fn log() -> Vec<u8> {
 impl Rig {
     fn verifier(&self) -> Verifier {
         Verifier::new(self.other.clone(), verify::Settings::default())
+    }
+
+    fn verifier_over(&self, stores: Stores) -> Verifier {
+        let node = Pipeline::new(stores, self.other.seams().clone(), Settings::default());
+        Verifier::new(node, verify::Settings::default())
     }
 
     async fn hot(&self, verifier: &Verifier) {
@@ -214,13 +220,23 @@ fn a_hot_run_of_the_other_shards_does_not_stand_for_one_of_this_shard() {
     });
 }
 
-/// Calls of this name fail.
-struct Fails(&'static str);
+/// Calls of this name fail, so often.
+struct Fails(&'static str, AtomicU64);
+
+impl Fails {
+    fn always(call: &'static str) -> Self {
+        Self(call, AtomicU64::new(u64::MAX))
+    }
+
+    fn is_left(&self) -> bool {
+        self.1.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok()
+    }
+}
 
 #[async_trait]
 impl Hook for Fails {
     async fn before(&self, call: &Call) -> Result<()> {
-        if call.operation == self.0 {
+        if call.operation == self.0 && self.is_left() {
             return Err(StoreError::unavailable("database", "as the test says"));
         }
         Ok(())
@@ -238,11 +254,9 @@ fn a_cycle_that_ended_is_complete_whatever_becomes_of_its_node() {
         let rig = Rig::new(CHUNK).await;
         rig.closed().await;
         let stores = rig.other.stores().clone();
-        let clock = rig.clock.clone();
-        let verifications = Arc::new(Hooked::new(stores.verifications.clone(), Arc::new(Fails("end_run")), clock));
-        let stores = Stores { verifications, ..stores };
-        let node = Pipeline::new(stores, rig.other.seams().clone(), Settings::default());
-        let verifier = Verifier::new(node, verify::Settings::default());
+        let fails = Arc::new(Fails::always("end_run"));
+        let verifications = Arc::new(Hooked::new(stores.verifications.clone(), fails, rig.clock.clone()));
+        let verifier = rig.verifier_over(Stores { verifications, ..stores });
         for _ in 0..3 {
             let _ = verifier.tick(Schedule::Full).await;
             rig.clock.pass(CYCLE);
@@ -254,6 +268,26 @@ fn a_cycle_that_ended_is_complete_whatever_becomes_of_its_node() {
             assert_eq!((present.len(), present[0].state), (1, RunState::Running), "{}", cursor.shard);
             assert!(!ended.is_empty() && ended.iter().all(|run| run.state == RunState::Complete), "{ended:?}");
         }
+    });
+}
+
+/// A node dies while it looks: what it did not come to is looked at by the next one.
+#[test]
+fn a_walk_goes_on_at_what_was_not_looked_at() {
+    now(async {
+        let rig = Rig::new(CHUNK).await;
+        rig.closed().await;
+        let stores = rig.other.stores().clone();
+        let fails = Arc::new(Fails("job", AtomicU64::new(1)));
+        let database = Arc::new(Hooked::new(stores.database.clone(), fails, rig.clock.clone()));
+        let dies = rig.verifier_over(Stores { database, ..stores });
+        dies.tick(Schedule::Full).await.expect("nothing is due");
+        rig.clock.pass(CYCLE);
+        assert!(dies.tick(Schedule::Full).await.is_err(), "it did not come to the whole of the trace");
+        let next = rig.verifier();
+        next.tick(Schedule::Full).await.expect("models");
+        let ended = rig.runs(Schedule::Full).await.into_iter().filter(|run| run.state == RunState::Complete);
+        assert_eq!(ended.map(|run| run.tally.chunks).sum::<u64>(), 3);
     });
 }
 
