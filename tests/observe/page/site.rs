@@ -22,6 +22,8 @@ const VARIABLES: &[(&str, &str)] = &[
     ("VERITAIL_LIVE_GRACE", "1s"),
     ("VERITAIL_LEASE_TIME", "2s"),
     ("VERITAIL_SPILL_AFTER", "1s"),
+    // Alerts follow it: a busy machine is not to be taken for a node that writes nothing down.
+    ("VERITAIL_CONTACT_INTERVAL", "4s"),
     ("VERITAIL_OBJECT_PATIENCE", "3s"),
     ("VERITAIL_OBJECT_TIMEOUT", "2s"),
     ("VERITAIL_OBJECT_RETRY_FOR", "500ms"),
