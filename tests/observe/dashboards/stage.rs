@@ -6,11 +6,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::TryStreamExt as _;
 use reqwest::Method;
 use tokio::task::JoinSet;
 use veritail::pipeline::Stores;
-use veritail::store::object::keys;
+use veritail::trace::{ChunkIndex, ChunkState, JobId};
 
 use super::prometheus::Prometheus;
 use crate::support::production::Production;
@@ -202,11 +201,14 @@ impl Stage {
         panic!("job {} is never released", job.id);
     }
 
-    /// The key of one of the job's objects.
+    /// The key of the object of one of the job's chunks, by the database.
     async fn object_of(&self, job: &Job, at: usize) -> String {
-        let objects: Vec<_> = self.stores().await.objects.list("").try_collect().await.expect("a listing");
-        let own = objects.into_iter().filter(|object| keys::parse(&object.key).is_ok_and(|key| key.job.0 == job.id));
-        own.map(|object| object.key).nth(at).expect("an object")
+        let rows = self.stores().await.database.chunks(JobId(job.id), ChunkIndex(0), 100).await.expect("rows");
+        let mut keys = rows.into_iter().filter_map(|row| match row.state {
+            ChunkState::Persisted { at, .. } => Some(at.object().key.clone()),
+            _ => None,
+        });
+        keys.nth(at).expect("an object")
     }
 }
 
