@@ -5,14 +5,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use veritail::pipeline::{Appended, Finalized, Pipeline, Settings, Stores};
 use veritail::store::database::leases::When;
 use veritail::store::database::verifications::{Run, RunFilter};
-use veritail::store::database::{Database, Job, Mismatch, MismatchFilter, Resolution};
+use veritail::store::database::{Database, Job, Mismatch, MismatchFilter, Note, Resolution};
 use veritail::store::hooked::{Call, Hook, Hooked};
+use veritail::store::object::codec;
 use veritail::store::{Result, StoreError};
 use veritail::trace::{
-    ByteSize, ChunkIndex, ChunkState, DataStore, Detector, Kind, Location, Offset, RunState, Schedule, Sha256, Verdict,
+    ByteSize, ChunkIndex, ChunkState, DataStore, Detector, Epoch, Kind, Location, Offset, RunState, Schedule, Sha256,
+    StoredObject, Verdict,
 };
 use veritail::verify::{self, Verifier};
 
@@ -125,6 +128,7 @@ fn a_live_store_that_holds_less_than_was_acknowledged_counts_as_a_difference_and
         // It is no mismatch as long as it can be sent again, which is asked for.
         assert_eq!(rig.found().await, []);
         assert_eq!(rig.append(40, &[7; 8], 8).await, Appended::Elsewhere { position: Offset(0) });
+        assert_eq!(rig.job().await.epoch, Epoch(2), "a live store that lost an epoch gets another one");
 
         assert!(matches!(rig.append(0, &[7; 40], 40).await, Appended::Accepted { .. }));
         rig.clock.pass(Duration::from_secs(300));
@@ -288,6 +292,94 @@ fn a_walk_goes_on_at_what_was_not_looked_at() {
         next.tick(Schedule::Full).await.expect("models");
         let ended = rig.runs(Schedule::Full).await.into_iter().filter(|run| run.state == RunState::Complete);
         assert_eq!(ended.map(|run| run.tally.chunks).sum::<u64>(), 3);
+    });
+}
+
+/// Somebody repairs the chunk between the two looks that a difference needs: the row names another object then, in the same
+/// epoch.
+struct RepairsMeanwhile {
+    rig: Arc<Rig>,
+    good: Bytes,
+    gets: AtomicU64,
+}
+
+#[async_trait]
+impl Hook for RepairsMeanwhile {
+    async fn before(&self, call: &Call) -> Result<()> {
+        if call.operation == "get" && self.gets.fetch_add(1, Ordering::SeqCst) == 1 {
+            let rig = &self.rig;
+            let row = rig.database.chunk(rig.job, ChunkIndex(0)).await?.expect("a row");
+            let at = row.persistent_copy().expect("a copy").object();
+            let to = StoredObject { key: format!("{}9", at.key), ..at.clone() };
+            rig.node.stores().objects.put(&to.key, self.good.clone()).await?;
+            let to = Location::Object(to);
+            let at = rig.node.seams().clock.now();
+            assert!(rig.database.persist(rig.job, row.index, row.version, &to, at).await?);
+        }
+        Ok(())
+    }
+
+    async fn after(&self, _call: &Call, _took: Duration, _failed: Option<&StoreError>) -> Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_chunk_that_is_repaired_while_it_is_looked_at_is_sound() {
+    for is_acknowledged in [false, true] {
+        now(async {
+            let rig = Arc::new(Rig::new(CHUNK).await);
+            assert!(matches!(rig.append(0, &[7; 40], 40).await, Appended::Accepted { .. }));
+            assert!(matches!(rig.finalize(&[7; 40]).await, Finalized::Done { .. }));
+            // The live copy is gone.
+            rig.clock.pass(HOUR);
+            let stores = rig.other.stores().clone();
+            let key = rig.key(0).await;
+            let good = stores.objects.get(&key, ByteSize(1000)).await.expect("a model").expect("an object");
+            stores.objects.delete(&key).await.expect("a model");
+            if is_acknowledged {
+                rig.full(&rig.verifier()).await;
+                let [found] = &rig.found().await[..] else { panic!("one mismatch") };
+                let note = Note { by: "somebody".to_owned(), comment: "seen".to_owned() };
+                let at = rig.node.seams().clock.now();
+                let noted = rig.database.resolve_mismatch(found.id, Resolution::Acknowledged, &note, at).await;
+                assert!(noted.expect("a model").is_some());
+            }
+            let (known, runs) = (rig.found().await.len(), rig.runs(Schedule::Full).await.len());
+            let hook = Arc::new(RepairsMeanwhile { rig: rig.clone(), good, gets: AtomicU64::new(0) });
+            let objects = Arc::new(Hooked::new(stores.objects.clone(), hook, rig.clock.clone()));
+            rig.full(&rig.verifier_over(Stores { objects, ..stores })).await;
+            assert_eq!(rig.found().await.len(), known, "{:?}", rig.found().await);
+            // Of the runs that ended, those that came to something.
+            let ended = rig.runs(Schedule::Full).await.into_iter().filter(|run| run.tally.looks > 0);
+            let tallies: Vec<_> = ended.map(|run| (run.tally.sound, run.tally.differs)).collect();
+            assert_eq!(tallies[0], (1, 0), "{tallies:?}, {runs} runs before");
+        });
+    }
+}
+
+/// It is the object that changed, not what the row says of it; and its content is still as promised.
+#[test]
+fn an_object_that_changed_where_it_makes_no_difference_is_named_and_healed() {
+    now(async {
+        let rig = Rig::new(CHUNK).await;
+        rig.closed().await;
+        rig.clock.pass(HOUR);
+        let (objects, key) = (&rig.node.stores().objects, rig.key(0).await);
+        let whole = objects.get(&key, ByteSize(1000)).await.expect("a model").expect("an object");
+        let flipped = |bit: usize| {
+            let mut bytes = whole.to_vec();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            bytes
+        };
+        let means_nothing = |bytes: &Vec<u8>| codec::decode(bytes, ByteSize(64)).is_ok_and(|read| read == log()[..64]);
+        let harmless = (0..whole.len() * 8).map(flipped).find(means_nothing).expect("a bit that means nothing");
+        objects.put(&key, harmless.into()).await.expect("a model");
+        rig.full(&rig.verifier()).await;
+        let [found] = &rig.found().await[..] else { panic!("one mismatch") };
+        assert_eq!((found.what.kind, found.what.store), (Kind::Checksum, DataStore::ObjectStore));
+        assert!(matches!(found.resolved, Some((Resolution::Repaired, _))), "{found:?}");
+        assert_ne!(rig.key(0).await, key);
     });
 }
 

@@ -186,6 +186,13 @@ impl World {
         }
     }
 
+    /// Nobody is at work for a long time, then everybody.
+    pub async fn all_down_for(&self, ms: u64) {
+        (0..NODES).for_each(|node| self.kill(node));
+        self.sleep_ms(ms).await;
+        (0..NODES).for_each(|node| self.restart(node));
+    }
+
     pub fn is_stormy(&self) -> bool {
         self.weather.is_stormy()
     }

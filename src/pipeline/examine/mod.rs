@@ -18,6 +18,7 @@ pub use unnamed::Unnamed;
 use crate::store::Result;
 use crate::store::copies::{Looked, Stored, look_live};
 use crate::store::database::verifications::RunId;
+use crate::store::database::{MismatchFilter, Resolution};
 use crate::telemetry::verification as telemetry;
 use crate::trace::verdict::agree_against;
 use crate::trace::{
@@ -49,6 +50,8 @@ pub struct Examined {
 
 /// Rounds in which a chunk is looked at again because it moved meanwhile.
 const ROUNDS: u32 = 4;
+/// Mismatches of one trace that are looked through.
+const KNOWN_MAX: u32 = 10_000;
 
 /// One copy, as it was seen.
 struct Sight {
@@ -163,17 +166,19 @@ impl Pipeline {
             // Bytes that the runner was asked for are no news.
             return Ok(Some(Examined::default()));
         }
+        let loss = self.known_loss(job, row).await?;
         for sight in &sights {
             let Look::Differs(kind) = sight.look else { continue };
-            let difference = (kind, kind.store(sight.store));
+            let difference = loss.unwrap_or((kind, kind.store(sight.store)));
             if examined.differences.contains(&difference) {
                 continue;
             }
             let label = (kind, sight.store, examiner.into());
-            if self
-                .note_difference(&known, row, promise.record, label, bad_copy(sight, &sights, promise.record))
-                .await?
-                == Look::Moved
+            if loss.is_none()
+                && self
+                    .note_difference(&known, row, promise.record, label, bad_copy(sight, &sights, promise.record))
+                    .await?
+                    == Look::Moved
             {
                 return Ok(None);
             }
@@ -200,6 +205,21 @@ impl Pipeline {
             }
         }
         Ok(Some(examined))
+    }
+
+    /// What is written down of a chunk whose bytes were asked for again and never came: that is the loss, in the store that had
+    /// them, and not that they are in no other one either.
+    async fn known_loss(&self, job: JobId, row: &ChunkRow) -> Result<Option<(Kind, DataStore)>> {
+        if !matches!(row.state, ChunkState::Wanted { kept: None, .. }) {
+            return Ok(None);
+        }
+        let filter = MismatchFilter { job: Some(job), limit: KNOWN_MAX, ..Default::default() };
+        let known = self.stores().database.mismatches(filter).await?;
+        let unhealed = known.iter().find(|known| {
+            let is_healed = matches!(known.resolved, Some((Resolution::Resent | Resolution::Repaired, _)));
+            known.what.chunk == Some(row.index) && known.what.kind != Kind::Orphan && !is_healed
+        });
+        Ok(unhealed.map(|known| (known.what.kind, known.what.store)))
     }
 
     /// Every copy that there should be, and the live one if it is still there.
