@@ -72,3 +72,28 @@ fn the_demo_holds_what_it_claims_and_leaves_nothing_behind() {
     assert!(!page.contains("iB "), "one unit for all sizes");
     assert!(is_empty(folder.path()));
 }
+
+/// With Prometheus beside it, which `tests/run prepare` installs.
+#[test]
+fn the_demo_pages_somebody_and_says_what_to_import() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let output = demo(folder.path()).arg("--observe").output().expect("run");
+    let page = String::from_utf8(output.stdout).expect("text");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{}\n{page}\n{errors}", output.status);
+    assert!(page.contains("✓ VeritailChecksumMismatch fires: checksum in object_store, critical"), "{page}");
+    assert!(page.contains("20 of 20 claims held"), "{page}");
+    for part in ["/alerts", "dashboards/veritail-*.json"] {
+        assert!(page.contains(part), "{part} is not in\n{page}");
+    }
+    assert!(is_empty(folder.path()));
+}
+
+#[test]
+fn the_demo_goes_on_where_prometheus_is_not_installed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let output = demo(folder.path()).arg("--observe").env("PATH", folder.path()).output().expect("run");
+    let page = String::from_utf8(output.stdout).expect("text");
+    assert!(output.status.success(), "{page}\n{}", String::from_utf8_lossy(&output.stderr));
+    assert!(page.contains("Prometheus is not installed") && page.contains("19 of 19 claims held"), "{page}");
+}

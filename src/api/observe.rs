@@ -9,7 +9,7 @@ use tracing::Instrument as _;
 
 use super::server::ClientAddress;
 use super::{Api, router};
-use crate::telemetry::metrics::{self, Method, Route, Status};
+use crate::telemetry::metrics::{self, Method, Route};
 use crate::trace::ByteSize;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -41,7 +41,7 @@ pub(super) async fn observe(State(api): State<Api>, request: Request, next: Next
     let took = api.clock().now().ms_since(began);
 
     let status = response.status().as_u16();
-    metrics::request_answered(route, method, Status::of(status), took);
+    metrics::request_answered(route, method, status, took);
     span.in_scope(|| tracing::debug!(status, took_ms = took, "answered"));
     response.headers_mut().insert(REQUEST_ID, id);
     response

@@ -5,6 +5,7 @@
 mod damage;
 pub(in crate::cli) mod logs;
 mod loss;
+mod observe;
 mod progress;
 mod proof;
 mod runner;
@@ -25,6 +26,7 @@ use crate::config::value::Span;
 use crate::seams::Clock as _;
 use crate::seams::real::SystemClock;
 use logs::{Flavour, log};
+use observe::Observed;
 use progress::{Bars, Progress};
 use runner::Runner;
 use screen::{Paint, Screen, grouped};
@@ -36,6 +38,9 @@ pub(super) struct Demo {
     /// End after the story, also in a terminal.
     #[arg(long)]
     once: bool,
+    /// Start Prometheus with Veritail's alerts beside it, if it is installed, and show that they fire.
+    #[arg(long)]
+    observe: bool,
 }
 
 /// What runs: a name, what it does, and how much it says.
@@ -56,7 +61,7 @@ impl Demo {
 
         // Interrupted or not, the server is stopped and its folder goes.
         let told = tokio::select! {
-            told = tell(&running, folder.path(), &mut screen) => told,
+            told = tell(&running, folder.path(), &mut screen, self.observe) => told,
             signal = signals.next() => Err(Failed(format!("ended by {signal}; its folder is removed"))),
         };
         let (held, broken) = screen.score();
@@ -66,7 +71,7 @@ impl Demo {
             let sum = screen.paint(mark, format_args!("{held} of {} claims held", held + broken));
             screen.say(format_args!("\n{sum} in {seconds} s."));
         }
-        if let Ok(jobs) = &told
+        if let Ok((jobs, _)) = &told
             && screen.is_terminal()
             && !self.once
         {
@@ -75,7 +80,8 @@ impl Demo {
             screen.say("");
         }
         running.stop().await;
-        told?;
+        // Prometheus, if there is one, ends before the folder goes.
+        drop(told?);
         if broken == 0 { Ok(()) } else { Err(Failed(format!("{broken} claims of the demo did not hold"))) }
     }
 }
@@ -92,12 +98,19 @@ fn config(folder: &Path) -> Result<Config, Failed> {
 }
 
 /// The story.
-async fn tell(running: &Running, folder: &Path, screen: &mut Screen) -> Result<Vec<i64>, Failed> {
+async fn tell(
+    running: &Running,
+    folder: &Path,
+    screen: &mut Screen,
+    observe: bool,
+) -> Result<(Vec<i64>, Option<Observed>), Failed> {
     let url = format!("http://{}", running.address);
     let service = Service::at(url.clone(), running.admin_token.reveal())?;
     screen.say(screen.paint(Paint::Bold, "Veritail: verified CI build logs"));
     screen.detail(format_args!("listens on {url}"));
     screen.detail(format_args!("keeps everything in {}", folder.display()));
+
+    let observed = if observe { Observed::start(folder, running.address).await? } else { None };
 
     screen.chapter("Four jobs stream their logs, as gitlab-runner does; three of them end");
     let mut runners = start(&service).await?;
@@ -115,7 +128,14 @@ async fn tell(running: &Running, folder: &Path, screen: &mut Screen) -> Result<V
 
     screen.chapter("One byte of a finished log rots on the disk");
     damage::flip_a_byte(screen, &service, folder, rspec).await?;
-    Ok(runners.iter().map(|runner| runner.job).collect())
+
+    if let Some(observed) = &observed {
+        screen.chapter("Somebody is paged");
+        observed.show(screen).await?;
+    } else if observe {
+        screen.detail("Prometheus is not installed: there is no program of this name in the path");
+    }
+    Ok((runners.iter().map(|runner| runner.job).collect(), observed))
 }
 
 async fn start(service: &Service) -> Result<[Runner; 4], Failed> {

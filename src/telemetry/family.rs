@@ -74,8 +74,10 @@ pub enum Type {
 pub enum Start {
     /// Every combination of label values, at zero: `rate` and `increase` then see the first event too.
     Zero,
-    /// The combinations that are expected; others are born with their first event.
+    /// These combinations, at zero; there are no others.
     Listed(fn() -> Vec<Vec<&'static str>>),
+    /// None of these combinations: a node uses only some. There are no others.
+    Used(fn() -> Vec<Vec<&'static str>>),
     /// None: a zero would be a false statement until the value is known.
     WhenKnown,
 }
@@ -112,12 +114,30 @@ impl Row {
     /// The label values of the series that exist from the start.
     pub fn initial(&self) -> Vec<Vec<&'static str>> {
         match self.start {
-            Start::Zero => self.labels.iter().fold(vec![vec![]], |rows, (_, set)| {
-                rows.iter().flat_map(|row| set.iter().map(|value| [row.as_slice(), &[*value]].concat())).collect()
-            }),
+            Start::Zero => self.product(),
             Start::Listed(list) => list(),
-            Start::WhenKnown => Vec::new(),
+            Start::Used(_) | Start::WhenKnown => Vec::new(),
         }
+    }
+
+    /// The label values of all series that there can be.
+    pub fn possible(&self) -> Vec<Vec<&'static str>> {
+        match self.start {
+            Start::Listed(list) | Start::Used(list) => list(),
+            Start::Zero | Start::WhenKnown => self.product(),
+        }
+    }
+
+    /// Series of one combination of label values, as Prometheus counts them: a histogram has its buckets, that of
+    /// infinity, a sum and a count.
+    pub fn series_each(&self) -> usize {
+        if self.metric_type == Type::Histogram { self.buckets.len() + 3 } else { 1 }
+    }
+
+    fn product(&self) -> Vec<Vec<&'static str>> {
+        self.labels.iter().fold(vec![vec![]], |rows, (_, set)| {
+            rows.iter().flat_map(|row| set.iter().map(|value| [row.as_slice(), &[*value]].concat())).collect()
+        })
     }
 
     /// Describes the family to the recorder, and makes the series that exist from the start.

@@ -1,6 +1,6 @@
 //! The closed sets of label values that are not words of `trace`.
 
-use crate::telemetry::family::label_values;
+use crate::telemetry::family::{LabelValue, label_values};
 use crate::trace::state::names;
 use crate::trace::{DataStore, Detection, Detector, JobStatus, Kind, Look, RunState, Schedule};
 
@@ -67,6 +67,8 @@ names! {
         RequestTimeout = "408",
         /// 409.
         Conflict = "409",
+        /// 410.
+        Gone = "410",
         /// 412.
         PreconditionFailed = "412",
         /// 413.
@@ -77,6 +79,8 @@ names! {
         RangeNotSatisfiable = "416",
         /// 422.
         Unprocessable = "422",
+        /// 429.
+        TooMany = "429",
         /// 500.
         InternalError = "500",
         /// 503.
@@ -91,6 +95,89 @@ impl Status {
     pub fn of(code: u16) -> Self {
         let text = code.to_string();
         Self::ALL.iter().copied().find(|status| status.as_str() == text).unwrap_or(Self::Other)
+    }
+}
+
+names! {
+    /// The status codes that are answered, by their first digit.
+    StatusClass {
+        /// It was done.
+        Done = "2xx",
+        /// The client has it already.
+        Known = "3xx",
+        /// The client was refused.
+        Refused = "4xx",
+        /// The server could not do it.
+        Failed = "5xx",
+    }
+}
+
+impl StatusClass {
+    /// The value for a status code.
+    pub fn of(code: u16) -> Self {
+        match code {
+            0..300 => Self::Done,
+            300..400 => Self::Known,
+            400..500 => Self::Refused,
+            _ => Self::Failed,
+        }
+    }
+}
+
+names! {
+    /// A stage of a log's way through a node.
+    Stage {
+        /// A slice of a patch is made durable in the live store, its chunk's row included.
+        Append = "append",
+        /// The record of a full chunk is written to the database.
+        Record = "record",
+        /// A chunk is written to a persistent store.
+        Put = "put",
+        /// What was written is read back and compared.
+        ReadBack = "read_back",
+        /// The chunk's row comes to name the persistent copy.
+        Persist = "persist",
+        /// A finished trace is looked at and closed, or found to lack something.
+        Evaluate = "evaluate",
+        /// One chunk is fetched for a reader and compared.
+        Read = "read",
+    }
+}
+
+names! {
+    /// What a connection to the database does.
+    ConnectionState {
+        /// It waits for a caller.
+        Idle = "idle",
+        /// A caller has it.
+        InUse = "in_use",
+    }
+}
+
+names! {
+    /// How a run of the verifier ended.
+    RunResult {
+        /// It looked at everything that it was for.
+        Complete = "complete",
+        /// It ended early.
+        Partial = "partial",
+        /// It could not be done.
+        Failed = "failed",
+        /// Somebody stopped it.
+        Stopped = "stopped",
+    }
+}
+
+impl RunResult {
+    /// The value for a state; `None` for a run that has not ended.
+    pub fn of(state: RunState) -> Option<Self> {
+        match state {
+            RunState::Running => None,
+            RunState::Complete => Some(Self::Complete),
+            RunState::Partial => Some(Self::Partial),
+            RunState::Failed => Some(Self::Failed),
+            RunState::Stopped => Some(Self::Stopped),
+        }
     }
 }
 
@@ -157,6 +244,8 @@ names! {
     Source {
         /// The database's records and acknowledged lengths.
         Ledger = "ledger",
+        /// The live store's keys.
+        Store = "store",
     }
 }
 
@@ -381,11 +470,24 @@ impl StoreOperation {
             "project_at",
             "projects",
             "jobs",
+            "due_deletions",
+            "mismatch",
+            "due_notifications",
+            "run",
+            "runs",
+            "cursors",
+            "kept_chunks",
+            "persisted_since",
+            "named",
+            "newest_job",
+            "first_job_since",
+            "get",
         ];
         match (dependency, method) {
             (_, "ping") => Self::Ping,
             (Dependency::Database, method) if QUERIES.contains(&method) => Self::Query,
             (Dependency::Database, _) => Self::Change,
+            (_, "delete_below") => Self::Delete,
             (_, method) => method.parse().unwrap_or(Self::Other),
         }
     }
@@ -546,11 +648,10 @@ label_values!(
     CheckResult,
     ClientChecksum,
     Comparison,
-    DataStore,
+    ConnectionState,
     Delivery,
     Dependency,
     Detection,
-    Detector,
     Direction,
     Ended,
     Eviction,
@@ -566,14 +667,41 @@ label_values!(
     RewindCause,
     RewindResult,
     Route,
-    RunState,
+    RunResult,
     Schedule,
     Source,
     SpillDirection,
+    Stage,
     Status,
+    StatusClass,
     StoreOperation,
     Success,
     Task,
     TaskResult,
     Tick,
 );
+
+/// Traces are not archived as one object: nothing is found in a mirror of archives.
+const NO_STORE_YET: &[DataStore] = &[DataStore::ArchiveMirror];
+/// Nor is anything found by archiving.
+const NO_DETECTOR_YET: &[Detector] = &[Detector::Archive];
+
+impl LabelValue for DataStore {
+    fn name(self) -> &'static str {
+        self.as_str()
+    }
+
+    fn all() -> Vec<&'static str> {
+        Self::ALL.iter().filter(|store| !NO_STORE_YET.contains(store)).map(|store| store.as_str()).collect()
+    }
+}
+
+impl LabelValue for Detector {
+    fn name(self) -> &'static str {
+        self.as_str()
+    }
+
+    fn all() -> Vec<&'static str> {
+        Self::ALL.iter().filter(|detector| !NO_DETECTOR_YET.contains(detector)).map(|who| who.as_str()).collect()
+    }
+}

@@ -3,11 +3,14 @@
 use super::table;
 use crate::trace::{ByteSize, DataStore, Detector, JobStatus, Kind, Timestamp};
 
+use super::combinations;
 pub use super::labels::{
     Answer, ClientChecksum, Delivery, Dependency, LossReason, Method, Operation, RedisRollback, Rejection, RewindCause,
-    RewindResult, Route, SpillDirection, Status, StoreOperation, Task,
+    RewindResult, Route, SpillDirection, Stage, Status, StoreOperation, Task,
 };
-use super::labels::{Comparison, Direction, Ended, Eviction, LogLevel, Source, Success, TaskResult};
+use super::labels::{
+    Comparison, ConnectionState, Direction, Ended, Eviction, LogLevel, Source, StatusClass, Success, TaskResult,
+};
 
 /// Milliseconds as the seconds that Prometheus wants.
 #[allow(clippy::cast_precision_loss, reason = "no time span here comes near 2^53 ms")]
@@ -138,9 +141,10 @@ impl Drop for OpenConnection {
     }
 }
 
-/// A request was answered.
-pub fn request_answered(route: Route, method: Method, status: Status, took_ms: u64) {
-    table::HTTP_REQUEST_DURATION.record((route, method, status), seconds(took_ms));
+/// A request was answered with this status code.
+pub fn request_answered(route: Route, method: Method, status: u16, took_ms: u64) {
+    table::HTTP_REQUESTS.add(combinations::request(route, method, Status::of(status)), 1);
+    table::HTTP_REQUEST_DURATION.record((route, StatusClass::of(status)), seconds(took_ms));
 }
 
 /// A request's body had this size.
@@ -160,7 +164,46 @@ pub fn dependency_answered(
     answer: Answer,
     took: std::time::Duration,
 ) {
-    table::DEPENDENCY_REQUEST_DURATION.record((dependency, operation, answer), took.as_secs_f64());
+    let operation = combinations::operation(dependency, operation);
+    table::DEPENDENCY_REQUESTS.add((dependency, operation, answer), 1);
+    table::DEPENDENCY_REQUEST_DURATION.record((dependency, operation), took.as_secs_f64());
+}
+
+/// A stage of a log's way through this node was passed.
+pub fn passed(stage: Stage, took_ms: u64) {
+    table::STAGE_DURATION.record((stage,), seconds(took_ms));
+}
+
+/// The connections to the database.
+pub fn connections(idle: u64, in_use: u64, most: u64) {
+    table::DB_POOL_CONNECTIONS.set((ConnectionState::Idle,), count(idle));
+    table::DB_POOL_CONNECTIONS.set((ConnectionState::InUse,), count(in_use));
+    table::DB_POOL_MAX_CONNECTIONS.set((), count(most));
+}
+
+/// A caller waited so long for a connection to the database, whether it got one or not.
+pub fn connection_waited(took: std::time::Duration) {
+    table::DB_POOL_ACQUIRE_DURATION.record((), took.as_secs_f64());
+}
+
+/// How the runtime is; `busy` is a share of the workers' time.
+pub fn runtime(workers: u64, queued: u64, alive: u64, busy: f64) {
+    table::TOKIO_WORKERS.set((), count(workers));
+    table::TOKIO_GLOBAL_QUEUE_TASKS.set((), count(queued));
+    table::TOKIO_ALIVE_TASKS.set((), count(alive));
+    table::TOKIO_BUSY_RATIO.set((), busy);
+}
+
+/// What is in the live store, counted there by this node.
+pub fn live_counted(chunks: u64, size: ByteSize) {
+    table::LIVE_CHUNKS.set((Source::Store,), count(chunks));
+    table::LIVE_BYTES.set((Source::Store,), bytes(size));
+}
+
+/// Another node counted since: what this one says is old.
+pub fn live_count_is_old() {
+    table::LIVE_CHUNKS.set((Source::Store,), f64::NAN);
+    table::LIVE_BYTES.set((Source::Store,), f64::NAN);
 }
 
 /// A run of a background task ended.

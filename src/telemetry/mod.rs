@@ -4,6 +4,7 @@
 //! registration, the zeroes at start and the reference page all come from there. [`metrics`] has one recording function
 //! for everything that happens, so that nobody else spells a metric's name or a label's value.
 
+pub mod combinations;
 pub mod exporter;
 pub mod family;
 pub mod labels;

@@ -3,18 +3,27 @@
 //! Names are written in full, for bucket settings match the name as written here. Names, labels and meanings are a
 //! contract with dashboards and alerts.
 
+use super::combinations;
 use super::family::{Counter, Gauge, Histogram, Row, Start};
 use super::labels::{
-    Answer, CanaryResult, CanaryStage, CheckResult, ClientChecksum, Comparison, Delivery, Dependency, Direction, Ended,
-    Eviction, LogLevel, LossReason, Method, Operation, RedisRollback, Rejection, Removal, Repair, RewindCause,
-    RewindResult, Route, Source, SpillDirection, Status, StoreOperation, Success, Task, TaskResult, Tick,
+    Answer, CanaryResult, CanaryStage, CheckResult, ClientChecksum, Comparison, ConnectionState, Delivery, Dependency,
+    Direction, Ended, Eviction, LogLevel, LossReason, Method, Operation, RedisRollback, Rejection, Removal, Repair,
+    RewindCause, RewindResult, Route, RunResult, Source, SpillDirection, Stage, Status, StatusClass, StoreOperation,
+    Success, Task, TaskResult, Tick,
 };
-use crate::trace::{DataStore, Detection, Detector, Kind, RunState, Schedule};
+use crate::trace::{DataStore, Detection, Detector, Kind, Schedule};
 
-/// Requests and store calls: 1 ms to 60 s.
-const SECONDS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
+/// An append is quick if it is answered within this time, in seconds: the threshold of the objective on latency, and a
+/// bound of the histogram, so that the share of quick ones is counted and not estimated.
+pub const QUICK_APPEND: f64 = 0.25;
+/// Requests and stages: 1 ms to 60 s.
+const SECONDS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, QUICK_APPEND, 0.5, 1.0, 2.5, 10.0, 60.0];
+/// Store calls: 0.25 ms to 30 s.
+const CALL_SECONDS: &[f64] = &[0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.25, 1.0, 5.0, 30.0];
+/// Background tasks: 10 ms to 5 min.
+const TASK_SECONDS: &[f64] = &[0.01, 0.05, 0.25, 1.0, 5.0, 15.0, 60.0, 300.0];
 /// Runs of the verifier: 1 s to 12 h.
-const RUN_SECONDS: &[f64] = &[1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 7200.0, 21600.0, 43200.0];
+const RUN_SECONDS: &[f64] = &[1.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 43200.0];
 /// The bounds of GitLab's finalize histogram.
 const CLOSE_SECONDS: &[f64] = &[0.1, 0.5, 1.0, 2.0, 3.0, 5.0, 7.0, 10.0, 20.0, 30.0, 60.0, 300.0];
 /// Up to two default chunks.
@@ -62,12 +71,15 @@ macro_rules! table {
 }
 
 table! {
+    /// Requests that were answered. A method or a status that is none of the route's own counts as other.
+    HTTP_REQUESTS: Counter["veritail_http_requests_total"; route: Route, method: Method, status: Status],
+        starts Start::Listed(combinations::requests);
     /// Time from a request's head to the end of its answer's head.
-    HTTP_REQUEST_DURATION: Histogram["veritail_http_request_duration_seconds"; route: Route, method: Method, status: Status]
-        in SECONDS, starts Start::Listed(expected_requests);
-    /// Requests that are being answered.
+    HTTP_REQUEST_DURATION: Histogram["veritail_http_request_duration_seconds"; route: Route, status_class: StatusClass]
+        in SECONDS, starts Start::Zero;
+    /// Requests that are being answered. Of this node: the sum counts.
     HTTP_REQUESTS_IN_FLIGHT: Gauge["veritail_http_requests_in_flight"; route: Route], starts Start::Zero;
-    /// Connections that are open.
+    /// Connections that are open. Of this node: the sum counts.
     HTTP_CONNECTIONS: Gauge["veritail_http_connections"], starts Start::Zero;
     /// Size of request bodies: what came of those that runners send, what was declared of all others.
     HTTP_REQUEST_SIZE: Histogram["veritail_http_request_size_bytes"; route: Route] in TRACE_BYTES, starts Start::Zero;
@@ -81,36 +93,39 @@ table! {
     CHUNK_SIZE: Histogram["veritail_chunk_size_bytes"; store: DataStore] in CHUNK_BYTES, starts Start::Zero;
     /// Size of finished traces.
     TRACE_SIZE: Histogram["veritail_trace_size_bytes"] in TRACE_BYTES, starts Start::Zero;
-    /// Log bytes that are in the live store only.
+    /// Log bytes that are in the live store and not released. By the ledger, which is the database's: every node says the
+    /// same. By the live store itself: counted by the sweep of the live store, of the node that swept last; NaN elsewhere.
     LIVE_BYTES: Gauge["veritail_live_bytes"; source: Source], starts Start::WhenKnown;
-    /// Chunks that are in the live store only.
+    /// Chunks that are in the live store and not released, counted in the same two ways: every node says the same, or NaN.
     LIVE_CHUNKS: Gauge["veritail_live_chunks"; source: Source], starts Start::WhenKnown;
     /// Time to move one chunk from the live to the object store, read back and recorded.
     MIGRATE_DURATION: Histogram["veritail_migrate_duration_seconds"; result: Success] in SECONDS, starts Start::Zero;
     /// Log bytes migrated.
     MIGRATE_BYTES: Counter["veritail_migrate_bytes_total"], starts Start::Zero;
-    /// Sealed chunks that wait for migration.
+    /// Sealed chunks that wait for migration. From the database: every node says the same.
     MIGRATE_BACKLOG_CHUNKS: Gauge["veritail_migrate_backlog_chunks"], starts Start::WhenKnown;
-    /// Log bytes that wait for migration.
+    /// Log bytes that wait for migration. From the database: every node says the same.
     MIGRATE_BACKLOG_BYTES: Gauge["veritail_migrate_backlog_bytes"], starts Start::WhenKnown;
-    /// Age of the oldest sealed chunk that waits for migration; 0 if none does. What is at risk in the live store.
+    /// Age of the oldest sealed chunk that waits for migration; 0 if none does. What is at risk in the live store. From the
+    /// database: every node says the same.
     MIGRATE_OLDEST_PENDING_AGE: Gauge["veritail_migrate_oldest_pending_age_seconds"], starts Start::WhenKnown;
-    /// 1 while this node puts chunks into the database because the object store takes nothing, else 0.
+    /// 1 while this node puts chunks into the database because the object store takes nothing, else 0. Of this node: the
+    /// sum counts.
     SPILLING: Gauge["veritail_spilling"], starts Start::Zero;
     /// Chunks that went to the database instead of the object store, and on from there.
     SPILL_MOVES: Counter["veritail_spill_moves_total"; direction: SpillDirection], starts Start::Zero;
-    /// Chunks that lie in the database and wait for the object store.
+    /// Chunks that lie in the database and wait for the object store. From the database: every node says the same.
     SPILL_CHUNKS: Gauge["veritail_spill_chunks"], starts Start::WhenKnown;
-    /// Their log bytes.
+    /// Their log bytes. From the database: every node says the same.
     SPILL_BYTES: Gauge["veritail_spill_bytes"], starts Start::WhenKnown;
-    /// How long the oldest of them lies there; 0 if there is none.
+    /// How long the oldest of them lies there; 0 if there is none. From the database: every node says the same.
     SPILL_OLDEST_AGE: Gauge["veritail_spill_oldest_age_seconds"], starts Start::WhenKnown;
     /// Time from a job's ending to its trace being whole and proven in persistent stores, or given up.
     CLOSE_DURATION: Histogram["veritail_close_duration_seconds"] in CLOSE_SECONDS, starts Start::Zero;
     /// Differences confirmed between what was promised and what is stored. Any increase pages.
     INTEGRITY_MISMATCHES: Counter["veritail_integrity_mismatches_total"; kind: Kind, store: DataStore, detector: Detector],
         starts Start::Zero;
-    /// Traces with open mismatches, counted in the database.
+    /// Traces with open mismatches. From the database: every node says the same.
     INTEGRITY_CORRUPT_TRACES: Gauge["veritail_integrity_corrupt_traces"; kind: Kind, store: DataStore],
         starts Start::WhenKnown;
     /// Attempts to heal what was found. Unrepairable ones stay open until a person looks.
@@ -122,30 +137,35 @@ table! {
     /// Time of one look of the verifier at one copy.
     VERIFY_DURATION: Histogram["veritail_verify_duration_seconds"; store: DataStore] in SECONDS, starts Start::Zero;
     /// Time of the verifier's runs that ended on this node; of the full run, of whole cycles of its shards.
-    VERIFY_RUN_DURATION: Histogram["veritail_verify_run_duration_seconds"; schedule: Schedule, result: RunState]
+    VERIFY_RUN_DURATION: Histogram["veritail_verify_run_duration_seconds"; schedule: Schedule, result: RunResult]
         in RUN_SECONDS, starts Start::Zero;
     /// Moments at which a schedule of the verifier was due on this node.
     VERIFY_TICKS: Counter["veritail_verify_ticks_total"; schedule: Schedule, result: Tick], starts Start::Zero;
-    /// When this node last looked at something for a schedule, or found nothing to look at. Of all nodes the newest counts.
+    /// When this node last looked at something for a schedule, or found nothing to look at. Of this node: the newest
+    /// counts.
     VERIFY_LAST_PROGRESS: Gauge["veritail_verify_last_progress_timestamp_seconds"; schedule: Schedule],
         starts Start::WhenKnown;
-    /// When a schedule last came to its end; of the full run, the shard that ended its cycle first. From the database.
+    /// When a schedule last came to its end; of the full run, the shard that ended its cycle first.
+    /// From the database: every node says the same.
     VERIFY_LAST_COMPLETE: Gauge["veritail_verify_last_complete_timestamp_seconds"; schedule: Schedule],
         starts Start::WhenKnown;
-    /// The time from one run of a schedule to the next; of the full run, the promised time of a cycle of fresh chunks.
+    /// The time from one run of a schedule to the next; of the full run, the promised time of a cycle of fresh chunks. As
+    /// configured: every node says the same.
     VERIFY_INTERVAL: Gauge["veritail_verify_interval_seconds"; schedule: Schedule], starts Start::WhenKnown;
     /// How long the slowest shard's present cycle of the full run will take at its pace so far, as a share of the
-    /// promised time: more than 1 is late.
+    /// promised time: more than 1 is late. From the database: every node says the same.
     VERIFY_CYCLE_PROJECTED: Gauge["veritail_verify_cycle_projected_ratio"], starts Start::WhenKnown;
-    /// Chunks with a persistent copy that the full run is for, as counted by its cycles. From the database.
+    /// Chunks with a persistent copy that the full run is for, as counted by its cycles. From the
+    /// database: every node says the same.
     VERIFY_ELIGIBLE: Gauge["veritail_verify_eligible_chunks"], starts Start::WhenKnown;
-    /// Those of them that were looked at within the promised time. From the database.
+    /// Those of them that were looked at within the promised time. From the database: every node says the same.
     VERIFY_COVERED: Gauge["veritail_verify_covered_chunks"], starts Start::WhenKnown;
-    /// Time since the chunk was looked at that was looked at longest ago. From the database.
+    /// Time since the chunk was looked at that was looked at longest ago. From the database: every node says
+    /// the same.
     VERIFY_OLDEST_UNVERIFIED_AGE: Gauge["veritail_verify_oldest_unverified_age_seconds"], starts Start::WhenKnown;
     /// Runs of the canary: a synthetic trace, written and read back through the API.
     CANARY_RUNS: Counter["veritail_canary_runs_total"; result: CanaryResult], starts Start::Zero;
-    /// When a run of the canary last ended well on this node; at first, when its process started. Of all nodes the newest
+    /// When a run of the canary last ended well on this node; at first, when its process started. Of this node: the newest
     /// counts.
     CANARY_LAST_SUCCESS: Gauge["veritail_canary_last_success_timestamp_seconds"], starts Start::WhenKnown;
     /// Time of the stages of the canary's traces.
@@ -163,9 +183,10 @@ table! {
     VERIFY_FOREIGN_KEYS: Counter["veritail_verify_foreign_keys_total"; store: DataStore], starts Start::Zero;
     /// Objects that the inventory removed, by reason.
     VERIFY_REMOVED: Counter["veritail_verify_removed_total"; reason: Removal], starts Start::Zero;
-    /// Bad copies in quarantine, as this node counted them when that was last its turn.
+    /// Bad copies in quarantine, as this node counted them when that was last its turn. Of this node: that of the newest
+    /// inventory counts.
     QUARANTINE_OBJECTS: Gauge["veritail_quarantine_objects"], starts Start::WhenKnown;
-    /// Their bytes.
+    /// Their bytes. Of this node: that of the newest inventory counts.
     QUARANTINE_BYTES: Gauge["veritail_quarantine_bytes"], starts Start::WhenKnown;
     /// Messages to the webhook about mismatches, by what became of them. What was not delivered is sent again.
     WEBHOOK_DELIVERIES: Counter["veritail_webhook_deliveries_total"; result: Delivery], starts Start::Zero;
@@ -174,90 +195,62 @@ table! {
     /// The runners' own checksums against the accepted bytes. Some disagree without any fault in storage.
     CLIENT_CHECKSUM_RESULTS: Counter["veritail_client_checksum_results_total"; result: ClientChecksum],
         starts Start::Zero;
-    /// Jobs that ended and whose traces are not closed yet.
+    /// Jobs that ended and whose traces are not closed yet. From the database: every node says the same.
     LIVE_FINISHED_TRACES: Gauge["veritail_live_finished_traces"; status: Ended], starts Start::WhenKnown;
-    /// Time since the ending of the oldest of them; 0 if there is none.
+    /// Time since the ending of the oldest of them; 0 if there is none. From the database: every node says the same.
     LIVE_FINISHED_OLDEST_AGE: Gauge["veritail_live_finished_oldest_age_seconds"], starts Start::WhenKnown;
     /// Traces of which the live store holds less than was acknowledged.
     LIVE_LOST_TRACES: Counter["veritail_live_lost_traces_total"; reason: LossReason], starts Start::Zero;
     /// Bytes asked for again, and how it ended.
     REWINDS: Counter["veritail_rewinds_total"; cause: RewindCause, result: RewindResult], starts Start::Zero;
-    /// 1 if the dependency answered when it was last asked, else 0.
+    /// 1 if the dependency answered this node when it was last asked, else 0. Of this node: the least counts.
     DEPENDENCY_UP: Gauge["veritail_dependency_up"; dependency: Dependency], starts Start::WhenKnown;
-    /// Time of requests to a dependency.
+    /// Requests to a dependency, by how they ended.
+    DEPENDENCY_REQUESTS: Counter["veritail_dependency_requests_total";
+        dependency: Dependency, operation: StoreOperation, result: Answer], starts Start::Used(combinations::calls);
+    /// Time of requests to a dependency, however they ended.
     DEPENDENCY_REQUEST_DURATION: Histogram["veritail_dependency_request_duration_seconds";
-        dependency: Dependency, operation: StoreOperation, result: Answer] in SECONDS, starts Start::WhenKnown;
-    /// Memory that Redis uses, by its own count; in a Cluster that of all masters.
+        dependency: Dependency, operation: StoreOperation] in CALL_SECONDS, starts Start::Used(combinations::operations);
+    /// Time of the stages of a log's way through this node: what a runner, a reader or a migration waits for.
+    STAGE_DURATION: Histogram["veritail_stage_duration_seconds"; stage: Stage] in SECONDS, starts Start::Zero;
+    /// Connections to the database that are in use, and that are open and wait for a caller. Of this node: the sum counts.
+    DB_POOL_CONNECTIONS: Gauge["veritail_db_pool_connections"; state: ConnectionState], starts Start::WhenKnown;
+    /// The most connections to the database that this node makes. Of this node: the sum counts.
+    DB_POOL_MAX_CONNECTIONS: Gauge["veritail_db_pool_max_connections"], starts Start::WhenKnown;
+    /// How long callers waited for a connection to the database; one that has to be made counts too.
+    DB_POOL_ACQUIRE_DURATION: Histogram["veritail_db_pool_acquire_duration_seconds"] in CALL_SECONDS, starts Start::Zero;
+    /// Memory that Redis uses, by its own count; in a Cluster that of all masters. From Redis: every node says the same.
     REDIS_USED_MEMORY: Gauge["veritail_redis_used_memory_bytes"], starts Start::WhenKnown;
-    /// The memory limit of Redis; 0 if it has none. In a Cluster that of all masters, 0 if one has none.
+    /// The memory limit of Redis; 0 if it has none. In a Cluster that of all masters, 0 if one has none. From Redis: every
+    /// node says the same.
     REDIS_MAXMEMORY: Gauge["veritail_redis_maxmemory_bytes"], starts Start::WhenKnown;
     /// Keys that Redis dropped for want of memory: log bytes may be lost.
     REDIS_EVICTED_KEYS: Counter["veritail_redis_evicted_keys_total"], starts Start::WhenKnown;
     /// Masters that came back without their last writes, as this process saw it: it looks every second.
     LIVE_STORE_ROLLBACKS: Counter["veritail_live_store_rollbacks_total"; kind: RedisRollback], starts Start::Zero;
-    /// Masters of Redis by what they do when they are full. Any that may evict can lose log bytes that nobody else has.
+    /// Masters of Redis by what they do when they are full. Any that may evict can lose log bytes that nobody else has. From
+    /// Redis: every node says the same.
     REDIS_MASTERS: Gauge["veritail_redis_masters"; eviction: Eviction], starts Start::WhenKnown;
     /// Time of one run of a background task.
-    TASK_DURATION: Histogram["veritail_task_duration_seconds"; task: Task, result: TaskResult] in SECONDS,
+    TASK_DURATION: Histogram["veritail_task_duration_seconds"; task: Task, result: TaskResult] in TASK_SECONDS,
         starts Start::Zero;
-    /// When a background task last ended well on this node; at first, when its process started. The sweeps take turns:
-    /// of them the newest of all nodes counts.
+    /// When a background task last ended well on this node; at first, when its process started. Of this node: the oldest
+    /// counts, and of the sweeps, at which nodes take turns, the newest.
     TASK_LAST_SUCCESS: Gauge["veritail_task_last_success_timestamp_seconds"; task: Task], starts Start::WhenKnown;
-    /// The configured interval of a background task.
+    /// The interval of a background task. As configured: every node says the same.
     TASK_INTERVAL: Gauge["veritail_task_interval_seconds"; task: Task], starts Start::WhenKnown;
     /// Panics; each is a defect.
     PANICS: Counter["veritail_panics_total"], starts Start::Zero;
     /// Log messages of the levels at which somebody should look.
     LOG_MESSAGES: Counter["veritail_log_messages_total"; level: LogLevel], starts Start::Zero;
-}
-
-/// The requests and answers of everyday life. All of the 588 combinations would be mostly nonsense.
-fn expected_requests() -> Vec<Vec<&'static str>> {
-    let expected: &[(Route, Method, &[Status])] = &[
-        (
-            Route::Append,
-            Method::Patch,
-            &[
-                Status::Accepted,
-                Status::BadRequest,
-                Status::Forbidden,
-                Status::RangeNotSatisfiable,
-                Status::InternalError,
-                Status::Unavailable,
-            ],
-        ),
-        (
-            Route::Finalize,
-            Method::Put,
-            &[
-                Status::Ok,
-                Status::Accepted,
-                Status::BadRequest,
-                Status::Forbidden,
-                Status::PreconditionFailed,
-                Status::InternalError,
-                Status::Unavailable,
-            ],
-        ),
-        (
-            Route::Read,
-            Method::Get,
-            &[
-                Status::Ok,
-                Status::PartialContent,
-                Status::NotModified,
-                Status::Unauthorized,
-                Status::NotFound,
-                Status::RangeNotSatisfiable,
-                Status::InternalError,
-                Status::Unavailable,
-            ],
-        ),
-    ];
-    expected
-        .iter()
-        .flat_map(|(route, method, all)| {
-            all.iter().map(|status| vec![route.as_str(), method.as_str(), status.as_str()])
-        })
-        .collect()
+    /// Worker threads of the runtime that everything runs on. Of this node: the sum counts.
+    TOKIO_WORKERS: Gauge["veritail_tokio_workers"], starts Start::WhenKnown;
+    /// Tasks that no worker has taken yet. More than a handful for long: the workers do not keep up. Of this node: the sum
+    /// counts.
+    TOKIO_GLOBAL_QUEUE_TASKS: Gauge["veritail_tokio_global_queue_tasks"], starts Start::WhenKnown;
+    /// Tasks that are alive: one for every connection, and those of the background. Of this node: the sum counts.
+    TOKIO_ALIVE_TASKS: Gauge["veritail_tokio_alive_tasks"], starts Start::WhenKnown;
+    /// Share of the workers' time in which they worked, since the sampling before; 1 is all of it. Of this node: the
+    /// greatest counts.
+    TOKIO_BUSY_RATIO: Gauge["veritail_tokio_busy_ratio"], starts Start::WhenKnown;
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 pub use super::labels::{CanaryResult, CanaryStage, Tick};
-use super::labels::{Removal, Repair};
+use super::labels::{Removal, Repair, RunResult};
 use super::metrics::{seconds, unix};
 use super::table;
 use crate::trace::{ByteSize, DataStore, Detection, Kind, Look, RunState, Schedule, Timestamp};
@@ -32,7 +32,9 @@ pub fn progressed(schedule: Schedule, now: Timestamp) {
 
 /// A run ended on this node.
 pub fn run_ended(schedule: Schedule, state: RunState, took_ms: u64) {
-    table::VERIFY_RUN_DURATION.record((schedule, state), seconds(took_ms));
+    if let Some(result) = RunResult::of(state) {
+        table::VERIFY_RUN_DURATION.record((schedule, result), seconds(took_ms));
+    }
 }
 
 /// When a schedule last came to its end, by the database.

@@ -15,7 +15,7 @@ use crate::trace::{
 };
 
 use super::runs::Running;
-use super::{Open, Verifier, side_by_side};
+use super::{Open, Verifier};
 
 /// Which traces. Those of jobs that are made after the run began are not looked at.
 #[derive(Clone)]
@@ -200,12 +200,11 @@ impl Verifier {
             look.map_ok(|look| (row.index, look)).boxed()
         };
         let looks: Vec<BoxFuture<'a, _>> = rows.iter().map(look).collect();
-        for (index, look) in side_by_side(looks, self.settings.full.concurrency).await? {
+        let looks = run.add_all(looks, self.settings.full.concurrency, |(_, look)| look.tally).await?;
+        let Some(looks) = looks else { return Ok(false) };
+        for (index, look) in looks {
             checked.tally += look.tally;
             checked.differences.extend(look.differences.iter().map(|(kind, store)| (Some(index), *kind, *store)));
-            if !run.add(look.tally).await? {
-                return Ok(false);
-            }
         }
         Ok(true)
     }

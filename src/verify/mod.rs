@@ -16,6 +16,7 @@ pub mod canary;
 mod coverage;
 mod full;
 mod hot;
+mod hot_shards;
 mod inventory;
 mod manual;
 mod report;

@@ -243,8 +243,8 @@ async fn the_process_tells_about_itself() {
     let job = service.make_job().await;
     assert_eq!(service.append(&job, 0, b"bytes").await.status(), 202);
     let wanted = [
-        r#"veritail_http_request_duration_seconds_count{route="append",method="PATCH",status="202"}"#,
-        r#"veritail_dependency_request_duration_seconds_count{dependency="embedded",operation="append",result="ok"}"#,
+        r#"veritail_http_requests_total{route="append",method="PATCH",status="202"}"#,
+        r#"veritail_dependency_requests_total{dependency="embedded",operation="append",result="ok"}"#,
         r#"veritail_dependency_up{dependency="database"} 1"#,
         r#"veritail_task_last_success_timestamp_seconds{task="gauges"}"#,
         "veritail_build_info{",

@@ -52,7 +52,7 @@ async fn run(mut command: Command, limit: Duration) -> (bool, String) {
 async fn answered(client: &Client, route: &str, status: &str) -> f64 {
     let page = client.request(Method::GET, "/metrics").answer().await;
     let (route, status) = (format!("route=\"{route}\""), format!("status=\"{status}\""));
-    let lines = page.text().lines().filter(|line| line.starts_with("veritail_http_request_duration_seconds_count{"));
+    let lines = page.text().lines().filter(|line| line.starts_with("veritail_http_requests_total{"));
     let lines = lines.filter(|line| line.contains(&route) && line.contains(&status));
     lines.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok()).sum()
 }

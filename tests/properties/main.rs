@@ -14,4 +14,5 @@ mod pipeline;
 mod plans;
 mod rig;
 mod verdicts;
+mod verifier;
 mod wholes;

@@ -175,6 +175,8 @@ impl World {
         self.deadly.store(0, Ordering::Relaxed);
         self.live.set_full(false);
         self.objects.set_lag(0);
+        // What no put of the storm met must not meet one in the calm.
+        self.objects.be_good();
         for node in 0..NODES {
             if self.is_down(node) {
                 self.restart(node);

@@ -16,7 +16,7 @@ use bytes::Bytes;
 pub use unnamed::Unnamed;
 
 use crate::store::Result;
-use crate::store::copies::{Looked, look_live};
+use crate::store::copies::{Looked, Stored, look_live};
 use crate::store::database::verifications::RunId;
 use crate::telemetry::verification as telemetry;
 use crate::trace::verdict::agree_against;
@@ -55,6 +55,7 @@ struct Sight {
     store: DataStore,
     look: Look,
     bytes: Option<Bytes>,
+    stored: Option<Stored>,
     took_ms: u64,
 }
 
@@ -226,7 +227,8 @@ impl Pipeline {
         if let Some(error) = &looked.error {
             tracing::debug!(%store, %error, "a copy could not be looked at");
         }
-        Sight { store, look: looked.look, bytes: looked.bytes, took_ms: self.now().ms_since(began) }
+        let took_ms = self.now().ms_since(began);
+        Sight { store, look: looked.look, bytes: looked.bytes, stored: looked.stored, took_ms }
     }
 
     /// A chunk that has open mismatches is found to be sound wherever it lies: they are resolved, but for a gap.
@@ -238,7 +240,7 @@ impl Pipeline {
 /// What is known of a difference: where bytes begin to differ is known if another copy is right.
 fn bad_copy(sight: &Sight, sights: &[Sight], record: &Record) -> BadCopy {
     let good = sights.iter().find_map(|sight| sight.good_bytes(record));
-    BadCopy::of(sight.bytes.as_deref(), good.map(|good| &good[..]))
+    BadCopy::of(sight.bytes.as_deref(), sight.stored, good.map(|good| &good[..]))
 }
 
 fn has_difference(sights: &[Sight]) -> bool {

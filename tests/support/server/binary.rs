@@ -87,7 +87,7 @@ impl Binary {
         assert_eq!(self.client.metric("veritail_panics_total", "").await, 0.0, "{}", self.log());
         for class in ["500", "501", "502", "503", "504", "5xx"] {
             let status = format!("status=\"{class}\"");
-            let seen = self.client.metric("veritail_http_request_duration_seconds_count", &status).await;
+            let seen = self.client.metric("veritail_http_requests_total", &status).await;
             assert_eq!(seen, 0.0, "answers with {class}; {}", self.log());
         }
         assert!(!self.log().contains("ERROR"), "{}", self.log());

@@ -1,0 +1,34 @@
+// Ages as shares of what their alerts allow: 1 is where the alert fires. What is allowed follows the intervals that the
+// nodes export, so that a changed setting needs no changed dashboard.
+import { HERE } from './board';
+
+const age = (metric: string, matchers: string, by: string) => `time() - max by (${by}) (${metric}{${HERE},${matchers}})`;
+const share = (age: string, allowed: string) => `(${age}) / ${allowed}`;
+
+const progress = (schedule: string) => age('veritail_verify_last_progress_timestamp_seconds', `schedule="${schedule}"`, 'schedule');
+const interval = (schedule: string) => `max by (schedule) (veritail_verify_interval_seconds{${HERE},schedule="${schedule}"})`;
+
+/** As `VeritailVerifierStalled`: the two schedules that never rest. */
+export const verifier = [
+  share(progress('hot'), `clamp_min(5 * ${interval('hot')}, 5 * 60)`),
+  share(progress('full'), `clamp_min(0.02 * ${interval('full')}, 15 * 60)`),
+].join(' or ');
+
+/** As `VeritailInventoryLate`. */
+export const inventory = share(progress('inventory'), `(2 * ${interval('inventory')})`);
+
+/** As `VeritailCanaryStale`. */
+export const canary = share(`time() - max(veritail_canary_last_success_timestamp_seconds{${HERE}})`, `(3 * max(${interval('canary')}))`);
+
+const task = (tasks: string, by: string, atLeast: string) => {
+  const metric = (name: string) => `veritail_task_${name}_seconds`;
+  const allowed = `clamp_min(3 * max by (${by}) (${metric('interval')}{${HERE},task${tasks}}), ${atLeast})`;
+  return share(age(metric('last_success_timestamp'), `task${tasks}`, by), allowed);
+};
+
+/** As `VeritailScheduledJobStale`, and of the tasks that every node has of its own the worst, as `VeritailContactsStale` and `VeritailGaugesStale`. */
+export const tasks = [
+  task('!~"contacts|gauges|notify"', 'task', '2 * 60'),
+  `max by (task) (${task('="contacts"', 'instance, task', '60')})`,
+  `max by (task) (${task('="gauges"', 'instance, task', '2 * 60')})`,
+].join(' or ');

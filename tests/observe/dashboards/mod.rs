@@ -1,0 +1,13 @@
+//! The dashboards: what they have to be, that they are what their sources say, and that everything on them has an answer
+//! from a live service.
+
+mod boards;
+mod grafana;
+mod known;
+mod live;
+mod pictures;
+mod prometheus;
+mod promql;
+mod rules;
+mod sources;
+mod stage;

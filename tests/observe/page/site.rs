@@ -1,0 +1,200 @@
+//! One Veritail with stores of its own and a little load: a job of Prometheus.
+
+use std::process::Child;
+
+use sqlx::{Executor as _, PgConnection};
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
+use veritail::pipeline::Stores;
+
+use super::switch::Switch;
+use crate::support::production::Production;
+use crate::support::redis_server::{Durability, Product, RedisServer, free_port};
+use crate::support::runner::Runner;
+use crate::support::server::{ADMIN_TOKEN, Client, Send as _, kill, launch, log, log_of};
+
+/// What is minutes in production, in seconds; and schedules of the verifier as short as they get.
+const VARIABLES: &[(&str, &str)] = &[
+    ("VERITAIL_CHUNK_SIZE", "4096"),
+    ("VERITAIL_GAUGE_INTERVAL", "500ms"),
+    ("VERITAIL_SWEEP_INTERVAL", "500ms"),
+    ("VERITAIL_LIVE_SWEEP_INTERVAL", "2s"),
+    ("VERITAIL_LIVE_GRACE", "1s"),
+    ("VERITAIL_LEASE_TIME", "2s"),
+    ("VERITAIL_SPILL_AFTER", "1s"),
+    ("VERITAIL_OBJECT_PATIENCE", "3s"),
+    ("VERITAIL_OBJECT_TIMEOUT", "2s"),
+    ("VERITAIL_OBJECT_RETRY_FOR", "500ms"),
+    ("VERITAIL_DATABASE_STATEMENT_TIMEOUT", "3s"),
+    ("VERITAIL_VERIFY_HOT", "* * * * * *"),
+    ("VERITAIL_VERIFY_OPEN_INTERVAL", "1s"),
+    ("VERITAIL_VERIFY_JITTER", "0s"),
+    ("VERITAIL_VERIFY_FULL", "* * * * * *"),
+    ("VERITAIL_VERIFY_FULL_SLICE", "800ms"),
+    ("VERITAIL_VERIFY_FULL_CYCLE", "20s"),
+];
+
+/// See the module. All of it ends with this value.
+pub struct Site {
+    name: &'static str,
+    nodes: Vec<Node>,
+    client: Client,
+    load: JoinHandle<()>,
+    variables: Vec<(String, String)>,
+    switch: Switch,
+    production: Production,
+}
+
+struct Node {
+    child: Option<Child>,
+    port: u16,
+    folder: TempDir,
+}
+
+impl Site {
+    /// Starts it; it answers when this returns.
+    pub async fn start(name: &'static str, nodes: usize, durability: Durability) -> Self {
+        let mut production = Production::start().await;
+        if durability != Durability::Nothing {
+            production.redis = RedisServer::start_with(Product::Redis, durability, &[]);
+        }
+        let switch = Switch::before(production.s3_port()).await;
+        let mut variables = production.variables(switch.port());
+        variables.extend(VARIABLES.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        let started: Vec<Node> = (0..nodes)
+            .map(|_| {
+                let mut node = Node {
+                    child: None,
+                    port: free_port(),
+                    folder: tempfile::tempdir().expect("a folder for the node"),
+                };
+                tokio::task::block_in_place(|| node.start(&variables));
+                node
+            })
+            .collect();
+        // The last node: the first to be restarted is another, where there are two.
+        let address = std::net::SocketAddr::from(([127, 0, 0, 1], started[nodes - 1].port));
+        let client = Client::new(address, ADMIN_TOKEN);
+        let load = tokio::spawn(load_for_ever(client.clone()));
+        Self { name, nodes: started, client, load, variables, switch, production }
+    }
+
+    /// The name of its job.
+    pub fn job(&self) -> String {
+        format!("veritail-{}", self.name)
+    }
+
+    /// Its nodes, as Prometheus finds them.
+    pub fn targets(&self) -> Vec<String> {
+        self.nodes.iter().map(|node| format!("127.0.0.1:{}", node.port)).collect()
+    }
+
+    /// A client with the admin's token.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// What its nodes logged, the end of it.
+    pub fn log(&self) -> String {
+        let logs = self.nodes.iter().map(|node| log_of(node.folder.path()));
+        let ends = logs
+            .map(|log| log.lines().rev().take(30).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join("\n"));
+        ends.collect::<Vec<_>>().join("\n---\n")
+    }
+
+    /// Its stores, past the nodes.
+    pub async fn stores(&self) -> Stores {
+        self.production.stores().await
+    }
+
+    /// Its Redis.
+    pub fn redis(&mut self) -> &mut RedisServer {
+        &mut self.production.redis
+    }
+
+    /// The port of its Redis.
+    pub fn redis_port(&self) -> u16 {
+        self.production.redis.port()
+    }
+
+    /// Cuts the way to its object store, or mends it.
+    pub fn objects_away(&self, away: bool) {
+        self.switch.cut(away);
+    }
+
+    /// Runs a statement behind its nodes' backs.
+    pub async fn execute(&self, sql: String) {
+        self.production.database.execute(sql).await;
+    }
+
+    /// Nobody else has this table until the connection goes.
+    pub async fn lock(&self, table: &str) -> PgConnection {
+        let database = &self.production.database;
+        let mut connection = database.server().connection(database.name()).await;
+        let mut said = Ok(());
+        for _ in 0..50 {
+            connection.execute("BEGIN").await.expect("a transaction");
+            said = connection
+                .execute(sqlx::AssertSqlSafe(format!("LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")))
+                .await
+                .map(drop);
+            if said.is_ok() {
+                return connection;
+            }
+            connection.execute("ROLLBACK").await.expect("rolled back");
+        }
+        panic!("{table} is not to be had: {said:?}");
+    }
+
+    /// Stops a node as a restart does, and starts it on the same port.
+    pub fn restart(&mut self, node: usize) {
+        let variables = self.variables.clone();
+        self.nodes[node].stop();
+        self.nodes[node].start(&variables);
+    }
+}
+
+impl Node {
+    fn start(&mut self, variables: &[(String, String)]) {
+        let (child, _) = launch(self.folder.path(), self.port, variables);
+        self.child = Some(child);
+    }
+
+    /// With SIGTERM, and waits for its end.
+    fn stop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let told = std::process::Command::new("kill").args(["-TERM", &child.id().to_string()]).status();
+            assert!(told.is_ok_and(|status| status.success()), "the node's own process");
+            child.wait().expect("the node's own handle");
+        }
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        kill(&mut self.child);
+    }
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        self.load.abort();
+    }
+}
+
+/// A job after the other, each with a few patches and a reader, at some requests a second. It bears whatever happens.
+async fn load_for_ever(client: Client) {
+    loop {
+        // A job of its own task: a runner that gives up ends with a panic.
+        let client = client.clone();
+        let _ = tokio::spawn(async move {
+            let job = client.make_job_with_reset(true).await;
+            let log = log(6_000);
+            let mut runner = Runner::new(&client, &job).with_patches_of(2_500).with_patience(1000);
+            runner.finish(&log).await;
+            let _ = client.trace_request(&job).try_answer().await;
+        })
+        .await;
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    }
+}

@@ -1,0 +1,133 @@
+//! The runbooks: one for each alert, all in the same shape, with commands that there are.
+
+use std::collections::BTreeSet;
+use std::process::{Command, Stdio};
+
+use clap::Parser as _;
+
+use crate::alerts::{alerts, judged, read, root};
+
+/// What somebody who is woken looks for, in this order.
+const HEADINGS: &[&str] = &["Impact", "Look", "Do", "Over when", "What it is not"];
+/// Programs that a runbook may call, beside `veritail`, `curl` and what a shell has itself.
+const PROGRAMS: &[&str] =
+    &["redis-cli", "psql", "systemctl", "journalctl", "df", "grep", "export", "echo", "ls", "timedatectl", "aws"];
+
+fn runbooks() -> Vec<(String, String)> {
+    let entries = std::fs::read_dir(root().join("docs/runbooks")).expect("runbooks");
+    let mut pages: Vec<_> = entries
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| path.file_name().is_some_and(|name| name != "README.md"))
+        .map(|path| (path.file_stem().unwrap_or_default().to_string_lossy().into_owned(), read(&path)))
+        .collect();
+    pages.sort();
+    pages
+}
+
+/// The fenced blocks: what stands behind the fence, and the text.
+fn blocks(page: &str) -> Vec<(&str, &str)> {
+    let parts: Vec<&str> = page.split("```").collect();
+    assert!(parts.len() % 2 == 1, "a fence is not closed");
+    parts.iter().skip(1).step_by(2).map(|block| block.split_once('\n').expect("a line")).collect()
+}
+
+#[test]
+fn every_alert_has_a_runbook_and_every_runbook_an_alert() {
+    let names: BTreeSet<String> = alerts().into_iter().map(|rule| rule.name).collect();
+    let pages: BTreeSet<String> = runbooks().into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names, pages);
+}
+
+#[test]
+fn every_runbook_has_the_same_shape() {
+    for (name, page) in runbooks() {
+        let mut lines = page.lines();
+        assert_eq!(lines.next(), Some(format!("# {name}").as_str()));
+        let means = lines.nth(1).unwrap_or_default();
+        assert!(means.ends_with('.') && means.len() > 20, "{name}: its first sentence says what it means: {means:?}");
+        let headings: Vec<&str> = page.lines().filter_map(|line| line.strip_prefix("## ")).collect();
+        assert_eq!(headings, HEADINGS, "{name}");
+        assert!(!blocks(&page).is_empty(), "{name}: how to look");
+        for heading in page.split("\n## ").skip(1) {
+            assert!(heading.lines().skip(1).any(|line| line.len() > 10), "{name}: nothing below {heading:?}");
+        }
+    }
+}
+
+#[test]
+fn every_query_of_a_runbook_is_one() {
+    let mut rules = "groups:\n  - name: runbooks\n    rules:\n".to_owned();
+    let mut queries = 0;
+    for (_, page) in runbooks() {
+        for (_, text) in blocks(&page).into_iter().filter(|(info, _)| *info == "promql") {
+            for query in text.lines().filter(|line| !line.trim().is_empty()) {
+                queries += 1;
+                rules += &format!("      - record: query:{queries}\n        expr: |\n          {query}\n");
+            }
+        }
+    }
+    assert!(queries > 40, "{queries} queries");
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("queries.yml");
+    std::fs::write(&file, rules.replace("query:", "query:number")).expect("written");
+    let (content, said) = judged("promtool", &["check", "rules", "--lint=none", &file.display().to_string()]);
+    assert!(content, "{said}");
+}
+
+/// Commands of `veritail` are taken by its own command line, paths of `curl` are in the description of the API, and the
+/// rest is a program that is known, in a block that a shell can read.
+#[test]
+fn every_command_of_a_runbook_is_one() {
+    let document = serde_json::to_value(veritail::api::openapi::document()).expect("JSON");
+    let paths: Vec<String> = document["paths"].as_object().expect("paths").keys().cloned().collect();
+    let mut commands = 0;
+    for (name, page) in runbooks() {
+        for (info, text) in blocks(&page) {
+            assert!(["sh", "promql", "sql", "text"].contains(&info), "{name}: a block of {info:?}");
+            if info != "sh" {
+                continue;
+            }
+            let read = Command::new("bash").args(["-n", "-c", text]).stdin(Stdio::null()).status().expect("bash runs");
+            assert!(read.success(), "{name}: {text}");
+            for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
+                commands += 1;
+                let line = line.split(" #").next().unwrap_or(line);
+                let first = line.split('|').next().unwrap_or(line).trim();
+                let words = words(first);
+                match words[0].as_str() {
+                    "veritail" => {
+                        let parsed = veritail::cli::Cli::try_parse_from(&words);
+                        assert!(parsed.is_ok(), "{name}: {line}\n{}", parsed.err().expect("an error"));
+                    }
+                    "curl" => {
+                        let url = words.iter().find_map(|word| word.strip_prefix("$U")).unwrap_or_default().to_owned();
+                        let path = url.split('?').next().unwrap_or_default();
+                        assert!(paths.iter().any(|known| is_path(known, path)), "{name}: {path:?} is no path: {line}");
+                    }
+                    program => assert!(PROGRAMS.contains(&program), "{name}: {program} is not known: {line}"),
+                }
+            }
+        }
+    }
+    assert!(commands > 60, "{commands} commands");
+}
+
+/// The words of a line, those in quotes as one.
+fn words(line: &str) -> Vec<String> {
+    let (mut words, mut quote) = (vec![String::new()], None);
+    for letter in line.chars() {
+        match (letter, quote) {
+            (letter, Some(open)) if letter == open => quote = None,
+            ('"' | '\'', None) => quote = Some(letter),
+            (' ', None) => words.push(String::new()),
+            (letter, _) => words.last_mut().expect("a word").push(letter),
+        }
+    }
+    words.retain(|word| !word.is_empty());
+    words
+}
+
+fn is_path(known: &str, path: &str) -> bool {
+    let (known, path): (Vec<&str>, Vec<&str>) = (known.split('/').collect(), path.split('/').collect());
+    known.len() == path.len() && known.iter().zip(path).all(|(known, part)| *known == part || known.starts_with('{'))
+}
