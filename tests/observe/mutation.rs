@@ -50,8 +50,8 @@ fn mutants(rule: &Rule) -> Vec<(String, String)> {
             let time = range.split(']').next().expect("an end");
             times(at + 1, time, &mut change);
             at += time.len();
-        } else if rest.starts_with('"') {
-            at += rest[1..].find('"').expect("an end") + 1;
+        } else if let Some(text) = rest.strip_prefix('"') {
+            at += text.find('"').expect("an end") + 1;
         } else if rest.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') {
             let word =
                 &rest[..rest.find(|c: char| !c.is_ascii_alphanumeric() && !"_:".contains(c)).unwrap_or(rest.len())];

@@ -96,8 +96,9 @@ fn every_command_of_a_runbook_is_one() {
                 let words = words(first);
                 match words[0].as_str() {
                     "veritail" => {
-                        let parsed = veritail::cli::Cli::try_parse_from(&words);
-                        assert!(parsed.is_ok(), "{name}: {line}\n{}", parsed.err().expect("an error"));
+                        if let Err(error) = veritail::cli::Cli::try_parse_from(&words) {
+                            panic!("{name}: {line}\n{error}");
+                        }
                     }
                     "curl" => {
                         let url = words.iter().find_map(|word| word.strip_prefix("$U")).unwrap_or_default().to_owned();

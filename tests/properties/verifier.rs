@@ -394,7 +394,7 @@ fn damage_that_cannot_be_decoded_is_told_by_what_lies_in_the_store() {
         let (cut, garbage) = (rig.key(0).await, rig.key(1).await);
         let whole = objects.get(&cut, ByteSize(1000)).await.expect("a model").expect("an object");
         objects.put(&cut, whole.slice(..5)).await.expect("a model");
-        let nothing = bytes::Bytes::from_static(b"no frame at all");
+        let nothing = Bytes::from_static(b"no frame at all");
         objects.put(&garbage, nothing.clone()).await.expect("a model");
         rig.database.damage_row(rig.job, ChunkIndex(1), |row| {
             let ChunkState::Persisted { at: Location::Object(object), .. } = &mut row.state else {

@@ -262,7 +262,7 @@ fn check(world: &World, planted: &[Planted], before: usize) {
     let since: Vec<&Mismatch> = mismatches.iter().skip(before).collect();
     let mut violations = Vec::new();
     for damage in planted {
-        let Planted { job, index, kind, store, is_healed, drill } = damage;
+        let Planted { job, index, kind, store, is_healed, drill, .. } = damage;
         let what = format!("job {job}: planted in chunk {index}: {kind} in {store}");
         let found: Vec<_> = since.iter().filter(|found| damage.is_it(found)).collect();
         match found.as_slice() {

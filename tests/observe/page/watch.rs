@@ -64,12 +64,12 @@ impl Watch {
     /// Waits until all targets are scraped.
     pub async fn all_up(&self, targets: usize) {
         let http = reqwest::Client::builder().no_proxy().build().expect("a client");
-        let mut last = Value::Null;
+        let (mut last, wanted) = (Value::Null, Value::from(targets.to_string()));
         for _ in 0..300 {
             let url = format!("http://{}/api/v1/query?query=sum(up)", self.address);
             if let Ok(answer) = http.get(url).send().await {
                 last = answer.json().await.expect("JSON");
-                if last["data"]["result"][0]["value"][1] == targets.to_string() {
+                if last["data"]["result"][0]["value"][1] == wanted {
                     return;
                 }
             }
