@@ -37,6 +37,7 @@ mod run;
 mod settings;
 mod slices;
 mod spill;
+mod stages;
 mod sweep;
 mod sweep_live;
 mod turns;
@@ -46,6 +47,7 @@ use std::sync::Arc;
 
 pub use append::{AppendRequest, Appended};
 pub use finalize::{FinalPut, Finalized};
+pub use loss::log_resolved;
 pub use notify::{Message, NOTIFY_INTERVAL, NotDelivered, Webhook};
 pub use read::{Mode, OpenedReading, ReadError, Reading};
 pub use recent::Recent;
@@ -54,6 +56,7 @@ pub use settings::Settings;
 pub use slices::BodyBroken;
 pub use spill::UNNAMED_GRACE;
 pub use sweep::SweepReport;
+pub use sweep_live::LiveCount;
 
 use crate::seams::Seams;
 use crate::store::database::Database;
@@ -113,6 +116,7 @@ pub struct Node {
     evaluating: locks::KeyedLocks<crate::trace::JobId>,
     work: work::Work,
     sweep_soon: tokio::sync::Notify,
+    live_count: std::sync::Mutex<Option<LiveCount>>,
 }
 
 impl std::ops::Deref for Pipeline {
@@ -139,6 +143,7 @@ impl Pipeline {
             evaluating: locks::KeyedLocks::default(),
             work: work::Work::new(),
             sweep_soon: tokio::sync::Notify::new(),
+            live_count: std::sync::Mutex::default(),
         }))
     }
 
