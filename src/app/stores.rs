@@ -12,6 +12,7 @@ use crate::seams::Seams;
 use crate::store::StoreError;
 use crate::store::database::Database;
 use crate::store::database::accounts::Accounts;
+use crate::store::database::drills::Drills;
 use crate::store::database::facts::Facts;
 use crate::store::database::leases::Leases;
 use crate::store::database::listing::Listing;
@@ -48,11 +49,11 @@ pub(super) struct Opened {
 pub(super) async fn open(config: &Config, seams: &Seams) -> Result<Opened, CannotStart> {
     let clock = || seams.clock.clone();
     // What has a place of its own is made private there; what is there already is as its owner wants it.
-    let OpenedDatabase { database, listing, accounts, leases, verifications, facts, spill } = match &config.database.url
-    {
-        Some(url) => open_postgres(config, url).await?,
-        None => open_sqlite(config).await?,
-    };
+    let OpenedDatabase { database, listing, accounts, leases, verifications, drills, facts, spill } =
+        match &config.database.url {
+            Some(url) => open_postgres(config, url).await?,
+            None => open_sqlite(config).await?,
+        };
     let objects = open_objects(config, facts.as_ref(), seams).await?;
     let redis = redis::open(&config.live, seams).await?;
     let live: Arc<dyn LiveStore> = match &redis {
@@ -74,6 +75,7 @@ pub(super) async fn open(config: &Config, seams: &Seams) -> Result<Opened, Canno
         spill: Arc::new(Hooked::new(spill, measure(Dependency::Database), clock())),
         leases: Arc::new(Hooked::new(leases, measure(Dependency::Database), clock())),
         verifications: Arc::new(Hooked::new(verifications, measure(Dependency::Database), clock())),
+        drills: Arc::new(Hooked::new(drills, measure(Dependency::Database), clock())),
     };
     Ok(Opened { stores, listing, accounts, redis })
 }
@@ -85,6 +87,7 @@ struct OpenedDatabase {
     accounts: Arc<dyn Accounts>,
     leases: Arc<dyn Leases>,
     verifications: Arc<dyn Verifications>,
+    drills: Arc<dyn Drills>,
     facts: Arc<dyn Facts>,
     spill: Arc<dyn ObjectStore>,
 }
@@ -106,6 +109,7 @@ async fn open_sqlite(config: &Config) -> Result<OpenedDatabase, CannotStart> {
         accounts: Arc::new(database.clone()),
         leases: Arc::new(database.clone()),
         verifications: Arc::new(database.clone()),
+        drills: Arc::new(database.clone()),
         facts: Arc::new(database.clone()),
         spill: Arc::new(database.chunk_bytes()),
         database: Arc::new(database),
@@ -129,6 +133,7 @@ async fn open_postgres(config: &Config, url: &Secret) -> Result<OpenedDatabase, 
         accounts: Arc::new(database.clone()),
         leases: Arc::new(database.clone()),
         verifications: Arc::new(database.clone()),
+        drills: Arc::new(database.clone()),
         facts: Arc::new(database.clone()),
         spill: Arc::new(database.chunk_bytes()),
         database: Arc::new(database),

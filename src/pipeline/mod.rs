@@ -15,6 +15,7 @@ mod ask;
 mod cancel;
 mod close;
 mod contacts;
+mod drill;
 mod erase;
 mod evaluate;
 pub mod examine;
@@ -45,6 +46,7 @@ mod work;
 use std::sync::Arc;
 
 pub use append::{AppendRequest, Appended};
+pub use drill::{DrillOrder, DrillReport, NoDrill};
 pub use finalize::{FinalPut, Finalized};
 pub use notify::{Message, NOTIFY_INTERVAL, NotDelivered, Webhook};
 pub use read::{Mode, OpenedReading, ReadError, Reading};
@@ -57,6 +59,7 @@ pub use sweep::SweepReport;
 
 use crate::seams::Seams;
 use crate::store::database::Database;
+use crate::store::database::drills::Drills;
 use crate::store::database::leases::Leases;
 use crate::store::database::verifications::Verifications;
 use crate::store::live::LiveStore;
@@ -78,6 +81,8 @@ pub struct Stores {
     pub leases: Arc<dyn Leases>,
     /// What the verifier remembers.
     pub verifications: Arc<dyn Verifications>,
+    /// Damage that is done on purpose.
+    pub drills: Arc<dyn Drills>,
 }
 
 impl Stores {
