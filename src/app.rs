@@ -1,5 +1,6 @@
 //! Wiring: configuration, stores, pipeline, HTTP, in this order; stopping goes the other way.
 
+mod canary;
 mod gauges;
 mod measure;
 mod offline;
@@ -39,6 +40,7 @@ use crate::trace::chunks::BadChunkSize;
 use crate::trace::{ByteSize, ChunkSize};
 use crate::verify::Verifier;
 
+use canary::HttpClient;
 use webhook::HttpWebhook;
 
 /// Why Veritail does not start. Each says what to do next.
@@ -86,6 +88,9 @@ pub enum CannotStart {
     /// The webhook cannot be used as configured.
     #[error("{0}")]
     Webhook(&'static str),
+    /// The canary's client cannot be made.
+    #[error("the canary's HTTP client cannot be made: {0}")]
+    Canary(reqwest::Error),
     /// The address cannot be listened on.
     #[error("cannot listen on {address}: {error}; choose another with --listen")]
     Listen {
@@ -162,6 +167,7 @@ pub async fn start(config: Config) -> Result<Running, CannotStart> {
 
     schedule_tasks(&config, &seams);
     pipeline.start();
+    verifier.set_canary_client(Arc::new(HttpClient::of(&config.verify, address, tls.is_some(), &admin_token)?));
     let schedules = schedules::start(&config.verify, &verifier).await?;
     if let Some(webhook) = webhook {
         metrics::task_scheduled(Task::Notify, NOTIFY_INTERVAL, seams.clock.now());
@@ -217,6 +223,7 @@ fn pipeline_settings(config: &Config) -> Settings {
     Settings {
         node_name: Some(settings.node_name.unwrap_or_else(machine)),
         notify: config.verify.webhook_url.is_some(),
+        drill_deadline: config.verify.full_cycle.0,
         ..settings
     }
 }

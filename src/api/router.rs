@@ -35,6 +35,7 @@ pub fn router(api: Api) -> Router {
         // The admin
         .route("/api/v1/jobs", post(admin::jobs::create_job))
         .route("/api/v1/jobs/{job}/cancel", post(admin::jobs::cancel_job))
+        .route("/api/v1/drills", get(admin::drills::list_drills).post(admin::drills::start_drill))
         .route("/api/v1/mismatches", get(admin::mismatches::list::mismatches))
         .route("/api/v1/mismatches/{mismatch}", get(admin::mismatches::one::show))
         .route("/api/v1/mismatches/{mismatch}/resolve", post(admin::mismatches::one::resolve))

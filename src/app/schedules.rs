@@ -22,13 +22,20 @@ pub(super) async fn start(config: &Verify, verifier: &Verifier) -> Result<Schedu
     let seams = verifier.node().seams();
     // The scheduler keeps what it is given for longer than the node lives: it is given no more than this.
     let (due, is_due) = mpsc::unbounded_channel();
-    let schedules =
-        [(Schedule::Hot, &config.hot), (Schedule::Full, &config.full), (Schedule::Inventory, &config.inventory)];
+    let schedules = [
+        (Schedule::Hot, &config.hot),
+        (Schedule::Full, &config.full),
+        (Schedule::Inventory, &config.inventory),
+        (Schedule::Canary, &config.canary),
+    ];
     for (schedule, cron) in schedules {
         let Some(expression) = cron.expression() else { continue };
         telemetry::interval(schedule, promised(schedule, cron, config));
         // It counts as having made progress now, so that it is late only after its interval.
         telemetry::progressed(schedule, seams.clock.now());
+        if schedule == Schedule::Canary {
+            telemetry::canary_scheduled(seams.clock.now());
+        }
         let due = due.clone();
         let job = Job::new_async(expression, move |_, _| {
             // Where nobody listens any more, nothing is due.

@@ -12,6 +12,7 @@ use crate::seams::Seams;
 use crate::store::StoreError;
 use crate::store::database::Database;
 use crate::store::database::accounts::Accounts;
+use crate::store::database::drills::Drills;
 use crate::store::database::facts::Facts;
 use crate::store::database::leases::Leases;
 use crate::store::database::listing::Listing;
@@ -55,7 +56,8 @@ pub(super) async fn open(config: &Config, seams: &Seams) -> Result<Opened, Canno
         Some(url) => open_postgres(config, url).await?,
         None => open_sqlite(config).await?,
     };
-    let OpenedDatabase { database, listing, accounts, leases, verifications, facts, spill, connections } = opened;
+    let OpenedDatabase { database, listing, accounts, leases, verifications, drills, facts, spill, connections } =
+        opened;
     let objects = open_objects(config, facts.as_ref(), seams).await?;
     let redis = redis::open(&config.live, seams).await?;
     let live: Arc<dyn LiveStore> = match &redis {
@@ -77,6 +79,7 @@ pub(super) async fn open(config: &Config, seams: &Seams) -> Result<Opened, Canno
         spill: Arc::new(Hooked::new(spill, measure(Dependency::Database), clock())),
         leases: Arc::new(Hooked::new(leases, measure(Dependency::Database), clock())),
         verifications: Arc::new(Hooked::new(verifications, measure(Dependency::Database), clock())),
+        drills: Arc::new(Hooked::new(drills, measure(Dependency::Database), clock())),
     };
     Ok(Opened { stores, listing, accounts, connections, redis })
 }
@@ -88,6 +91,7 @@ struct OpenedDatabase {
     accounts: Arc<dyn Accounts>,
     leases: Arc<dyn Leases>,
     verifications: Arc<dyn Verifications>,
+    drills: Arc<dyn Drills>,
     facts: Arc<dyn Facts>,
     spill: Arc<dyn ObjectStore>,
     connections: Box<dyn Fn() -> Connections + Send + Sync>,
@@ -112,6 +116,7 @@ async fn open_sqlite(config: &Config) -> Result<OpenedDatabase, CannotStart> {
         accounts: Arc::new(database.clone()),
         leases: Arc::new(database.clone()),
         verifications: Arc::new(database.clone()),
+        drills: Arc::new(database.clone()),
         facts: Arc::new(database.clone()),
         spill: Arc::new(database.chunk_bytes()),
         connections: Box::new(move || its_connections.connections()),
@@ -138,6 +143,7 @@ async fn open_postgres(config: &Config, url: &Secret) -> Result<OpenedDatabase, 
         accounts: Arc::new(database.clone()),
         leases: Arc::new(database.clone()),
         verifications: Arc::new(database.clone()),
+        drills: Arc::new(database.clone()),
         facts: Arc::new(database.clone()),
         spill: Arc::new(database.chunk_bytes()),
         connections: Box::new(move || its_connections.connections()),

@@ -130,6 +130,7 @@ const SHOWN: &[&str] = &[
     "first_seen",
     "last_seen",
     "times_seen",
+    "drill_id",
     "state",
     "resolution",
     "resolved_by",

@@ -7,6 +7,7 @@ mod client;
 mod completions;
 mod config;
 mod demo;
+mod drill;
 mod exit;
 mod inspect;
 mod job;
@@ -46,6 +47,7 @@ enum Command {
     /// Show what was promised of a job's log, where every copy of it is, and what is wrong with it.
     Inspect(inspect::Inspect),
     Mismatches(mismatches::Mismatches),
+    Drill(drill::Drill),
     Verify(verify::Verify),
     /// Make, list and revoke runners: whoever asks for pending jobs.
     Runner(accounts::Runner),
@@ -88,6 +90,7 @@ impl Cli {
             Command::Cat(cat) => return cat.run().await,
             Command::Job(job) => return job.run().await,
             Command::Mismatches(mismatches) => return mismatches.run().await,
+            Command::Drill(drill) => return drill.run().await,
             Command::Verify(verify) => return verify.run().await,
             Command::Inspect(inspect) => return Ok(inspect.run().await),
             Command::Bench(bench) => return bench.run().await,

@@ -17,6 +17,9 @@ pub struct Cron(Option<String>);
 pub struct BadCron(String, String);
 
 impl Cron {
+    /// Never.
+    pub const OFF: Self = Self(None);
+
     /// The expression; `None`: off.
     pub fn expression(&self) -> Option<&str> {
         self.0.as_deref()

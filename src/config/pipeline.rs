@@ -76,6 +76,7 @@ impl From<&Pipeline> for pipeline::Settings {
             lease_time: config.lease_time.0,
             node_name: config.node_name.clone(),
             notify: false,
+            drill_deadline: pipeline::Settings::default().drill_deadline,
         }
     }
 }

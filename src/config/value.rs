@@ -12,6 +12,7 @@ use super::cron::Cron;
 use super::networks::Networks;
 use super::verify::{Mode, Orphans};
 use crate::telemetry::logs;
+use crate::verify::CanaryDamage;
 
 /// A time span, written as a number and a unit, such as `500ms`, `2s`, `10m`, `1h30m` or `7d`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -179,6 +180,7 @@ values! {
     Option<Secret>: true, |secret| if secret.is_some() { "(secret)" } else { "unset" }.to_owned();
     Option<ExternalUrl>: true, |url| url.as_ref().map_or_else(|| "unset".to_owned(), |url| format!("{:?}", url.as_str()));
     Cron: true, |cron| format!("{:?}", cron.to_string());
+    CanaryDamage: true, |damage| format!("{:?}", damage.as_str());
     Mode: true, |mode| format!("{:?}", mode.as_str());
     Orphans: true, |orphans| format!("{:?}", orphans.as_str());
     String: true, |text| format!("{text:?}");

@@ -2,10 +2,10 @@
 
 use super::cron::Cron;
 use super::settings::settings;
-use super::value::{Secret, Span};
+use super::value::{ExternalUrl, Secret, Span};
 use crate::trace::ByteSize;
 use crate::trace::state::names;
-use crate::verify;
+use crate::verify::{self, CanaryDamage};
 
 names! {
     /// What the verifier does about what it finds.
@@ -62,6 +62,17 @@ settings! {
         full_requests_per_second: u64 = 500, env "VERITAIL_VERIFY_FULL_REQUESTS_PER_SECOND";
         /// Chunks that they look at at the same time.
         full_concurrency: usize = 8, range 1..=1024, env "VERITAIL_VERIFY_FULL_CONCURRENCY";
+        /// When the canary writes a trace of its own through the API and reads it back. `off` in all set-ups over the same
+        /// stores but one.
+        canary: Cron = "15 */5 * * * *".into(), env "VERITAIL_VERIFY_CANARY";
+        /// Where the canary finds the API, such as `https://ci.example`. Unset: at this node's own address.
+        canary_url: Option<ExternalUrl> = None, env "VERITAIL_VERIFY_CANARY_URL";
+        /// Whether the canary damages copies of its own traces, one in each run and in each kind of store in turn, announced before, to
+        /// see that this is found: `auto`, `on` or `off`. `auto` spares objects where the bucket keeps all their versions, for each
+        /// damaged one would stay.
+        canary_damage: CanaryDamage = CanaryDamage::Auto, env "VERITAIL_VERIFY_CANARY_DAMAGE";
+        /// How soon that damage has to be found. What is found later counts as `late`, after twice the time as `missed`.
+        canary_deadline: Span = Span::secs(600), range Span::secs(1)..=Span::hours(24), env "VERITAIL_VERIFY_CANARY_DEADLINE";
         /// When what the stores list is compared with what the database names.
         inventory: Cron = "0 15 3 * * *".into(), env "VERITAIL_VERIFY_INVENTORY";
         /// Requests that this makes in a second at most, to all stores together; 0 = no limit.
@@ -116,6 +127,9 @@ impl From<&Verify> for verify::Settings {
             removes_orphans: config.orphans == Orphans::Remove,
             quarantine_kept_for: config.quarantine_kept_for.0,
             runs_kept_for: config.runs_kept_for.0,
+            canary_interval: config.canary.interval(),
+            canary_deadline: config.canary_deadline.0,
+            canary_damage: config.canary_damage,
         }
     }
 }

@@ -61,6 +61,11 @@ impl Pipeline {
         self.end_without_runner(job, JobStatus::Failed, "trace_size_exceeded", Origin::SizeLimit).await
     }
 
+    /// Ends a running job whose runner has vanished.
+    pub async fn give_up(&self, job: JobId) -> Result<()> {
+        self.end_without_runner(job, JobStatus::Failed, "stuck_or_timeout_failure", Origin::Vanished).await
+    }
+
     /// Ends a job without a word of its runner.
     pub(super) async fn end_without_runner(
         &self,

@@ -181,8 +181,18 @@ impl Pipeline {
     /// Writes a mismatch down. False if what it was measured against has changed.
     pub(super) async fn note_mismatch(&self, mismatch: NewMismatch, basis: Basis) -> Result<bool> {
         let opened = self.stores().database.open_mismatch(&mismatch, basis).await?;
+        let NewMismatch { job, chunk, epoch, kind, store, detector, run, node, .. } = &mismatch;
+        if let Opened::Announced { mismatch: id, drill, is_new: true } = opened {
+            let chunk = chunk.map(|index| index.0);
+            tracing::info!(
+                mismatch_id = id, drill_id = drill.0, job_id = job.0, chunk, %kind, %store, %detector, run, node,
+                "job {job}: {kind} mismatch in {store}, found by {detector}: the damage of drill {drill}"
+            );
+            if let Err(error) = self.settle_drills().await {
+                tracing::warn!(drill_id = drill.0, %error, "drill {drill} could not be ended yet");
+            }
+        }
         if let Opened::New(id) = opened {
-            let NewMismatch { job, chunk, epoch, kind, store, detector, run, node, .. } = &mismatch;
             metrics::mismatch(*kind, *store, *detector);
             // Damage is rare, and its message is worth a look: one that fails says less, and is written all the same.
             let known = self.stores().database.job(*job).await.ok().flatten();

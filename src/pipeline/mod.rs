@@ -15,6 +15,7 @@ mod ask;
 mod cancel;
 mod close;
 mod contacts;
+mod drill;
 mod erase;
 mod evaluate;
 pub mod examine;
@@ -46,6 +47,7 @@ mod work;
 use std::sync::Arc;
 
 pub use append::{AppendRequest, Appended};
+pub use drill::{DrillOrder, DrillReport, NoDrill};
 pub use finalize::{FinalPut, Finalized};
 pub use loss::log_resolved;
 pub use notify::{Message, NOTIFY_INTERVAL, NotDelivered, Webhook};
@@ -60,6 +62,7 @@ pub use sweep_live::LiveCount;
 
 use crate::seams::Seams;
 use crate::store::database::Database;
+use crate::store::database::drills::Drills;
 use crate::store::database::leases::Leases;
 use crate::store::database::verifications::Verifications;
 use crate::store::live::LiveStore;
@@ -81,6 +84,8 @@ pub struct Stores {
     pub leases: Arc<dyn Leases>,
     /// What the verifier remembers.
     pub verifications: Arc<dyn Verifications>,
+    /// Damage that is done on purpose.
+    pub drills: Arc<dyn Drills>,
 }
 
 impl Stores {

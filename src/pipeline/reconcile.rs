@@ -152,19 +152,30 @@ impl Pipeline {
                 Some(_) => LossReason::Short,
             };
             let lost = plan.lost.iter().map(|index| lost(&rows, *index)).collect();
+            let reason = if self.is_announced(job.id, &looks).await? { None } else { Some(reason) };
             return self.raise(&job, epoch.max(job.epoch.next()), lost, reason).await;
         }
         self.install(&job, live, plan.end).await
     }
 
-    /// Raises the epoch in the database, together with the chunks that are lost.
-    async fn raise(&self, job: &Job, to: Epoch, lost: Vec<Lost>, reason: LossReason) -> Result<Round> {
+    /// True if all that differs was damaged on purpose: it is nobody's loss.
+    async fn is_announced(&self, job: JobId, looks: &BTreeMap<ChunkId, Seen>) -> Result<bool> {
+        let bad = looks.iter().filter(|(_, seen)| seen.look != Look::Sound);
+        let bad: BTreeSet<ChunkIndex> = bad.map(|(chunk, _)| chunk.index).collect();
+        Ok(!bad.is_empty() && bad.is_subset(&self.announced_chunks(job).await?))
+    }
+
+    /// Raises the epoch in the database, together with the chunks that are lost. `reason`: why that counts as a loss, if
+    /// it does.
+    async fn raise(&self, job: &Job, to: Epoch, lost: Vec<Lost>, reason: Option<LossReason>) -> Result<Round> {
         let lost_chunks = lost.len();
         let rewind = Rewind { to, lost, ..Rewind::of(job, self.now()) };
         if !self.stores().database.rewind(job.id, &rewind).await? {
             return Ok(Round::LookAgain);
         }
-        metrics::live_lost(reason);
+        if let Some(reason) = reason {
+            metrics::live_lost(reason);
+        }
         tracing::warn!(
             job_id = job.id.0,
             from_epoch = job.epoch.0,

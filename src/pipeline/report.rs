@@ -5,6 +5,7 @@ use utoipa::ToSchema;
 
 use crate::store::Result;
 use crate::store::copies::look_live;
+use crate::store::database::drills::DrillId;
 use crate::store::database::{Found, Job, Mismatch, MismatchFilter, Resolution};
 use crate::store::live::Entry;
 use crate::trace::{
@@ -111,6 +112,9 @@ pub struct MismatchReport {
     pub last_seen: String,
     /// How often it was seen.
     pub times_seen: u64,
+    /// The drill that it is the announced damage of; null if nobody announced it.
+    #[schema(required)]
+    pub drill_id: Option<DrillId>,
     /// `open` or `resolved`.
     pub state: &'static str,
     /// How it was resolved.
@@ -284,6 +288,7 @@ impl From<&Mismatch> for MismatchReport {
             first_seen: what.at.to_rfc3339(),
             last_seen: mismatch.last_seen.to_rfc3339(),
             times_seen: mismatch.times_seen,
+            drill_id: mismatch.drill,
             state: if mismatch.resolved.is_some() { "resolved" } else { "open" },
             resolution: mismatch.resolved.map(|(resolution, _)| resolution),
             resolved_by: mismatch.note.as_ref().map(|note| note.by.clone()),

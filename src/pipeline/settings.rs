@@ -45,6 +45,8 @@ pub struct Settings {
     ///
     /// [`Pipeline::start_notifying`]: super::Pipeline::start_notifying
     pub notify: bool,
+    /// Until when damage that a person does on purpose has to be found: the promised cycle of the verifier.
+    pub drill_deadline: Duration,
     /// How long a turn lasts that is not renewed: a dead node's work is taken over after it.
     pub lease_time: Duration,
 }
@@ -70,6 +72,7 @@ impl Default for Settings {
             spill_max: ByteSize(1024 * 1024 * 1024),
             node_name: None,
             notify: false,
+            drill_deadline: Duration::from_secs(7 * 24 * 3600),
             lease_time: Duration::from_secs(10),
         }
     }

@@ -141,7 +141,7 @@ impl Pipeline {
     }
 
     /// What comes of it decides where the next chunks go.
-    async fn keep_in_object_store(
+    pub(super) async fn keep_in_object_store(
         &self,
         job: JobId,
         row: &ChunkRow,
@@ -162,7 +162,13 @@ impl Pipeline {
         kept
     }
 
-    async fn keep_in_database(&self, job: JobId, row: &ChunkRow, bytes: &[u8], record: &Record) -> Result<Location> {
+    pub(super) async fn keep_in_database(
+        &self,
+        job: JobId,
+        row: &ChunkRow,
+        bytes: &[u8],
+        record: &Record,
+    ) -> Result<Location> {
         let limit = self.settings().spill_max;
         self.count_spilled().await?;
         let Some(_room) = self.spill.room(record.size, limit) else {

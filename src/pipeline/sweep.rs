@@ -88,6 +88,7 @@ impl Pipeline {
             self.write_contacts().await,
             self.sweep_changed(now.before(CHANGED_WITHIN), &mut report).await,
             self.sweep_unfinished(&mut report).await,
+            self.settle_drills().await,
             self.sweep_deletions(&mut report).await,
             self.sweep_chunks(now.before(SEALED_FOR), &mut report).await,
             self.sweep_spilled(&mut report).await,
@@ -170,8 +171,7 @@ impl Pipeline {
                 self.end_without_runner(job.id, JobStatus::Canceled, "job_canceled", Origin::Cancel).await?;
             }
             (_, JobStatus::Running, None) if silent(settings.runner_timeout) => {
-                self.end_without_runner(job.id, JobStatus::Failed, "stuck_or_timeout_failure", Origin::Vanished)
-                    .await?;
+                self.give_up(job.id).await?;
             }
             (_, JobStatus::Pending, _) => {}
             _ => self.look_for_losses(job).await?,

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 
 use super::database::accounts::{Accounts, ApiToken, NewRunner, NewToken, Project, Runner, RunnerId, Taken, TokenId};
+use super::database::drills::{Drill, DrillFilter, DrillId, Drills, NewDrill};
 use super::database::leases::{Generation, Leases, When};
 use super::database::listing::{
     JobFilter, Listed as ListedPage, ListedProject, Listing, Page, ProjectFilter, ProjectName,
@@ -26,7 +27,7 @@ use super::{Result, StoreError};
 use crate::seams::Clock;
 use crate::trace::{
     ByteSize, ChunkId, ChunkIndex, ChunkRow, DataStore, Ending, Epoch, JobId, JobStatus, Kind, Location, ProjectId,
-    Record, RunState, Tally, Timestamp, Version,
+    Record, RunState, Sha256, Tally, Timestamp, Version,
 };
 
 /// A call to a store, as hooks see it.
@@ -206,6 +207,18 @@ hooked! { "database", Verifications {}
     first_job_since(since: Timestamp) -> JobId, None;
 }
 
+hooked! { "database", Drills {}
+    announce(new: &NewDrill) -> DrillId, Some(new.job);
+    note_damaged(drill: DrillId, at: Timestamp) -> (), None;
+    call_off(drill: DrillId, at: Timestamp) -> (), None;
+    damage_record(drill: DrillId, version: Version, wrong: Sha256) -> bool, None;
+    drill(drill: DrillId) -> Option<Drill>, None;
+    drills(filter: &DrillFilter) -> Vec<Drill>, filter.job;
+    settle_drills(now: Timestamp) -> Vec<Drill>, None;
+    canary_jobs(limit: u32) -> Vec<Job>, None;
+    remove_canary_jobs(before: Timestamp) -> u64, None;
+}
+
 hooked! { "database", Listing {}
     project(name: &ProjectName) -> Option<ListedProject>, None;
     projects(filter: &ProjectFilter, page: Page) -> ListedPage<ListedProject>, None;
@@ -244,6 +257,10 @@ hooked! { "object_store", ObjectStore {
 
     fn give_up(&self, key: &str) {
         self.inner.give_up(key);
+    }
+
+    fn keeps_versions(&self) -> bool {
+        self.inner.keeps_versions()
     }
 }
     put(key: &str, bytes: Bytes) -> (), None;

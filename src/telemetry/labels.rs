@@ -8,7 +8,7 @@ pub use stores::{Answer, ConnectionState, Dependency, StoreOperation};
 
 use crate::telemetry::family::{LabelValue, label_values};
 use crate::trace::state::names;
-use crate::trace::{DataStore, Detector, JobStatus, Kind, Look, RunState, Schedule};
+use crate::trace::{DataStore, Detection, Detector, JobStatus, Kind, Look, RunState, Schedule};
 
 names! {
     /// A stage of a log's way through a node.
@@ -359,6 +359,34 @@ names! {
 }
 
 names! {
+    /// How a run of the canary ended.
+    CanaryResult {
+        /// The trace was kept, proven, and read back as it was sent.
+        Ok = "ok",
+        /// What was read is not what was sent.
+        Mismatch = "mismatch",
+        /// A request was refused, or not answered.
+        Error = "error",
+        /// It took too long.
+        Timeout = "timeout",
+    }
+}
+
+names! {
+    /// A stage of the canary's trace.
+    CanaryStage {
+        /// All of it is accepted.
+        Append = "append",
+        /// From its end to its proof.
+        Finalize = "finalize",
+        /// From the last append to the first chunk being in a persistent store.
+        Migrate = "migrate",
+        /// All of it is read.
+        Read = "read",
+    }
+}
+
+names! {
     /// The levels of log messages that are counted.
     LogLevel {
         /// A person must look.
@@ -370,12 +398,15 @@ names! {
 
 label_values!(
     Answer,
+    CanaryResult,
+    CanaryStage,
     CheckResult,
     ClientChecksum,
     Comparison,
     ConnectionState,
     Delivery,
     Dependency,
+    Detection,
     Direction,
     Ended,
     Eviction,

@@ -6,12 +6,12 @@
 use super::combinations;
 use super::family::{Counter, Gauge, Histogram, Row, Start};
 use super::labels::{
-    Answer, CheckResult, ClientChecksum, Comparison, ConnectionState, Delivery, Dependency, Direction, Ended, Eviction,
-    LogLevel, LossReason, Method, Operation, RedisRollback, Rejection, Removal, Repair, RewindCause, RewindResult,
-    Route, RunResult, Source, SpillDirection, Stage, Status, StatusClass, StoreOperation, Success, Task, TaskResult,
-    Tick,
+    Answer, CanaryResult, CanaryStage, CheckResult, ClientChecksum, Comparison, ConnectionState, Delivery, Dependency,
+    Direction, Ended, Eviction, LogLevel, LossReason, Method, Operation, RedisRollback, Rejection, Removal, Repair,
+    RewindCause, RewindResult, Route, RunResult, Source, SpillDirection, Stage, Status, StatusClass, StoreOperation,
+    Success, Task, TaskResult, Tick,
 };
-use crate::trace::{DataStore, Detector, Kind, Schedule};
+use crate::trace::{DataStore, Detection, Detector, Kind, Schedule};
 
 /// An append is quick if it is answered within this time, in seconds: the threshold of the objective on latency, and a
 /// bound of the histogram, so that the share of quick ones is counted and not estimated.
@@ -163,6 +163,20 @@ table! {
     /// Time since the chunk was looked at that was looked at longest ago. From the database: every node says
     /// the same.
     VERIFY_OLDEST_UNVERIFIED_AGE: Gauge["veritail_verify_oldest_unverified_age_seconds"], starts Start::WhenKnown;
+    /// Runs of the canary: a synthetic trace, written and read back through the API.
+    CANARY_RUNS: Counter["veritail_canary_runs_total"; result: CanaryResult], starts Start::Zero;
+    /// When a run of the canary last ended well on this node; at first, when its process started. Of this node: the
+    /// newest counts.
+    CANARY_LAST_SUCCESS: Gauge["veritail_canary_last_success_timestamp_seconds"], starts Start::WhenKnown;
+    /// Time of the stages of the canary's traces.
+    CANARY_STAGE_DURATION: Histogram["veritail_canary_stage_duration_seconds"; stage: CanaryStage] in SECONDS,
+        starts Start::Zero;
+    /// Time from the answer to an append to having read those bytes back, as the canary sees it.
+    APPEND_TO_READ: Histogram["veritail_append_to_read_seconds"] in SECONDS, starts Start::Zero;
+    /// Damage that was announced and done on purpose, by the canary or in a drill, and what the verifier made of it. It
+    /// counts nowhere else. What is `missed` or has a `wrong_label` is a reason to page: real damage would fare the same.
+    CANARY_DETECTIONS: Counter["veritail_canary_detections_total"; store: DataStore, kind: Kind, result: Detection],
+        starts Start::Zero;
     /// Things that the inventory met in the listing of a store.
     VERIFY_LISTED: Counter["veritail_verify_listed_total"; store: DataStore], starts Start::Zero;
     /// Keys among them that no version of Veritail wrote. They are left alone, and counted again with every inventory.

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-pub use super::labels::Tick;
+pub use super::labels::{CanaryResult, CanaryStage, Tick};
 use super::labels::{Removal, Repair, RunResult};
 use super::metrics::{seconds, unix};
 use super::table;
-use crate::trace::{ByteSize, DataStore, Look, RunState, Schedule, Timestamp};
+use crate::trace::{ByteSize, DataStore, Detection, Kind, Look, RunState, Schedule, Timestamp};
 
 /// A copy was looked at.
 pub fn looked(store: DataStore, look: Look, read: ByteSize, took_ms: u64) {
@@ -54,6 +54,34 @@ pub fn coverage(eligible: u64, covered: u64, oldest_ms: u64, projected: f64) {
     table::VERIFY_COVERED.set((), covered as f64);
     table::VERIFY_OLDEST_UNVERIFIED_AGE.set((), seconds(oldest_ms));
     table::VERIFY_CYCLE_PROJECTED.set((), projected);
+}
+
+/// Announced damage was found, or not.
+pub fn detected(store: DataStore, kind: Kind, result: Detection) {
+    table::CANARY_DETECTIONS.add((store, kind, result), 1);
+}
+
+/// The canary wrote a trace and read it back, or could not.
+pub fn canary_ran(result: CanaryResult, now: Timestamp) {
+    table::CANARY_RUNS.add((result,), 1);
+    if result == CanaryResult::Ok {
+        table::CANARY_LAST_SUCCESS.set((), unix(now));
+    }
+}
+
+/// The canary begins its life. It counts as having succeeded now, so that it is late only after its interval.
+pub fn canary_scheduled(now: Timestamp) {
+    table::CANARY_LAST_SUCCESS.set((), unix(now));
+}
+
+/// A stage of the canary's trace was passed.
+pub fn canary_stage(stage: CanaryStage, took_ms: u64) {
+    table::CANARY_STAGE_DURATION.record((stage,), seconds(took_ms));
+}
+
+/// What the canary appended could be read so long after it was sent.
+pub fn append_to_read(took_ms: u64) {
+    table::APPEND_TO_READ.record((), seconds(took_ms));
 }
 
 /// The inventory met something in a listing.

@@ -23,4 +23,4 @@ pub use ids::{ByteSize, ChunkId, ChunkIndex, Epoch, JobId, Offset, ProjectId, Ti
 pub use open_end::{Head, OpenEnd, Phase};
 pub use state::{ChunkRow, ChunkState, JobStatus, Location, StoredObject, TraceState};
 pub use verdict::{DataStore, Detector, Kind, Look, Verdict};
-pub use verification::{RunState, Schedule, Tally};
+pub use verification::{Detection, RunState, Schedule, Tally};

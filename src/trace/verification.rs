@@ -40,6 +40,20 @@ names! {
     }
 }
 
+names! {
+    /// What came of damage that was announced and done on purpose.
+    Detection {
+        /// It was found in time and named rightly.
+        Found = "found",
+        /// It was named rightly, and too late.
+        Late = "late",
+        /// It was not found.
+        Missed = "missed",
+        /// It was found, and named as something else or somewhere else.
+        WrongLabel = "wrong_label",
+    }
+}
+
 /// What looks have come to, in numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(default)]

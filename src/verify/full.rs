@@ -7,7 +7,7 @@ use std::cmp::Ordering;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use futures::{FutureExt as _, StreamExt as _, stream};
+use futures::{FutureExt as _, TryFutureExt as _};
 
 use crate::pipeline::examine::Examiner;
 use crate::store::Result;
@@ -17,7 +17,7 @@ use crate::telemetry::verification as telemetry;
 use crate::trace::{ChunkIndex, ChunkRow, Detector, JobId, RunState, Schedule, Tally, Timestamp, Version};
 
 use super::shards::{Shard, Standing, Tier, behind};
-use super::{Open, Verifier};
+use super::{Open, Verifier, side_by_side};
 
 /// Chunks between two saves of a cursor: after a crash at most so many are looked at again.
 const PAGE: u32 = 64;
@@ -204,14 +204,12 @@ impl Verifier {
     ) -> Result<Tally> {
         let look = |(job, row): &'a (JobId, ChunkRow)| {
             let look = self.look(&self.full_budget, (*job, row), examiner, open);
-            look.map(|examined| (*job, examined.map(|examined| examined.tally))).boxed()
+            look.map_ok(|examined| (*job, examined.tally)).boxed()
         };
         let looks: Vec<BoxFuture<'a, _>> = rows.iter().map(look).collect();
-        let mut looks = stream::iter(looks).buffered(self.settings.full.concurrency.max(1));
         let mut seen = Tally::default();
         let mut present = None;
-        while let Some((job, look)) = looks.next().await {
-            let look = look?;
+        for (job, look) in side_by_side(looks, self.settings.full.concurrency).await? {
             if let Some(before) = present.filter(|before| *before != job) {
                 seen += self.look_at_whole(before, examiner).await?;
             }

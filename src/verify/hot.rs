@@ -7,8 +7,8 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use futures::future::BoxFuture;
-use futures::{FutureExt as _, StreamExt as _, stream};
 
 use crate::pipeline::examine::Examiner;
 use crate::store::Result;
@@ -143,13 +143,7 @@ impl Verifier {
         let examiner = self.examiner(Detector::Hot, run.id());
         let looks: Vec<BoxFuture<'_, _>> =
             new.iter().map(|(job, row)| self.look_while_hot(*job, row, examiner, open).boxed()).collect();
-        let mut looks = stream::iter(looks).buffer_unordered(self.settings.hot.concurrency.max(1));
-        while let Some(look) = looks.next().await {
-            if !run.add(look?).await? {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+        Ok(run.add_all(looks, self.settings.hot.concurrency, |look| *look).await?.is_some())
     }
 
     async fn look_while_hot(&self, job: JobId, row: &ChunkRow, examiner: Examiner, open: &Open) -> Result<Tally> {

@@ -12,6 +12,7 @@
 //! here is decided what is looked at, when, by which node, and how fast. Nothing is written for a chunk that is sound.
 
 pub mod budget;
+pub mod canary;
 mod coverage;
 mod full;
 mod hot;
@@ -24,15 +25,16 @@ mod shards;
 mod status;
 
 use std::collections::HashSet;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
-use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 
 pub use manual::{Scope, TraceChecked, Wanted};
 pub use report::RunReport;
 pub use runs::Running;
-pub use settings::{Budgeted, Settings};
+pub use settings::{Budgeted, CanaryDamage, Settings};
 pub use status::{Coverage, CycleReport, ScheduleStatus, ShardStatus, Status};
 
 use crate::pipeline::Pipeline;
@@ -60,6 +62,7 @@ pub struct Inner {
     full_budget: Budget,
     inventory_budget: Budget,
     seen: hot::Seen,
+    canary_client: OnceLock<Arc<dyn canary::CanaryClient>>,
     /// By schedule: a tick is under way on this node.
     under_way: [AtomicBool; Schedule::ALL.len()],
 }
@@ -84,6 +87,7 @@ impl Verifier {
             full_budget: budget(settings.full),
             inventory_budget: budget(settings.inventory),
             seen: hot::Seen::default(),
+            canary_client: OnceLock::new(),
             under_way: Default::default(),
             node,
             settings,
@@ -103,7 +107,8 @@ impl Verifier {
             Schedule::Hot => self.hot().boxed().await,
             Schedule::Full => self.full().boxed().await,
             Schedule::Inventory => self.inventory().boxed().await,
-            Schedule::Canary | Schedule::Manual => Ok(false),
+            Schedule::Canary => self.canary().boxed().await,
+            Schedule::Manual => Ok(false),
         };
         let tick = match &done {
             Ok(true) => Tick::Ran,
@@ -166,6 +171,13 @@ impl Verifier {
         });
         Ok(of_copies.filter_map(|open| Some((open.what.job, open.what.chunk?))).collect())
     }
+}
+
+/// Makes all these looks, so many at a time; what they saw is in their order. Nothing else is awaited meanwhile: a look
+/// that is begun and not polled would keep a connection, or its place in the queue for one, and whoever waits for one
+/// instead of polling it would wait for ever.
+async fn side_by_side<T>(looks: Vec<BoxFuture<'_, Result<T>>>, at_once: usize) -> Result<Vec<T>> {
+    stream::iter(looks).buffered(at_once.max(1)).try_collect().await
 }
 
 /// Whether there are copies, and all are as recorded.

@@ -3,6 +3,19 @@
 use std::time::Duration;
 
 use crate::trace::ByteSize;
+use crate::trace::state::names;
+
+names! {
+    /// Whether the canary damages copies of its own traces.
+    CanaryDamage {
+        /// In every kind of store, but for objects in a bucket that keeps all their versions.
+        Auto = "auto",
+        /// In every kind of store.
+        On = "on",
+        /// Nowhere.
+        Off = "off",
+    }
+}
 
 /// How a node verifies. All nodes over the same stores should have the same, but for the budgets.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,8 +48,14 @@ pub struct Settings {
     pub removes_orphans: bool,
     /// How long bad copies are kept in quarantine; 0 = for ever.
     pub quarantine_kept_for: Duration,
-    /// How long runs are remembered.
+    /// How long runs are remembered, and what the canary left.
     pub runs_kept_for: Duration,
+    /// The time from one tick of the canary to the next.
+    pub canary_interval: Duration,
+    /// How soon the damage that the canary does has to be found.
+    pub canary_deadline: Duration,
+    /// Whether the canary does any.
+    pub canary_damage: CanaryDamage,
 }
 
 /// How fast this node may go.
@@ -75,6 +94,9 @@ impl Default for Settings {
             removes_orphans: true,
             quarantine_kept_for: DAY * 30,
             runs_kept_for: DAY * 30,
+            canary_interval: Duration::from_secs(300),
+            canary_deadline: Duration::from_secs(600),
+            canary_damage: CanaryDamage::Auto,
         }
     }
 }

@@ -10,6 +10,7 @@ mod bad_input;
 mod cli;
 mod cost;
 mod described;
+mod drills;
 mod limits;
 mod nodes;
 mod reader;

@@ -205,6 +205,7 @@ impl Stack {
             spill: Arc::new(database.chunk_bytes()),
             leases: Arc::new(database.clone()),
             verifications: Arc::new(database.clone()),
+            drills: Arc::new(database.clone()),
             database: Arc::new(database),
         }
     }

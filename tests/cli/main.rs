@@ -7,6 +7,7 @@ mod support;
 
 mod bench;
 mod cat;
+mod drill;
 mod edge;
 mod messages;
 mod mismatches;

@@ -106,12 +106,13 @@ async fn page_of_a_busy_node() -> String {
     panic!("{:?} are absent; {page}\n{}", absent(&page), server.log());
 }
 
-/// What a node without Redis, and before its first inventory, does not show.
+/// What a node without Redis and canary, and before its first inventory, does not show.
 const MAY_BE_ABSENT: &[&str] = &[
     "veritail_redis_used_memory_bytes",
     "veritail_redis_maxmemory_bytes",
     "veritail_redis_evicted_keys_total",
     "veritail_redis_masters",
+    "veritail_canary_last_success_timestamp_seconds",
     "veritail_quarantine_objects",
     "veritail_quarantine_bytes",
 ];

@@ -39,6 +39,7 @@ impl Rig {
             spill: database.chunk_bytes(),
             leases: Arc::new(ModelLeases::new(clock.clone())),
             verifications: database.clone(),
+            drills: database.clone(),
         };
         let seams = Seams {
             clock: clock.clone(),

@@ -3,12 +3,15 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
+use veritail::store::database::drills::{Drill, DrillId, Drills, NewDrill};
 use veritail::store::database::{Database, Mismatch, Note, Resolution};
 use veritail::store::object::{ObjectStore, codec, keys};
 use veritail::trace::{
-    ByteSize, ChunkIndex, ChunkRow, ChunkState, Crc32, DataStore, JobId, Kind, Location, Record, Sha256, StoredObject,
+    ByteSize, ChunkIndex, ChunkRow, ChunkState, Crc32, DataStore, Detection, JobId, Kind, Location, Record, Sha256,
+    StoredObject,
 };
 
 use super::clocks;
@@ -19,6 +22,8 @@ use super::world::World;
 
 /// Beyond the promised cycle: a tick, its jitter, a turn that a dead node still holds, and a run that waits for a store.
 const SLACK_MS: u64 = 40_000;
+/// Until when what is announced has to be found: far enough for every clock.
+const ANNOUNCED_FOR: Duration = Duration::from_secs(3600);
 /// While nodes die and the object store is away, at most so long.
 const DISTURBED_MS: u64 = 25_000;
 
@@ -29,6 +34,8 @@ struct Planted {
     kind: Kind,
     store: DataStore,
     is_healed: bool,
+    /// The drill that it was announced as, if it was.
+    drill: Option<DrillId>,
 }
 
 impl Planted {
@@ -60,6 +67,7 @@ pub async fn plant_and_find(world: &Arc<World>) {
     }
     world.sleep_ms(within_ms + DISTURBED_MS).await;
     check(world, &planted, before);
+    every_drill_is_found(world, &planted).await;
     let acknowledged = take_note_of_some(world, &dice, &planted).await;
     world.sleep_ms(within_ms).await;
     check(world, &planted, before);
@@ -145,33 +153,52 @@ async fn plant(world: &World, dice: &Dice, (job, row, record, object): Target) -
     }
     let mut is_healed = harm < 3 && has_other_good_copy(world, job, &row, &record, &key);
     let at = dice.below(stored.len() as u64) as usize;
-    let (kind, counted) = match harm {
+    let kind = match harm {
+        0 => Kind::Missing,
+        1 => Kind::Size,
+        2 => Kind::Checksum,
+        _ => Kind::Record,
+    };
+    let store = kind.store(DataStore::ObjectStore);
+    let drill = if dice.chance(300) { Some(announce(world, job, row.index, kind, store).await) } else { None };
+    let counted = match harm {
         0 => {
             world.objects.lose(&object.key);
-            (Kind::Missing, "planted: object lost")
+            "planted: object lost"
         }
         1 => {
             world.objects.truncate(&object.key, at);
-            (Kind::Size, "planted: object cut")
+            "planted: object cut"
         }
         2 => {
             world.objects.flip_bit(&object.key, at, dice.below(8) as u8);
             // A bit of the frame that means nothing leaves the content as it is: then it is healed from this very copy.
             let bytes = world.objects.bytes(&object.key)?;
             is_healed |= is_of(&bytes, &record);
-            (Kind::Checksum, "planted: bit flipped")
+            "planted: bit flipped"
         }
         field => {
             // What the row says of the stored bytes is put right from them; what it promises of the content is not.
             is_healed = field >= 6;
             world.database.damage_row(job, row.index, |row| damage(row, field, dice));
-            (Kind::Record, "planted: record changed")
+            "planted: record changed"
         }
     };
     world.weather.tally.count(counted);
     tracing::info!("planted: {kind} in chunk {} of job {job}, {}", row.index, object.key);
-    let store = kind.store(DataStore::ObjectStore);
-    Some(Planted { job, index: row.index, kind, store, is_healed })
+    if let Some(drill) = drill {
+        world.weather.tally.count("planted: announced as a drill");
+        let now = veritail::seams::Clock::now(world.clock.as_ref());
+        world.database.note_damaged(drill, now).await.map_err(|error| error.to_string()).expect("the model answers");
+    }
+    Some(Planted { job, index: row.index, kind, store, is_healed, drill })
+}
+
+async fn announce(world: &World, job: JobId, chunk: ChunkIndex, kind: Kind, store: DataStore) -> DrillId {
+    let at = veritail::seams::Clock::now(world.clock.as_ref());
+    let by = "somebody".to_owned();
+    let new = NewDrill { job, chunk, kind, store, by, at, must_be_found_by: at.after(ANNOUNCED_FOR) };
+    world.database.announce(&new).await.map_err(|error| error.to_string()).expect("the model answers")
 }
 
 fn damage(row: &mut ChunkRow, field: u64, dice: &Dice) {
@@ -216,7 +243,7 @@ fn check(world: &World, planted: &[Planted], before: usize) {
     let since: Vec<&Mismatch> = mismatches.iter().skip(before).collect();
     let mut violations = Vec::new();
     for damage in planted {
-        let Planted { job, index, kind, store, is_healed, .. } = damage;
+        let Planted { job, index, kind, store, is_healed, drill } = damage;
         let what = format!("job {job}: planted in chunk {index}: {kind} in {store}");
         let found: Vec<_> = since.iter().filter(|found| damage.is_it(found)).collect();
         match found.as_slice() {
@@ -229,6 +256,9 @@ fn check(world: &World, planted: &[Planted], before: usize) {
                 }
                 if !is_healed && !waits {
                     violations.push(format!("{what}, said to be healed: {:?}", one.resolved));
+                }
+                if one.drill != *drill {
+                    violations.push(format!("{what}, announced as {drill:?} and counted as {:?}", one.drill));
                 }
             }
             _ => violations.push(format!("{what}, counted {} times", found.len())),
@@ -247,6 +277,20 @@ fn check(world: &World, planted: &[Planted], before: usize) {
         oracle.object_harmed(damage.job);
     }
     violations.into_iter().for_each(|violation| oracle.violation(violation));
+}
+
+/// What was announced is found as what it is, whoever found it and whichever nodes died meanwhile.
+async fn every_drill_is_found(world: &World, planted: &[Planted]) {
+    let now = veritail::seams::Clock::now(world.clock.as_ref());
+    world.database.settle_drills(now).await.map_err(|error| error.to_string()).expect("the model answers");
+    for damage in planted {
+        let Some(id) = damage.drill else { continue };
+        let drill = world.database.drill(id).await.map_err(|error| error.to_string()).expect("the model answers");
+        if !matches!(drill, Some(Drill { result: Some(Detection::Found), .. })) {
+            let mut oracle = world.oracle.lock().expect("not poisoned");
+            oracle.violation(format!("job {}: what was announced is not found: {drill:?}", damage.job));
+        }
+    }
 }
 
 /// A person takes note of some open mismatches. Answers the chunks.

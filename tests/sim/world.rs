@@ -11,6 +11,7 @@ use futures::stream;
 use veritail::pipeline::{BodyBroken, Pipeline, Settings, Stores};
 use veritail::seams::{Clock, Seams, Spawn};
 use veritail::store::database::accounts::Accounts;
+use veritail::store::database::drills::Drills;
 use veritail::store::database::leases::Leases;
 use veritail::store::database::verifications::Verifications;
 use veritail::store::database::{Database, Job};
@@ -135,13 +136,15 @@ impl World {
         let spill: Arc<dyn ObjectStore> = self.database.chunk_bytes();
         let leases: Arc<dyn Leases> = self.leases.clone();
         let verifications: Arc<dyn Verifications> = self.database.clone();
+        let drills: Arc<dyn Drills> = self.database.clone();
         let stores = Stores {
             live: Arc::new(Hooked::new(live, hook.clone(), clock.clone())),
             database: Arc::new(Hooked::new(database, hook.clone(), clock.clone())),
             objects: Arc::new(Hooked::new(objects, hook.clone(), clock.clone())),
             spill: Arc::new(Hooked::new(spill, Arc::new(AsDatabase(hook.clone())), clock.clone())),
             leases: Arc::new(Hooked::new(leases, hook.clone(), clock.clone())),
-            verifications: Arc::new(Hooked::new(verifications, hook, clock)),
+            verifications: Arc::new(Hooked::new(verifications, hook.clone(), clock.clone())),
+            drills: Arc::new(Hooked::new(drills, hook, clock)),
         };
         let pipeline = Pipeline::new(stores, seams, settings());
         pipeline.start();

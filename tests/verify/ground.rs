@@ -250,6 +250,7 @@ impl Engines {
                     spill: Arc::new(database.chunk_bytes()),
                     leases: Arc::new(database.clone()),
                     verifications: Arc::new(database.clone()),
+                    drills: Arc::new(database.clone()),
                     database: Arc::new(database.clone()),
                 };
                 (stores, Arc::new(database.clone()), Arc::new(database))

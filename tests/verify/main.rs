@@ -7,6 +7,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod canary;
 mod case;
 mod cells;
 mod clean;
@@ -16,3 +17,4 @@ mod gate;
 mod ground;
 mod killed;
 mod matrix;
+mod turns;

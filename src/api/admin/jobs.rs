@@ -15,6 +15,7 @@ use crate::api::error::{Manners, Refused};
 use crate::api::path::InPath;
 use crate::api::text::Text;
 use crate::api::token::{JOB_PREFIX, TokenHash, make};
+use crate::store::database::drills::CANARY_PROJECT;
 use crate::store::database::{Job, NewJob};
 use crate::trace::{JobId, JobStatus, ProjectId};
 
@@ -112,6 +113,9 @@ async fn create(api: &Api, headers: &HeaderMap, body: Result<Bytes, BytesRejecti
             project.ok_or_else(|| Refused::Bad(format!("there is no project {id}; name a new one by its path")))?.path
         }
     };
+    if project_path == CANARY_PROJECT {
+        return Err(Refused::Bad(format!("project {CANARY_PROJECT} is reserved for the canary; choose another")));
+    }
     let new = NewJob {
         project_path,
         name: wanted.name.0,

@@ -1,5 +1,6 @@
 //! What the admin, and whoever may read a job, can ask of Veritail itself.
 
+pub(super) mod drills;
 pub(super) mod integrity;
 pub(super) mod job;
 pub(super) mod jobs;

@@ -11,7 +11,6 @@ use crate::store::Result;
 use crate::store::copies::{STORED_MAX, look_live};
 use crate::store::database::Job;
 use crate::store::object::{ObjectStore, codec, keys};
-use crate::telemetry::verification as telemetry;
 use crate::trace::{ByteSize, ChunkId, ChunkRow, ChunkSize, ChunkState, Epoch, JobId, Kind, Look, Record};
 
 use super::{Examiner, Pipeline, Promise, Sight};
@@ -20,7 +19,8 @@ use super::{Examiner, Pipeline, Promise, Sight};
 pub(super) const EPOCHS_MAX: usize = 16;
 
 impl Pipeline {
-    /// Heals a chunk. True if everything that differed is as recorded now.
+    /// Heals a chunk. `Some(true)`: everything that differed is as recorded now; `Some(false)`: no good copy was found;
+    /// `None`: it is not known yet.
     pub(super) async fn heal(
         &self,
         job: &Job,
@@ -28,18 +28,17 @@ impl Pipeline {
         promise: &Promise<'_>,
         sights: &[Sight],
         examiner: Examiner,
-    ) -> Result<bool> {
+    ) -> Result<Option<bool>> {
         let live_name = self.stores().live.name();
         match sights.iter().find(|sight| sight.store != live_name).map(|sight| sight.look) {
             Some(Look::Sound) => {
                 // The copy that counts is right. The live one is on its way out, and goes now.
                 self.stores().live.release(job.id, row.id(), Duration::ZERO).await?;
                 self.note_repaired(job.id, row.index, "the copy that counts is as recorded").await?;
-                telemetry::repaired(true);
-                return Ok(true);
+                return Ok(Some(true));
             }
             // Which copy is right shows when the one that counts can be seen.
-            Some(Look::Unreachable | Look::Moved) => return Ok(false),
+            Some(Look::Unreachable | Look::Moved) => return Ok(None),
             Some(Look::Differs(_)) | None => {}
         }
         let seen = sights.iter().find_map(|sight| sight.good_bytes(promise.record).cloned());
@@ -49,16 +48,13 @@ impl Pipeline {
         };
         if let Some(bytes) = good {
             let repaired = self.repair(job.id, row, promise.record, &bytes, "repaired from a good copy").await?;
-            if repaired {
-                telemetry::repaired(true);
-                if sights.iter().any(|sight| sight.store == live_name && matches!(sight.look, Look::Differs(_))) {
-                    // Nothing needs it any more, and the next look would find it again.
-                    self.stores().live.release(job.id, row.id(), Duration::ZERO).await?;
-                }
+            let is_bad_live = |sight: &Sight| sight.store == live_name && matches!(sight.look, Look::Differs(_));
+            if repaired && sights.iter().any(is_bad_live) {
+                // Nothing needs it any more, and the next look would find it again.
+                self.stores().live.release(job.id, row.id(), Duration::ZERO).await?;
             }
-            return Ok(repaired);
+            return Ok(repaired.then_some(true));
         }
-        telemetry::repaired(false);
         let is_record = sights.iter().any(|sight| sight.look == Look::Differs(Kind::Record));
         match row.state {
             // Right copies of a wrong record are not given up for lost where nobody can send them again.
@@ -68,7 +64,7 @@ impl Pipeline {
             }
             _ => self.want_again(job.id, row).await?,
         }
-        Ok(false)
+        Ok(Some(false))
     }
 
     /// Looks for a copy that is as recorded wherever one may be left: live copies of other epochs, objects that a lost

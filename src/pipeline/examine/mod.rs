@@ -105,7 +105,8 @@ impl Pipeline {
         for _ in 0..ROUNDS {
             match self.examine_once(job, &row, examiner).await? {
                 Some(mut examined) => {
-                    examined.tally.chunks = 1;
+                    // A row that promises nothing yet has no copies.
+                    examined.tally.chunks = u64::from(examined.tally.looks > 0);
                     return Ok(examined);
                 }
                 None => match self.stores().database.chunk(job, row.index).await? {
@@ -178,16 +179,23 @@ impl Pipeline {
             examined.differences.push(difference);
         }
         if examiner.heals && known.state != TraceState::Erased {
-            match self.heal(&known, row, &promise, &sights, examiner).await {
-                Ok(true) => examined.tally.repaired = examined.differences.len() as u64,
-                Ok(false) => {}
+            // Asked before it is healed: a drill speaks for its chunk until then.
+            let is_drill = self.is_drill(job, row.index).await?;
+            let healed = match self.heal(&known, row, &promise, &sights, examiner).await {
+                Ok(healed) => healed,
                 // It is written down. A store that was needed could not be asked: whoever looks comes again for that.
                 Err(error) => {
                     examined.tally.count(Look::Unreachable, ByteSize::ZERO);
-                    telemetry::repaired(false);
                     tracing::warn!(job_id = job.0, chunk = row.index.0, %error,
                         "job {job}: chunk {} could not be healed yet", row.index);
+                    Some(false)
                 }
+            };
+            if healed == Some(true) {
+                examined.tally.repaired = examined.differences.len() as u64;
+            }
+            if let Some(healed) = healed.filter(|_| !is_drill) {
+                telemetry::repaired(healed);
             }
         }
         Ok(Some(examined))

@@ -214,6 +214,6 @@ pub trait Accounts: Send + Sync {
     /// A project by its path.
     async fn project_at(&self, path: &str) -> Result<Option<Project>>;
 
-    /// Projects with a number above `after`, in order of number.
+    /// Projects with a number above `after`, in order of number, but for the canary's.
     async fn projects(&self, after: ProjectId, limit: u32) -> Result<Vec<Project>>;
 }

@@ -32,7 +32,7 @@ pub enum ProjectName {
     Path(String),
 }
 
-/// Which projects to list.
+/// Which projects to list. The canary's is only among them where something of them is asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ProjectFilter {
     /// Only these; `None` = all.

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::drills::DrillId;
 use crate::trace::state::names;
 use crate::trace::{
     ByteSize, ChunkIndex, Crc32, DataStore, Detector, Epoch, JobId, Kind, Offset, ProjectId, Record, Sha256, Timestamp,
@@ -96,6 +97,15 @@ pub enum Opened {
     New(i64),
     /// It was open already.
     Known,
+    /// It is damage that was announced, and does not count: it is open with this number.
+    Announced {
+        /// Its number.
+        mismatch: i64,
+        /// The drill that it is of.
+        drill: DrillId,
+        /// True if it was not open before.
+        is_new: bool,
+    },
     /// Nothing: its basis has changed. Look again.
     Moved,
 }
@@ -125,6 +135,8 @@ pub struct Mismatch {
     pub last_seen: Timestamp,
     /// How often it was seen, at least once.
     pub times_seen: u64,
+    /// The drill that it is the announced damage of: then it does not count.
+    pub drill: Option<DrillId>,
     /// How and when it was resolved; `None` while open.
     pub resolved: Option<(Resolution, Timestamp)>,
     /// Who resolved it, and why; `None` while open, or where a version before this one healed it, which did not say.

@@ -5,6 +5,7 @@
 
 pub mod accounts;
 pub mod decide;
+pub mod drills;
 pub mod facts;
 pub mod leases;
 pub mod listing;
@@ -369,7 +370,8 @@ pub trait Database: Send + Sync {
     async fn unfinished(&self) -> Result<Unfinished>;
 
     /// Opens a mismatch, unless one of the same job, chunk, epoch, store and kind is open: then it is seen once more, and
-    /// nothing else of it changes. Does nothing if what it was measured against has changed, in the same statement: a slow look at an old state must not
+    /// nothing else of it changes. Where a drill speaks for the chunk (see [`drills`]), it carries the drill's number, and
+    /// nobody is told of it. Does nothing if what it was measured against has changed, in the same statement: a slow look at an old state must not
     /// be written down after the state was healed.
     async fn open_mismatch(&self, mismatch: &NewMismatch, basis: Basis) -> Result<Opened>;
 
@@ -406,7 +408,7 @@ pub trait Database: Send + Sync {
     /// When somebody is to be told of a mismatch again; `None`: they have been. Does nothing if they had been before.
     async fn set_notification(&self, id: i64, next: Option<Timestamp>) -> Result<()>;
 
-    /// Open mismatches by kind and store, in this order: in how many jobs.
+    /// Open mismatches by kind and store, in this order: in how many jobs. Those of drills do not count.
     async fn corrupt_traces(&self) -> Result<Vec<(Kind, DataStore, u64)>>;
 
     /// Waits at most `limit` for an answer.

@@ -12,6 +12,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path as FilePath;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -72,6 +73,8 @@ pub struct Bucket {
     options: Options,
     clock: Arc<dyn Clock>,
     pub(super) attempts: Attempts,
+    /// Its answers to puts name versions.
+    keeps_versions: Arc<AtomicBool>,
 }
 
 impl fmt::Debug for Bucket {
@@ -115,7 +118,7 @@ impl Bucket {
         clock: Arc<dyn Clock>,
     ) -> Self {
         let attempts = Attempts::new(clock.clone());
-        Self { objects, id: None, service, options, clock, attempts }
+        Self { objects, id: None, service, options, clock, attempts, keeps_versions: Arc::default() }
     }
 
     /// Asks the store, with an end.
@@ -221,7 +224,10 @@ impl ObjectStore for Bucket {
         }
         let attempt = self.attempts.begin(key);
         if self.service == Service::Folder || ByteSize::of(&bytes) < self.options.multipart_min {
-            self.ask(Operation::Put, self.objects.put(&path, bytes.into())).await?;
+            let put = self.ask(Operation::Put, self.objects.put(&path, bytes.into())).await?;
+            if is_a_version(self.service, put.version.as_deref()) {
+                self.keeps_versions.store(true, Ordering::Relaxed);
+            }
         } else {
             self.put_in_parts(&path, bytes).await?;
         }
@@ -281,8 +287,20 @@ impl ObjectStore for Bucket {
         deleted
     }
 
+    fn keeps_versions(&self) -> bool {
+        self.keeps_versions.load(Ordering::Relaxed)
+    }
+
     async fn ping(&self) -> Result<()> {
         self.expect_mark().await
+    }
+}
+
+/// True if the answer to a put names a version that stays. Google's store numbers every object, whether it keeps it or not.
+fn is_a_version(service: Service, version: Option<&str>) -> bool {
+    match service {
+        Service::S3 | Service::Azure => version.is_some_and(|version| version != "null"),
+        Service::Gcs | Service::Folder => false,
     }
 }
 
@@ -312,6 +330,19 @@ fn path(key: &str) -> Result<Path> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_store_keeps_versions_if_it_names_one_that_it_would_not_otherwise() {
+        assert!(is_a_version(Service::S3, Some("3sL4kqtJlcpXroDTDmJ-rmSpXd3dIbrHY")));
+        for (service, version) in [
+            (Service::S3, None),
+            (Service::S3, Some("null")),
+            (Service::Gcs, Some("1360887697105000")),
+            (Service::Folder, Some("1")),
+        ] {
+            assert!(!is_a_version(service, version), "{service:?}");
+        }
+    }
 
     #[tokio::test]
     async fn what_comes_after_the_limit_is_not_read() {

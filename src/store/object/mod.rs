@@ -77,6 +77,12 @@ pub trait ObjectStore: Send + Sync {
         Ok(0)
     }
 
+    /// True if it is known that the store keeps what is deleted or put over, as another version: each costs for as long as
+    /// the store's own rules keep it.
+    fn keeps_versions(&self) -> bool {
+        false
+    }
+
     /// Asks whether the store answers.
     async fn ping(&self) -> Result<()>;
 }

@@ -113,6 +113,7 @@ impl StoreOperation {
             "newest_job",
             "first_job_since",
             "get",
+            "list",
         ];
         match (dependency, method) {
             (_, "ping") => Self::Ping,

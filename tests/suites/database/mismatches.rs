@@ -66,6 +66,7 @@ pub async fn a_mismatch_is_counted_once_while_open(db: &dyn Database) {
         what: first.clone(),
         last_seen: Timestamp(2_000),
         times_seen: 3,
+        drill: None,
         resolved: None,
         note: None,
     };
@@ -305,5 +306,8 @@ pub(super) async fn reads_what_an_older_version_wrote(db: &dyn Database) {
         ..mismatch(JobId(1), Some(0))
     };
     let resolved = Some((Resolution::Repaired, Timestamp(2_000)));
-    assert_eq!(known, Mismatch { id: known.id, what, last_seen: NOW, times_seen: 1, resolved, note: None });
+    assert_eq!(
+        known,
+        Mismatch { id: known.id, what, last_seen: NOW, times_seen: 1, drill: None, resolved, note: None }
+    );
 }

@@ -9,6 +9,7 @@
 mod accounts;
 mod agreement;
 mod chunks;
+mod drills;
 mod earlier;
 mod endings;
 mod gauges;

@@ -82,6 +82,7 @@ pub fn on_models() -> Rig {
         spill: database.chunk_bytes(),
         leases: Arc::new(ModelLeases::new(clock.clone())),
         verifications: database.clone(),
+        drills: database.clone(),
         database,
     };
     Rig::over(stores, clock, ())
@@ -97,6 +98,7 @@ pub async fn embedded() -> Rig {
         spill: Arc::new(database.chunk_bytes()),
         leases: Arc::new(database.clone()),
         verifications: Arc::new(database.clone()),
+        drills: Arc::new(database.clone()),
         database: Arc::new(database),
     };
     Rig::over(stores, clock, folder)

@@ -6,10 +6,11 @@ use async_trait::async_trait;
 use veritail::store::database::accounts::{
     Accounts, ApiToken, NewRunner, NewToken, Project, Runner, RunnerId, Taken, TokenId,
 };
+use veritail::store::database::drills::CANARY_PROJECT;
 use veritail::store::{Result, StoreError};
 use veritail::trace::{JobId, JobStatus, ProjectId, Timestamp, TraceState};
 
-use super::database::ModelDatabase;
+use super::database::{self, ModelDatabase};
 
 /// What the accounts keep beside jobs and projects.
 #[derive(Default)]
@@ -180,17 +181,20 @@ impl Accounts for ModelDatabase {
     }
 
     async fn project(&self, project: ProjectId) -> Result<Option<Project>> {
-        Ok(self.projects(ProjectId(project.0 - 1), 1).await?.into_iter().find(|found| found.id == project))
+        Ok(all_projects(&self.tables()).find(|found| found.id == project))
     }
 
     async fn project_at(&self, path: &str) -> Result<Option<Project>> {
-        Ok(self.projects(ProjectId(0), u32::MAX).await?.into_iter().find(|found| found.path == path))
+        Ok(all_projects(&self.tables()).find(|found| found.path == path))
     }
 
     async fn projects(&self, after: ProjectId, limit: u32) -> Result<Vec<Project>> {
         let tables = self.tables();
-        let numbered =
-            tables.projects.iter().zip(1..).map(|(path, id)| Project { id: ProjectId(id), path: path.clone() });
-        Ok(numbered.filter(|project| project.id > after).take(limit as usize).collect())
+        let listed = all_projects(&tables).filter(|project| project.id > after && project.path != CANARY_PROJECT);
+        Ok(listed.take(limit as usize).collect())
     }
+}
+
+fn all_projects(tables: &database::Tables) -> impl Iterator<Item = Project> {
+    tables.projects.iter().zip(1..).map(|(path, id)| Project { id: ProjectId(id), path: path.clone() })
 }

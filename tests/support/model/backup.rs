@@ -6,13 +6,15 @@ use veritail::store::database::Job;
 use veritail::trace::{ChunkIndex, JobId, Timestamp};
 
 use super::database::{ModelDatabase, Row};
+use super::drills::Drills;
 use super::mismatches::Mismatches;
 use super::objects::Object;
 use super::verifications;
 
 /// Everything about traces that the database held at some moment.
 pub struct Backup {
-    jobs: BTreeMap<JobId, Job>,
+    jobs: (i64, BTreeMap<JobId, Job>),
+    drills: Drills,
     rows: BTreeMap<(JobId, ChunkIndex), Row>,
     mismatches: Mismatches,
     verifications: verifications::Tables,
@@ -25,7 +27,8 @@ impl ModelDatabase {
     pub fn back_up(&self) -> Backup {
         let tables = self.tables();
         Backup {
-            jobs: tables.jobs.clone(),
+            jobs: (tables.jobs_made, tables.jobs.clone()),
+            drills: tables.drills.clone(),
             rows: tables.rows.clone(),
             mismatches: tables.mismatches.clone(),
             verifications: tables.verifications.clone(),
@@ -37,7 +40,8 @@ impl ModelDatabase {
     /// Goes back to a backup. Jobs that were made since are forgotten.
     pub fn restore(&self, backup: &Backup) {
         let mut tables = self.tables();
-        tables.jobs = backup.jobs.clone();
+        (tables.jobs_made, tables.jobs) = backup.jobs.clone();
+        tables.drills = backup.drills.clone();
         tables.rows = backup.rows.clone();
         tables.mismatches = backup.mismatches.clone();
         tables.verifications = backup.verifications.clone();

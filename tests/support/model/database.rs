@@ -28,8 +28,10 @@ pub struct ModelDatabase {
 pub(super) struct Tables {
     pub(super) projects: Vec<String>,
     pub(super) jobs: BTreeMap<JobId, Job>,
+    pub(super) jobs_made: i64,
     pub(super) accounts: super::accounts::Tables,
     pub(super) verifications: super::verifications::Tables,
+    pub(super) drills: super::drills::Drills,
     pub(super) rows: BTreeMap<(JobId, ChunkIndex), Row>,
     pub(super) mismatches: Mismatches,
     /// By their numbers: the job, and from when on.
@@ -39,7 +41,7 @@ pub(super) struct Tables {
 
 #[derive(Clone)]
 pub(super) struct Row {
-    row: ChunkRow,
+    pub(super) row: ChunkRow,
     sealed_at: Timestamp,
 }
 
@@ -143,8 +145,9 @@ impl Database for ModelDatabase {
             tables.projects.push(new.project_path.clone());
             tables.projects.len() - 1
         });
+        tables.jobs_made += 1;
         let job = Job {
-            id: JobId(tables.jobs.len() as i64 + 1),
+            id: JobId(tables.jobs_made),
             project: ProjectId(position as i64 + 1),
             project_path: new.project_path,
             name: new.name,
@@ -515,7 +518,8 @@ impl Database for ModelDatabase {
         if !holds {
             return Ok(Opened::Moved);
         }
-        Ok(tables.mismatches.open(new))
+        let announced = tables.announced(new);
+        Ok(tables.mismatches.open(new, announced))
     }
 
     async fn resolve_mismatches(

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use veritail::store::Result;
 use veritail::store::database::Job;
+use veritail::store::database::drills::CANARY_PROJECT;
 use veritail::store::database::listing::{
     COUNTED_MAX, JobFilter, Listed, ListedProject, Listing, Page, ProjectFilter, ProjectName,
 };
@@ -24,7 +25,9 @@ impl Listing for ModelDatabase {
     async fn projects(&self, filter: &ProjectFilter, page: Page) -> Result<Listed<ListedProject>> {
         let search = filter.search.as_ref().map(|search| search.to_ascii_lowercase());
         let is_listed = |project: &ListedProject| {
-            filter.among.as_ref().is_none_or(|among| among.contains(&project.id))
+            let is_asked_for = filter.among.is_some() || search.is_some();
+            (is_asked_for || project.path != CANARY_PROJECT)
+                && filter.among.as_ref().is_none_or(|among| among.contains(&project.id))
                 && search.as_ref().is_none_or(|search| project.path.to_ascii_lowercase().contains(search))
         };
         let tables = self.tables();

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use veritail::store::database::drills::DrillId;
 use veritail::store::database::{Mismatch, MismatchFilter, NewMismatch, Note, Opened, Resolution};
 use veritail::trace::{ChunkIndex, DataStore, JobId, Kind, ProjectId, Timestamp};
 
@@ -10,7 +11,7 @@ use veritail::trace::{ChunkIndex, DataStore, JobId, Kind, ProjectId, Timestamp};
 pub(super) struct Mismatches(pub(super) Vec<Mismatch>);
 
 impl Mismatches {
-    pub(super) fn open(&mut self, new: &NewMismatch) -> Opened {
+    pub(super) fn open(&mut self, new: &NewMismatch, announced: Option<DrillId>) -> Opened {
         let known = self.0.iter_mut().find(|known| {
             let key = |what: &NewMismatch| (what.job, what.chunk, what.epoch, what.store, what.kind);
             known.resolved.is_none() && key(&known.what) == key(new)
@@ -18,12 +19,17 @@ impl Mismatches {
         if let Some(known) = known {
             known.last_seen = known.last_seen.max(new.at);
             known.times_seen += 1;
-            return Opened::Known;
+            return known.drill.map_or(Opened::Known, |drill| Opened::Announced {
+                mismatch: known.id,
+                drill,
+                is_new: false,
+            });
         }
-        let id = self.0.len() as i64 + 1;
-        let (what, last_seen) = (new.clone(), new.at);
-        self.0.push(Mismatch { id, what, last_seen, times_seen: 1, resolved: None, note: None });
-        Opened::New(id)
+        let id = self.0.last().map_or(0, |last| last.id) + 1;
+        let notify_at = new.notify_at.filter(|_| announced.is_none());
+        let (what, last_seen) = (NewMismatch { notify_at, ..new.clone() }, new.at);
+        self.0.push(Mismatch { id, what, last_seen, times_seen: 1, drill: announced, resolved: None, note: None });
+        announced.map_or(Opened::New(id), |drill| Opened::Announced { mismatch: id, drill, is_new: true })
     }
 
     pub(super) fn resolve(
@@ -98,7 +104,7 @@ impl Mismatches {
 
     pub(super) fn corrupt_traces(&self) -> Vec<(Kind, DataStore, u64)> {
         let mut jobs: BTreeMap<(Kind, DataStore), BTreeSet<JobId>> = BTreeMap::new();
-        for known in self.0.iter().filter(|known| known.resolved.is_none()) {
+        for known in self.0.iter().filter(|known| known.resolved.is_none() && known.drill.is_none()) {
             jobs.entry((known.what.kind, known.what.store)).or_default().insert(known.what.job);
         }
         jobs.into_iter().map(|((kind, store), jobs)| (kind, store, jobs.len() as u64)).collect()

@@ -3,6 +3,7 @@
 mod accounts;
 pub mod backup;
 pub mod database;
+mod drills;
 pub mod leases;
 pub mod listing;
 pub mod live;

@@ -114,6 +114,7 @@ impl Node {
             spill: Arc::new(Hooked::new(stores.spill.clone(), hooks.hook.clone(), clock.clone())),
             leases: Arc::new(Hooked::new(stores.leases.clone(), hooks.hook.clone(), clock.clone())),
             verifications: Arc::new(Hooked::new(stores.verifications.clone(), hooks.hook.clone(), clock.clone())),
+            drills: Arc::new(Hooked::new(stores.drills.clone(), hooks.hook.clone(), clock.clone())),
         };
         let pipeline = Pipeline::new(hooked, seams, hooks.settings);
         if hooks.works {
@@ -166,8 +167,8 @@ async fn open(folder: &Path, clock: Arc<dyn Clock>) -> (Stores, SqliteDatabase) 
     let database = SqliteDatabase::open(&folder.join("veritail.db")).await.expect("opened");
     let accounts = database.clone();
     let (spill, leases) = (Arc::new(database.chunk_bytes()), Arc::new(database.clone()));
-    let verifications = Arc::new(database.clone());
+    let (verifications, drills) = (Arc::new(database.clone()), Arc::new(database.clone()));
     let database: Arc<dyn Database> = Arc::new(database);
     let objects: Arc<dyn ObjectStore> = Arc::new(Bucket::folder(&folder.join("objects")).expect("opened"));
-    (Stores { live, database, objects, spill, leases, verifications }, accounts)
+    (Stores { live, database, objects, spill, leases, verifications, drills }, accounts)
 }

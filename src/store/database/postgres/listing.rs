@@ -16,7 +16,8 @@ use crate::store::database::rows::listing::{
 macro_rules! projects_listed {
     () => {
         "FROM projects WHERE ($1::bigint[] IS NULL OR id = ANY ($1))
-                         AND ($2::text IS NULL OR strpos(lower(path COLLATE \"C\"), lower($2 COLLATE \"C\")) > 0)"
+                         AND ($2::text IS NULL OR strpos(lower(path COLLATE \"C\"), lower($2 COLLATE \"C\")) > 0)
+                         AND (path <> 'veritail/canary' OR $1 IS NOT NULL OR $2 IS NOT NULL)"
     };
 }
 

@@ -27,6 +27,7 @@ const VERSIONS: &[Version] = &[
     (7, "leases", include_str!("../../../../migrations/postgres/0007_leases.sql")),
     (8, "audit", include_str!("../../../../migrations/postgres/0008_audit.sql")),
     (9, "verifications", include_str!("../../../../migrations/postgres/0009_verifications.sql")),
+    (11, "drills", include_str!("../../../../migrations/postgres/0011_drills.sql")),
 ];
 
 /// Brings the tables up to date. Fails if a newer version of Veritail was here.

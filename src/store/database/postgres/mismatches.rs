@@ -5,6 +5,7 @@ use sqlx::postgres::PgArguments;
 use super::PostgresDatabase;
 use super::calls::{Repeat, arguments};
 use crate::store::Result;
+use crate::store::database::rows::drills::announced;
 use crate::store::database::rows::mismatches::{mismatch_columns, opened, read, read_corrupt};
 use crate::store::database::rows::{stored, to_json};
 use crate::store::database::{Basis, Mismatch, MismatchFilter, NewMismatch, Note, Opened, Resolution};
@@ -20,21 +21,26 @@ macro_rules! open_on {
             "WITH basis AS MATERIALIZED (",
             $basis,
             "),
+             announced AS (SELECT ",
+            announced!(),
+            " AS drill),
              seen AS (
                  UPDATE mismatches SET last_seen = greatest(last_seen, $9), times_seen = times_seen + 1 FROM basis
                  WHERE job_id = $1 AND coalesce(chunk_index, -1) = coalesce($2, -1) AND epoch = $3 AND kind = $4
                    AND store = $5 AND resolution IS NULL
-                 RETURNING id, times_seen),
+                 RETURNING id, times_seen, drill_id),
              made AS (
                  INSERT INTO mismatches
                      (job_id, chunk_index, epoch, kind, store, detector, expected, found, first_seen, last_seen, run_id,
-                      node, first_difference, notify_at)
-                 SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $11, $12, $13, $14 FROM basis WHERE NOT EXISTS (SELECT 1 FROM seen)
+                      node, first_difference, drill_id, notify_at)
+                 SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $11, $12, $13, announced.drill,
+                        CASE WHEN announced.drill IS NULL THEN $14::bigint END
+                 FROM basis, announced WHERE NOT EXISTS (SELECT 1 FROM seen)
                  ON CONFLICT (job_id, coalesce(chunk_index, -1), epoch, store, kind) WHERE resolution IS NULL
                  DO UPDATE SET last_seen = greatest(mismatches.last_seen, excluded.last_seen),
                                times_seen = mismatches.times_seen + 1
-                 RETURNING id, times_seen)
-             SELECT id, times_seen FROM seen UNION ALL SELECT id, times_seen FROM made"
+                 RETURNING id, times_seen, drill_id)
+             SELECT id, times_seen, drill_id FROM seen UNION ALL SELECT id, times_seen, drill_id FROM made"
         )
     };
 }
@@ -180,6 +186,6 @@ pub(super) async fn set_notification(database: &PostgresDatabase, id: i64, next:
 
 pub(super) async fn corrupt_traces(database: &PostgresDatabase) -> Result<Vec<(Kind, DataStore, u64)>> {
     let sql = "SELECT kind, store, count(DISTINCT job_id) AS jobs
-               FROM mismatches WHERE resolution IS NULL GROUP BY kind, store";
+               FROM mismatches WHERE resolution IS NULL AND drill_id IS NULL GROUP BY kind, store";
     read_corrupt(&database.rows(Repeat::Safe, sql, arguments![]).await?)
 }

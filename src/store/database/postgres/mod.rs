@@ -20,6 +20,7 @@ mod accounts;
 mod bytes;
 mod calls;
 mod chunks;
+mod drills;
 mod erasure;
 mod errors;
 mod facts;

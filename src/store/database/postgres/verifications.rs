@@ -18,7 +18,8 @@ use crate::store::{Result, StoreError};
 use crate::trace::{ChunkRow, DataStore, JobId, RunState, Schedule, Tally, Timestamp};
 
 impl PostgresDatabase {
-    async fn the_row(&self, repeat: Repeat, sql: &'static str, arguments: PgArguments) -> Result<PgRow> {
+    /// The row of a statement that always answers one.
+    pub(super) async fn the_row(&self, repeat: Repeat, sql: &'static str, arguments: PgArguments) -> Result<PgRow> {
         let row = self.row(repeat, sql, arguments).await?;
         row.ok_or_else(|| StoreError::unreadable(NAME, "no row where there is always one"))
     }

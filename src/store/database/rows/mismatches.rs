@@ -2,6 +2,7 @@
 
 use super::{Cells, json, name, number, optional_name, optional_number, optional_text, optional_time, text, time};
 use crate::store::Result;
+use crate::store::database::drills::DrillId;
 use crate::store::database::{Mismatch, NewMismatch, Note, Opened, Resolution};
 use crate::trace::{ChunkIndex, DataStore, Epoch, JobId, Kind, Offset};
 
@@ -9,7 +10,7 @@ use crate::trace::{ChunkIndex, DataStore, Epoch, JobId, Kind, Offset};
 macro_rules! mismatch_columns {
     () => {
         "id, job_id, chunk_index, epoch, kind, store, detector, run_id, node, expected, found, first_difference, notify_at,
-         first_seen, last_seen, times_seen, resolution, resolved_at, resolved_by, comment"
+         first_seen, last_seen, times_seen, drill_id, resolution, resolved_at, resolved_by, comment"
     };
 }
 pub(in crate::store::database) use mismatch_columns;
@@ -37,15 +38,21 @@ pub(in crate::store::database) fn read(row: &impl Cells) -> Result<Mismatch> {
         },
         last_seen: time(row, "last_seen")?,
         times_seen: number(row, "times_seen")?,
+        drill: optional_number(row, "drill_id")?.map(DrillId),
         resolved: resolution.map(|resolution| Ok((resolution, time(row, "resolved_at")?))).transpose()?,
         note: by.map(|by| Ok(Note { by, comment: text(row, "comment")? })).transpose()?,
     })
 }
 
-/// What became of a mismatch, out of the `id` and `times_seen` of its row; no row: its basis has changed.
+/// What became of a mismatch, out of the `id`, `times_seen` and `drill_id` of its row; no row: its basis has changed.
 pub(in crate::store::database) fn opened(row: Option<&impl Cells>) -> Result<Opened> {
     let Some(row) = row else { return Ok(Opened::Moved) };
-    Ok(if number::<i64>(row, "times_seen")? == 1 { Opened::New(number(row, "id")?) } else { Opened::Known })
+    let (mismatch, is_new) = (number(row, "id")?, number::<i64>(row, "times_seen")? == 1);
+    Ok(match (optional_number(row, "drill_id")?.map(DrillId), is_new) {
+        (Some(drill), is_new) => Opened::Announced { mismatch, drill, is_new },
+        (None, true) => Opened::New(mismatch),
+        (None, false) => Opened::Known,
+    })
 }
 
 /// Rows of kind, store and number of jobs, in order.

@@ -5,6 +5,7 @@
 pub(super) mod accounts;
 pub(super) mod bytes;
 pub(super) mod chunks;
+pub(super) mod drills;
 pub(super) mod gauges;
 pub(super) mod jobs;
 pub(super) mod listing;

@@ -17,7 +17,8 @@ use crate::store::database::rows::to_json;
 macro_rules! projects_listed {
     () => {
         "FROM projects WHERE (?1 IS NULL OR id IN (SELECT value FROM json_each(?1)))
-                         AND (?2 IS NULL OR instr(lower(path), lower(?2)) > 0)"
+                         AND (?2 IS NULL OR instr(lower(path), lower(?2)) > 0)
+                         AND (path <> 'veritail/canary' OR ?1 IS NOT NULL OR ?2 IS NOT NULL)"
     };
 }
 

@@ -17,6 +17,7 @@ const VERSIONS: &[Version] = &[
     (7, "leases", include_str!("../../../../migrations/sqlite/0007_leases.sql")),
     (8, "audit", include_str!("../../../../migrations/sqlite/0008_audit.sql")),
     (9, "verifications", include_str!("../../../../migrations/sqlite/0009_verifications.sql")),
+    (11, "drills", include_str!("../../../../migrations/sqlite/0011_drills.sql")),
 ];
 
 /// Brings the tables up to date. Fails if a newer version of Veritail was here.

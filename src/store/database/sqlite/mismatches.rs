@@ -5,6 +5,7 @@ use sqlx::SqliteExecutor;
 use super::SqliteDatabase;
 use super::errors::failed;
 use crate::store::Result;
+use crate::store::database::rows::drills::announced;
 use crate::store::database::rows::mismatches::{mismatch_columns, opened, read, read_corrupt};
 use crate::store::database::rows::{stored, to_json};
 use crate::store::database::{Basis, Mismatch, MismatchFilter, NewMismatch, Note, Opened, Resolution};
@@ -17,19 +18,24 @@ pub(super) async fn open(database: &SqliteDatabase, new: &NewMismatch, basis: Ba
         Basis::Closed(epoch) => (None, Some(epoch.0), true),
         Basis::Nothing => (None, None, false),
     };
-    let rows = sqlx::query(
+    // `$1` and not `?1`, as in what it is put together from: SQLite takes the two for different ones.
+    let rows = sqlx::query(concat!(
         "INSERT INTO mismatches (job_id, chunk_index, epoch, kind, store, detector, expected, found, first_seen, last_seen,
-                                 run_id, node, first_difference, notify_at)
-         SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9, ?12, ?13, ?14, ?15
-         WHERE (?10 IS NULL OR EXISTS (SELECT 1 FROM trace_chunks
-                                       WHERE job_id = ?1 AND chunk_index = ?2 AND version = ?10))
-           AND (?11 IS NULL OR EXISTS (SELECT 1 FROM jobs
-                                       WHERE id = ?1 AND jobs.epoch = ?11 AND state <> 'erased'
-                                         AND (state IN ('closed', 'archived')) = ?16))
+                                 run_id, node, first_difference, drill_id, notify_at)
+         SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $12, $13, $14, announced.drill,
+                CASE WHEN announced.drill IS NULL THEN $15 END
+         FROM (SELECT ",
+        announced!(),
+        " AS drill) AS announced
+         WHERE ($10 IS NULL OR EXISTS (SELECT 1 FROM trace_chunks
+                                       WHERE job_id = $1 AND chunk_index = $2 AND version = $10))
+           AND ($11 IS NULL OR EXISTS (SELECT 1 FROM jobs
+                                       WHERE id = $1 AND jobs.epoch = $11 AND state <> 'erased'
+                                         AND (state IN ('closed', 'archived')) = $16))
          ON CONFLICT (job_id, coalesce(chunk_index, -1), epoch, store, kind) WHERE resolution IS NULL
          DO UPDATE SET last_seen = max(last_seen, excluded.last_seen), times_seen = times_seen + 1
-         RETURNING id, times_seen",
-    )
+         RETURNING id, times_seen, drill_id",
+    ))
     .bind(new.job.0)
     .bind(new.chunk.map(|index| index.0))
     .bind(new.epoch.0)
@@ -170,7 +176,8 @@ pub(super) async fn set_notification(database: &SqliteDatabase, id: i64, next: O
 
 pub(super) async fn corrupt_traces(database: &SqliteDatabase) -> Result<Vec<(Kind, DataStore, u64)>> {
     let rows = sqlx::query(
-        "SELECT kind, store, count(DISTINCT job_id) AS jobs FROM mismatches WHERE resolution IS NULL GROUP BY kind, store",
+        "SELECT kind, store, count(DISTINCT job_id) AS jobs FROM mismatches
+         WHERE resolution IS NULL AND drill_id IS NULL GROUP BY kind, store",
     );
     let rows = rows.fetch_all(&mut *database.reader().await?).await.map_err(failed)?;
     read_corrupt(&rows)

@@ -9,6 +9,7 @@
 mod accounts;
 mod bytes;
 mod chunks;
+mod drills;
 mod erasure;
 mod errors;
 mod facts;

@@ -18,7 +18,7 @@ pub(super) async fn find_at(database: &PostgresDatabase, path: &str) -> Result<O
 }
 
 pub(super) async fn list(database: &PostgresDatabase, after: ProjectId, limit: u32) -> Result<Vec<Project>> {
-    let sql = "SELECT id, path FROM projects WHERE id > $1 ORDER BY id LIMIT $2";
+    let sql = "SELECT id, path FROM projects WHERE id > $1 AND path <> 'veritail/canary' ORDER BY id LIMIT $2";
     let rows = database.rows(Repeat::Safe, sql, arguments![after.0, i64::from(limit)]).await?;
     rows.iter().map(read_project).collect()
 }
