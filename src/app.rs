@@ -6,6 +6,7 @@ mod measure;
 mod offline;
 mod private;
 mod redis;
+mod runtime;
 mod schedules;
 mod stores;
 mod webhook;
@@ -172,7 +173,7 @@ pub async fn start(config: Config) -> Result<Running, CannotStart> {
         metrics::task_scheduled(Task::Notify, NOTIFY_INTERVAL, seams.clock.now());
         pipeline.start_notifying(Arc::new(webhook));
     }
-    let sampler = gauges::sample_for_ever(pipeline.clone(), config.telemetry.gauge_interval.0);
+    let sampler = gauges::sample_for_ever(pipeline.clone(), opened.connections, config.telemetry.gauge_interval.0);
     seams.spawn.spawn("gauges", Box::pin(sampler));
     if let Some(redis) = opened.redis {
         seams.spawn.spawn("redis", Box::pin(redis::watch_for_ever(redis, pipeline.clone())));

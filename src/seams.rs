@@ -25,6 +25,12 @@ pub trait Clock: Send + Sync {
     /// Now.
     fn now(&self) -> Timestamp;
 
+    /// What has passed since some moment, finer than [`now`](Self::now) where the machine knows, and never less than
+    /// before: for measuring.
+    fn passed(&self) -> Duration {
+        Duration::from_millis(self.now().ms_since(Timestamp(0)))
+    }
+
     /// Returns after `time`.
     async fn sleep(&self, time: Duration);
 }

@@ -70,7 +70,7 @@ fn the_metrics_page_is_what_the_code_says() {
         let start = match row.start {
             Start::Zero => "all series from the start",
             Start::Listed(_) => "those combinations that make sense, all from the start",
-            Start::Used(_) => "those combinations that make sense, with their first use",
+            Start::Used(_) => "those combinations that make sense, from the start, of the stores that a node has",
             Start::WhenKnown => "series appear when their value is known",
         };
         let unit = if row.unit().is_empty() { String::new() } else { format!(" in {}", row.unit()) };

@@ -1,4 +1,4 @@
-//! Around every request: its id, its line in every log message, its place in the metrics.
+//! Around every request: its id, its line in every log message, its place in the metrics and in its client's trace.
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::CONTENT_LENGTH;
@@ -6,13 +6,16 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::middleware::Next;
 use axum::response::Response;
 use tracing::Instrument as _;
+use tracing::field::Empty;
 
 use super::server::ClientAddress;
 use super::{Api, router};
 use crate::telemetry::metrics::{self, Method, Route};
+use crate::telemetry::traces::{self, TraceParent};
 use crate::trace::ByteSize;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// The longest id that is taken over from a client.
 const ID_MAX: usize = 128;
 
@@ -30,21 +33,34 @@ pub(super) async fn observe(State(api): State<Api>, request: Request, next: Next
         request_id = id.to_str().unwrap_or_default(),
         method = method.as_str(),
         path = request.uri().path(),
+        trace_id = Empty,
+        span_id = Empty,
     );
+    let chance = &api.pipeline.seams().chance;
+    traces::join(&span, parent(request.headers()), span_name(route), || chance.bits());
 
     if let Some(size) = declared(request.headers()).filter(|_| !matches!(route, Route::Append | Route::Finalize)) {
         metrics::request_size(route, size);
     }
     let _in_flight = metrics::request_began(route);
-    let began = api.clock().now();
+    let began = api.clock().passed();
     let mut response = next.run(request).instrument(span.clone()).await;
-    let took = api.clock().now().ms_since(began);
+    let took = api.clock().passed().saturating_sub(began);
 
     let status = response.status().as_u16();
     metrics::request_answered(route, method, status, took);
-    span.in_scope(|| tracing::debug!(status, took_ms = took, "answered"));
+    traces::answered(&span, status);
+    let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    span.in_scope(|| tracing::debug!(status, took_ms, "answered"));
     response.headers_mut().insert(REQUEST_ID, id);
     response
+}
+
+/// The client's span that a request is part of. One that cannot be read, or more than one, is none.
+fn parent(headers: &HeaderMap) -> Option<TraceParent> {
+    let mut all = headers.get_all(TRACEPARENT).iter();
+    let (parent, another) = (all.next()?, all.next());
+    if another.is_some() { None } else { parent.to_str().ok()?.parse().ok() }
 }
 
 fn made(api: &Api) -> HeaderValue {
@@ -63,6 +79,16 @@ fn route_of(matched: Option<&str>, method: &axum::http::Method) -> Route {
         (Some(router::FINALIZE), "PUT") => Route::Finalize,
         (Some(router::TRACE), "GET" | "HEAD") => Route::Read,
         _ => Route::Other,
+    }
+}
+
+/// What a collector of spans sees; the stages below have names of their own.
+fn span_name(route: Route) -> &'static str {
+    match route {
+        Route::Append => "request append",
+        Route::Finalize => "request finalize",
+        Route::Read => "request read",
+        Route::Other => "request other",
     }
 }
 

@@ -2,20 +2,32 @@
 
 use std::time::Duration;
 
-use crate::pipeline::{Pipeline, Stores};
+use crate::pipeline::{LiveCount, Pipeline, Stores};
 use crate::seams::within;
+use crate::store::database::waits::Connections;
 use crate::store::{Result, StoreError};
 use crate::telemetry::metrics::{self, Answer, Dependency, StoreOperation, Task};
 use crate::trace::{DataStore, Timestamp};
+
+use super::runtime::Runtime;
 
 /// How long a dependency has to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Samples every `interval` until its node ends.
-pub(super) async fn sample_for_ever(node: Pipeline, interval: Duration) {
+pub(super) async fn sample_for_ever(
+    node: Pipeline,
+    connections: Box<dyn Fn() -> Connections + Send + Sync>,
+    interval: Duration,
+) {
     let clock = node.seams().clock.clone();
+    let mut runtime = Runtime::new(clock.now());
     loop {
         let began = clock.now();
+        runtime.sample(began);
+        let Connections { idle, in_use, most } = connections();
+        metrics::connections(idle, in_use, most);
+        show_live_count(node.live_count(), node.settings().live_sweep_interval, began);
         probe(&node).await;
         let sampled = within(clock.as_ref(), interval.max(PATIENCE), sample(node.stores(), began)).await;
         let sampled = sampled.unwrap_or_else(|| Err(StoreError::unavailable("database", "no answer in time")));
@@ -25,6 +37,15 @@ pub(super) async fn sample_for_ever(node: Pipeline, interval: Duration) {
         let now = clock.now();
         metrics::task_ran(Task::Gauges, sampled.is_ok(), now.ms_since(began), now);
         clock.sleep(interval).await;
+    }
+}
+
+/// What this node counted in the live store, until it is so old that another node must have counted since.
+fn show_live_count(count: Option<LiveCount>, every: Duration, now: Timestamp) {
+    match count {
+        Some(count) if now.since(count.at) <= every * 3 => metrics::live_counted(count.chunks, count.bytes),
+        Some(_) => metrics::live_count_is_old(),
+        None => {}
     }
 }
 

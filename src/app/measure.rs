@@ -9,7 +9,15 @@ use crate::store::{Result, StoreError};
 use crate::telemetry::metrics::{self, Answer, Dependency, StoreOperation};
 
 /// Counts and times requests to one store.
-pub(super) struct Measure(pub(super) Dependency);
+pub(super) struct Measure(Dependency);
+
+impl Measure {
+    /// From now on there are series about it.
+    pub(super) fn new(dependency: Dependency) -> Self {
+        metrics::dependency_used(dependency);
+        Self(dependency)
+    }
+}
 
 #[async_trait]
 impl Hook for Measure {

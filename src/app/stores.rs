@@ -19,13 +19,14 @@ use crate::store::database::listing::Listing;
 use crate::store::database::postgres::{self, PostgresDatabase};
 use crate::store::database::sqlite::SqliteDatabase;
 use crate::store::database::verifications::Verifications;
+use crate::store::database::waits::Connections;
 use crate::store::hooked::Hooked;
 use crate::store::live::LiveStore;
 use crate::store::live::embedded::EmbeddedLive;
 use crate::store::live::redis::RedisLive;
 use crate::store::object::ObjectStore;
 use crate::store::object::bucket::{Bucket, Options};
-use crate::telemetry::metrics::Dependency;
+use crate::telemetry::metrics::{self, Dependency};
 use crate::trace::ByteSize;
 
 /// The database's file in the data folder.
@@ -41,6 +42,8 @@ pub(super) struct Opened {
     pub(super) listing: Arc<dyn Listing>,
     /// Tokens, runners, and the jobs that wait for one.
     pub(super) accounts: Arc<dyn Accounts>,
+    /// How the connections to the database are.
+    pub(super) connections: Box<dyn Fn() -> Connections + Send + Sync>,
     /// The live store itself, where it is Redis: it is watched.
     pub(super) redis: Option<Arc<RedisLive>>,
 }
@@ -49,11 +52,12 @@ pub(super) struct Opened {
 pub(super) async fn open(config: &Config, seams: &Seams) -> Result<Opened, CannotStart> {
     let clock = || seams.clock.clone();
     // What has a place of its own is made private there; what is there already is as its owner wants it.
-    let OpenedDatabase { database, listing, accounts, leases, verifications, drills, facts, spill } =
-        match &config.database.url {
-            Some(url) => open_postgres(config, url).await?,
-            None => open_sqlite(config).await?,
-        };
+    let opened = match &config.database.url {
+        Some(url) => open_postgres(config, url).await?,
+        None => open_sqlite(config).await?,
+    };
+    let OpenedDatabase { database, listing, accounts, leases, verifications, drills, facts, spill, connections } =
+        opened;
     let objects = open_objects(config, facts.as_ref(), seams).await?;
     let redis = redis::open(&config.live, seams).await?;
     let live: Arc<dyn LiveStore> = match &redis {
@@ -64,7 +68,7 @@ pub(super) async fn open(config: &Config, seams: &Seams) -> Result<Opened, Canno
             Arc::new(embedded.map_err(cannot_open(&folder.display().to_string(), "--data-dir"))?)
         }
     };
-    let measure = |dependency| Arc::new(Measure(dependency));
+    let measure = |dependency| Arc::new(Measure::new(dependency));
     let of_live = Dependency::of_live(live.name());
     let listing = Arc::new(Hooked::new(listing, measure(Dependency::Database), clock()));
     let accounts = Arc::new(Hooked::new(accounts, measure(Dependency::Database), clock()));
@@ -77,7 +81,7 @@ pub(super) async fn open(config: &Config, seams: &Seams) -> Result<Opened, Canno
         verifications: Arc::new(Hooked::new(verifications, measure(Dependency::Database), clock())),
         drills: Arc::new(Hooked::new(drills, measure(Dependency::Database), clock())),
     };
-    Ok(Opened { stores, listing, accounts, redis })
+    Ok(Opened { stores, listing, accounts, connections, redis })
 }
 
 /// The database, by each of its contracts.
@@ -90,6 +94,7 @@ struct OpenedDatabase {
     drills: Arc<dyn Drills>,
     facts: Arc<dyn Facts>,
     spill: Arc<dyn ObjectStore>,
+    connections: Box<dyn Fn() -> Connections + Send + Sync>,
 }
 
 /// The files and folders that hold what nobody else has, where a server has been at work.
@@ -104,6 +109,8 @@ async fn open_sqlite(config: &Config) -> Result<OpenedDatabase, CannotStart> {
     let file = place(config, config.database.path.as_deref(), SQLITE, private::file, |_| Ok(()))?;
     let name = file.display().to_string();
     let database = SqliteDatabase::open(&file).await.map_err(cannot_open(&name, "database.path"))?;
+    let database = database.telling_waits(Arc::new(metrics::connection_waited));
+    let its_connections = database.clone();
     Ok(OpenedDatabase {
         listing: Arc::new(database.clone()),
         accounts: Arc::new(database.clone()),
@@ -112,6 +119,7 @@ async fn open_sqlite(config: &Config) -> Result<OpenedDatabase, CannotStart> {
         drills: Arc::new(database.clone()),
         facts: Arc::new(database.clone()),
         spill: Arc::new(database.chunk_bytes()),
+        connections: Box::new(move || its_connections.connections()),
         database: Arc::new(database),
     })
 }
@@ -128,6 +136,8 @@ async fn open_postgres(config: &Config, url: &Secret) -> Result<OpenedDatabase, 
     // Not the URL itself: it may hold a password.
     let cannot_open = cannot_open("the PostgreSQL database", "database.url (VERITAIL_DATABASE_URL)");
     let database = PostgresDatabase::connect(url.reveal(), settings).await.map_err(cannot_open)?;
+    let database = database.telling_waits(Arc::new(metrics::connection_waited));
+    let its_connections = database.clone();
     Ok(OpenedDatabase {
         listing: Arc::new(database.clone()),
         accounts: Arc::new(database.clone()),
@@ -136,6 +146,7 @@ async fn open_postgres(config: &Config, url: &Secret) -> Result<OpenedDatabase, 
         drills: Arc::new(database.clone()),
         facts: Arc::new(database.clone()),
         spill: Arc::new(database.chunk_bytes()),
+        connections: Box::new(move || its_connections.connections()),
         database: Arc::new(database),
     })
 }

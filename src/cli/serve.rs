@@ -1,11 +1,14 @@
 //! `veritail serve`: runs until it is told to stop, and stops without losing what it acknowledged.
 
 use clap::Args;
+use tokio::runtime::Handle;
 
 use super::Failed;
 use super::signals::Signals;
 use super::sources::Sources;
 use crate::app::{self, Running};
+use crate::config::{Config, Telemetry};
+use crate::telemetry::traces::Collector;
 use crate::telemetry::{exporter, logs, panics};
 
 /// Take logs from runners, and serve them to readers, until SIGTERM or Ctrl-C.
@@ -18,7 +21,9 @@ pub(super) struct Serve {
 impl Serve {
     pub(super) async fn run(self) -> Result<(), Failed> {
         let config = self.sources.load()?;
-        logs::install(config.telemetry.log_format, &config.telemetry.log).map_err(Failed::because)?;
+        let collector = collector(&config)?;
+        let Telemetry { log_format, log, .. } = &config.telemetry;
+        logs::install(*log_format, log, collector.as_ref()).map_err(Failed::because)?;
         panics::install();
         let mut signals = Signals::listen().map_err(Failed::because)?;
 
@@ -56,6 +61,10 @@ impl Serve {
             _ = signals.next() => {}
         }
         let settled = running.stop().await;
+        if let Some(collector) = collector {
+            let stopped = tokio::task::spawn_blocking(move || collector.stop());
+            stopped.await.map_err(Failed::because)?;
+        }
         tracing::info!(
             settled,
             "stopped; {}",
@@ -63,6 +72,14 @@ impl Serve {
         );
         Ok(())
     }
+}
+
+/// The collector of spans, where one is configured.
+fn collector(config: &Config) -> Result<Option<Collector>, Failed> {
+    let Some(endpoint) = &config.telemetry.otlp_endpoint else { return Ok(None) };
+    let (one_in, node) = (config.telemetry.otlp_one_in, config.pipeline.node_name.as_deref());
+    let collector = Collector::connect(endpoint.reveal(), one_in, node, Handle::current());
+    collector.map(Some).map_err(Failed::because)
 }
 
 /// Reads again what can be read again while it runs: the certificate.

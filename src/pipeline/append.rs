@@ -10,11 +10,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::Stream;
 use tokio::sync::watch;
+use tracing::Instrument as _;
 
 use crate::store::database::{Lost, Rewind, RowOpened};
 use crate::store::live::{Append, Entry, Outcome};
 use crate::store::{Result, StoreError};
-use crate::telemetry::metrics::{self, Operation};
+use crate::telemetry::metrics::{self, Operation, Stage};
 use crate::trace::open_end::{CannotAppend, Step};
 use crate::trace::{
     ByteSize, ChunkId, ChunkIndex, Detector, Epoch, JobId, JobStatus, Offset, OpenEnd, Origin, Phase, Record,
@@ -163,7 +164,8 @@ impl Pipeline {
                 // A hole ended inside the body.
                 return Ok(Appended::Elsewhere { position: progress.known.end.write_position() });
             }
-            if let Err(answer) = self.store_slice(progress, slice).await? {
+            let (job, chunk) = (request.job, progress.known.end.head().chunk.index);
+            if let Err(answer) = self.stage(Stage::Append, job, chunk, self.store_slice(progress, slice)).await? {
                 return Ok(answer);
             }
         }
@@ -303,7 +305,8 @@ impl Pipeline {
             says.send_replace(Some(taken));
             drop(under_way);
         };
-        self.seams().spawn.spawn("record", Box::pin(write));
+        // The span goes on in it: what the runner does not wait for belongs to its request all the same.
+        self.seams().spawn.spawn("record", Box::pin(write.in_current_span()));
         let rows = (epoch, next..=next.next());
         progress.known.recording = Some(Recording { index: chunk.index, rows, taken });
     }

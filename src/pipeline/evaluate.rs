@@ -11,7 +11,7 @@ use crate::store::Result;
 use crate::store::StoreError;
 use crate::store::database::Job;
 use crate::store::live::{Entry, Outcome};
-use crate::telemetry::metrics::RewindCause;
+use crate::telemetry::metrics::{RewindCause, Stage};
 use crate::trace::proof::{Finding, Whole};
 use crate::trace::{
     ByteSize, ChunkIndex, ChunkRow, ChunkState, Claim, Detector, JobId, Offset, OpenEnd, Origin, TraceState, Verdict,
@@ -61,7 +61,8 @@ impl Pipeline {
             if agreed.job.state != TraceState::Closing {
                 return Ok(Evaluated::Waits);
             }
-            match self.evaluate_once(agreed, asker).await? {
+            let once = self.evaluate_once(agreed, asker);
+            match self.stage_of_trace(Stage::Evaluate, job, once).await? {
                 Step::End(evaluated) => return Ok(evaluated),
                 Step::Again(again) => suspect = again,
             }

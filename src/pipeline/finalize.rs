@@ -5,6 +5,7 @@
 //! came of it. A final PUT never fails: while a store is unwell the answer is "not yet", and the runner polls.
 
 use futures::channel::oneshot;
+use tracing::Instrument as _;
 
 use crate::seams::within;
 use crate::store::database::Job;
@@ -84,8 +85,8 @@ impl Pipeline {
     async fn wait_for_proof(&self, job: &Job, ending: &Ending) -> Finalized {
         let (asker, answer) = oneshot::channel();
         let (node, id) = (self.clone(), job.id);
-        let evaluation = Box::pin(async move { node.evaluate_for(id, asker).await });
-        self.seams().spawn.spawn("evaluate", evaluation);
+        let evaluation = async move { node.evaluate_for(id, asker).await };
+        self.seams().spawn.spawn("evaluate", Box::pin(evaluation.in_current_span()));
         let evaluated = within(self.seams().clock.as_ref(), self.settings().finalize_wait, answer).await;
         match evaluated {
             Some(Ok(Evaluated::Unknown)) => Finalized::Gone,

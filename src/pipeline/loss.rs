@@ -3,7 +3,7 @@
 use crate::store::Result;
 use crate::store::copies::Stored;
 use crate::store::database::verifications::RunId;
-use crate::store::database::{Basis, Found, Job, MismatchFilter, NewMismatch, Note, Opened, Resolution};
+use crate::store::database::{Basis, Found, Job, Mismatch, MismatchFilter, NewMismatch, Note, Opened, Resolution};
 use crate::telemetry::metrics;
 use crate::trace::difference::first_difference;
 use crate::trace::proof::persistent_record;
@@ -224,11 +224,15 @@ impl Pipeline {
         }
         if let Opened::New(id) = opened {
             metrics::mismatch(*kind, *store, *detector);
+            // Damage is rare, and its message is worth a look: one that fails says less, and is written all the same.
+            let known = self.stores().database.job(*job).await.ok().flatten();
+            let project = known.as_ref().map(|known| known.project.0);
+            let offset = known.as_ref().and_then(|known| offset_of(&mismatch, known)).map(|offset| offset.0);
             let chunk = chunk.map(|index| index.0);
             let first_difference = mismatch.first_difference.map(|at| at.0);
             tracing::error!(
-                mismatch_id = id, job_id = job.0, chunk, epoch = epoch.0, %kind, %store, %detector, run, node,
-                expected = %mismatch.expected, found = %mismatch.found, first_difference,
+                mismatch_id = id, project_id = project, job_id = job.0, chunk, offset, epoch = epoch.0, %kind, %store,
+                %detector, run, node, expected = %mismatch.expected, found = %mismatch.found, first_difference,
                 "job {job}: {kind} mismatch in {store}, found by {detector}"
             );
         }
@@ -260,9 +264,43 @@ impl Pipeline {
                 job_id = job.0, chunk = chunk.0, healed, %resolution, by = note.by, comment = why,
                 "job {job}: {healed} mismatches of chunk {chunk} are {resolution}: {why}"
             );
+            self.tell_of_resolved(job, chunk, healed).await;
         }
         Ok(())
     }
+
+    /// Says of each mismatch of a chunk that was resolved a moment ago what it was. One that cannot be looked up is in the
+    /// database all the same.
+    async fn tell_of_resolved(&self, job: JobId, chunk: ChunkIndex, healed: u64) {
+        let filter = MismatchFilter { job: Some(job), open: Some(false), limit: 1000, ..Default::default() };
+        let Ok(mut resolved) = self.stores().database.mismatches(filter).await else { return };
+        resolved.retain(|mismatch| mismatch.what.chunk == Some(chunk));
+        resolved.sort_by_key(|mismatch| std::cmp::Reverse(mismatch.resolved.map(|(_, at)| at)));
+        resolved.iter().take(usize::try_from(healed).unwrap_or(usize::MAX)).for_each(log_resolved);
+    }
+}
+
+/// Says that a mismatch is resolved, with what the audit trail has of it.
+pub fn log_resolved(mismatch: &Mismatch) {
+    let (what, id) = (&mismatch.what, mismatch.id);
+    let NewMismatch { job, chunk, epoch, kind, store, detector, run, node, .. } = what;
+    let (chunk, first_difference) = (chunk.map(|index| index.0), what.first_difference.map(|at| at.0));
+    let resolution = mismatch.resolved.map_or("open", |(resolution, _)| resolution.as_str());
+    let note = mismatch.note.as_ref();
+    let (by, comment) = (note.map(|note| note.by.as_str()), note.map(|note| note.comment.as_str()));
+    tracing::info!(
+        mismatch_id = id, job_id = job.0, chunk, epoch = epoch.0, %kind, %store, %detector, run, node,
+        expected = %what.expected, found = %what.found, first_difference, times_seen = mismatch.times_seen, resolution,
+        by, comment,
+        "mismatch {id} is {resolution}: it was {kind} in {store}, of job {job}"
+    );
+}
+
+/// Where in the trace a mismatch is: where a gap begins, or the first byte that differs, or the chunk.
+fn offset_of(mismatch: &NewMismatch, job: &Job) -> Option<Offset> {
+    let start = mismatch.chunk.map(|chunk| job.chunk_size.start_of(chunk));
+    let differs = start.zip(mismatch.first_difference).map(|(start, at)| start + (at - Offset::ZERO));
+    mismatch.expected.offset.or(differs).or(start)
 }
 
 /// How many bytes of its chunk were lost or wrong; `None` for a difference that is no loss.

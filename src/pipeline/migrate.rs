@@ -4,9 +4,11 @@
 //! leaves a good copy that the row names: before the flip the live one, after it the object. An object that no row came
 //! to name is an orphan and harms nobody. What is corrupt is decided by `trace::verdict`, as everywhere.
 
+use tracing::Instrument as _;
+
 use crate::store::Result;
 use crate::store::copies::look_live;
-use crate::telemetry::metrics;
+use crate::telemetry::metrics::{self, Stage};
 use crate::trace::{ByteSize, ChunkIndex, ChunkRow, ChunkState, JobId, Location, Record};
 
 use super::{Pipeline, points};
@@ -29,7 +31,8 @@ impl Pipeline {
         let Some(row) = self.stores().database.chunk(job, index).await? else { return Ok(Migrated::Settled) };
         let ChunkState::Sealed { record } = row.state else { return Ok(Migrated::Settled) };
         let started = self.now();
-        let migrated = self.migrate_row(job, &row, &record).await;
+        let span = tracing::debug_span!("migrate", job_id = job.0, chunk = index.0);
+        let migrated = self.migrate_row(job, &row, &record).instrument(span).await;
         let took = self.now().ms_since(started);
         match &migrated {
             Ok(Migrated::Settled) => metrics::migrated(took, true, record.size),
@@ -45,7 +48,8 @@ impl Pipeline {
         let to = self.keep(job, row, &bytes, record).await?;
         self.point(points::READ_BACK).await;
 
-        if !self.stores().database.persist(job, row.index, row.version, &to, self.now()).await? {
+        let persist = self.stores().database.persist(job, row.index, row.version, &to, self.now());
+        if !self.stage(Stage::Persist, job, row.index, persist).await? {
             // Somebody else was first. Nobody names this object; if the row still wants these very bytes, it is given it.
             if !self.find_again(job, row.index, record, &to).await? {
                 self.remove_unnamed(&to).await;

@@ -38,6 +38,7 @@ mod run;
 mod settings;
 mod slices;
 mod spill;
+mod stages;
 mod sweep;
 mod sweep_live;
 mod turns;
@@ -48,6 +49,7 @@ use std::sync::Arc;
 pub use append::{AppendRequest, Appended};
 pub use drill::{DrillOrder, DrillReport, NoDrill};
 pub use finalize::{FinalPut, Finalized};
+pub use loss::log_resolved;
 pub use notify::{Message, NOTIFY_INTERVAL, NotDelivered, Webhook};
 pub use read::{Mode, OpenedReading, ReadError, Reading};
 pub use recent::Recent;
@@ -56,6 +58,7 @@ pub use settings::Settings;
 pub use slices::BodyBroken;
 pub use spill::UNNAMED_GRACE;
 pub use sweep::SweepReport;
+pub use sweep_live::LiveCount;
 
 use crate::seams::Seams;
 use crate::store::database::Database;
@@ -118,6 +121,7 @@ pub struct Node {
     evaluating: locks::KeyedLocks<crate::trace::JobId>,
     work: work::Work,
     sweep_soon: tokio::sync::Notify,
+    live_count: std::sync::Mutex<Option<LiveCount>>,
 }
 
 impl std::ops::Deref for Pipeline {
@@ -144,6 +148,7 @@ impl Pipeline {
             evaluating: locks::KeyedLocks::default(),
             work: work::Work::new(),
             sweep_soon: tokio::sync::Notify::new(),
+            live_count: std::sync::Mutex::default(),
         }))
     }
 

@@ -8,12 +8,13 @@ use std::ops::Range;
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt, stream};
+use tracing::Instrument as _;
 
 use crate::store::copies::look_live;
 use crate::store::database::{Job, Lost, Rewind};
 use crate::store::live::Entry;
 use crate::store::{Result, StoreError};
-use crate::telemetry::metrics;
+use crate::telemetry::metrics::{self, Stage};
 use crate::trace::{
     ByteSize, ChunkId, ChunkIndex, ChunkRow, ChunkState, Detector, JobId, JobStatus, Kind, Location, Look, Offset,
     Record, Span, TraceState,
@@ -283,10 +284,12 @@ impl Reading {
     ) -> impl Stream<Item = std::result::Result<Bytes, ReadError>> + Send + 'static {
         let end = range.end.min(Offset::ZERO + self.size);
         let spans: Vec<Span> = self.job.chunk_size.spans(range.start, end).collect();
-        stream::unfold(Some((self, spans.into_iter())), |state| async move {
-            let (reading, mut spans) = state?;
-            let piece = reading.piece(spans.next()?).await;
-            let next = if piece.is_ok() { Some((reading, spans)) } else { None };
+        // The request's span goes on for as long as its answer does.
+        let request = tracing::Span::current();
+        stream::unfold(Some((self, spans.into_iter(), request)), |state| async move {
+            let (reading, mut spans, request) = state?;
+            let piece = reading.piece(spans.next()?).instrument(request.clone()).await;
+            let next = if piece.is_ok() { Some((reading, spans, request)) } else { None };
             Some((piece, next))
         })
         .inspect(|piece| {
@@ -313,7 +316,8 @@ impl Reading {
         let chunk = match self.mode {
             Mode::Unverified => node.read_unverified(job, span.index, span.to).await?,
             Mode::Verified => {
-                let bytes = node.read_chunk(job, span.index, span.to).await?;
+                let read = node.read_chunk(job, span.index, span.to);
+                let bytes = node.stage(Stage::Read, job.id, span.index, read).await?;
                 self.refuse_filler(span).await?;
                 bytes
             }

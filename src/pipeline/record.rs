@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::store::Result;
 use crate::store::copies::look_live;
 use crate::store::database::Recorded;
-use crate::telemetry::metrics::{self, Operation, RewindCause, RewindResult};
+use crate::telemetry::metrics::{self, Operation, RewindCause, RewindResult, Stage};
 use crate::trace::{ChunkId, ChunkIndex, ChunkState, Epoch, JobId, Look, OpenEnd, Record};
 
 use super::{Pipeline, points};
@@ -21,7 +21,8 @@ impl Pipeline {
         next: Option<ChunkIndex>,
     ) -> Result<Recorded> {
         let database = &self.stores().database;
-        let recorded = database.record(job, epoch, chunk.index, chunk.epoch, record, next, self.now()).await?;
+        let recorded = database.record(job, epoch, chunk.index, chunk.epoch, record, next, self.now());
+        let recorded = self.stage(Stage::Record, job, chunk.index, recorded).await?;
         self.point(points::RECORDED).await;
         match recorded {
             Recorded::Sealed => {

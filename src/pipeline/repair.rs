@@ -13,6 +13,7 @@ use crate::trace::proof::persistent_record;
 use crate::trace::{ByteSize, ChunkIndex, ChunkRow, ChunkState, JobId, Kind, Location, Look, Record};
 
 use super::Pipeline;
+use super::loss::log_resolved;
 
 /// Why a copy is good again.
 pub(super) const FROM_LIVE: &str = "repaired from the live copy";
@@ -65,7 +66,8 @@ impl Pipeline {
         let (live, note) = (self.stores().live.name(), self.own_note(why));
         for open in self.open_mismatches(job).await? {
             if open.what.chunk == Some(index) && open.what.store != live && open.what.kind != Kind::Orphan {
-                database.resolve_mismatch(open.id, Resolution::Repaired, &note, self.now()).await?;
+                let resolved = database.resolve_mismatch(open.id, Resolution::Repaired, &note, self.now()).await?;
+                resolved.iter().for_each(log_resolved);
             }
         }
         Ok(())

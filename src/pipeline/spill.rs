@@ -14,7 +14,7 @@ use crate::seams::within;
 use crate::store::copies::look_object;
 use crate::store::object::{ObjectStore, codec, keys};
 use crate::store::{Result, StoreError};
-use crate::telemetry::metrics::{self, SpillDirection};
+use crate::telemetry::metrics::{self, SpillDirection, Stage};
 use crate::trace::{
     ByteSize, ChunkIndex, ChunkRow, ChunkState, Detector, JobId, Location, Look, Record, Sha256, StoredObject,
     Timestamp,
@@ -209,10 +209,11 @@ impl Pipeline {
         let key = keys::chunk_key(job, row.index, row.epoch, &self.seams().chance.name());
         let at = place(StoredObject { key, size: ByteSize::of(&stored), sha256: Sha256::of(&stored) });
         let (store, key) = (self.stores().of(&at), &at.object().key);
-        store.put(key, stored).await?;
+        self.stage(Stage::Put, job, row.index, store.put(key, stored)).await?;
         let unnamed = Unnamed { store, key };
         self.point(points::PUT).await;
-        let looked = look_object(store, at.object(), record).await.reached()?;
+        let looked = self.stage(Stage::ReadBack, job, row.index, look_object(store, at.object(), record)).await;
+        let looked = looked.reached()?;
         if looked.look != Look::Sound {
             let look = looked.look;
             tracing::error!(key, store = %at.store(), %look, "{} did not keep what was written to {key}", at.store());

@@ -5,13 +5,14 @@
 //! of a chunk that was lost are put into quarantine first.
 
 use std::collections::BTreeMap;
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use crate::store::Result;
 use crate::store::database::Job;
 use crate::store::live::Found;
 use crate::store::object::keys;
-use crate::trace::{ChunkId, ChunkState, JobId, TraceState};
+use crate::trace::{ByteSize, ChunkId, ChunkState, JobId, Timestamp, TraceState};
 
 use super::Pipeline;
 use super::sweep::SweepReport;
@@ -19,16 +20,32 @@ use super::sweep::SweepReport;
 /// Keys fetched at a time.
 const PAGE: usize = 500;
 
+/// What a sweep of the live store met that was not released.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LiveCount {
+    /// Copies of chunks.
+    pub chunks: u64,
+    /// Their bytes.
+    pub bytes: ByteSize,
+    /// When the sweep began.
+    pub at: Timestamp,
+}
+
 impl Pipeline {
     /// One sweep over all keys of the live store. Fails only if the store cannot be scanned.
     pub async fn sweep_live(&self) -> Result<SweepReport> {
         let mut report = SweepReport::default();
+        let mut count = LiveCount { at: self.now(), ..LiveCount::default() };
         let mut from = None;
         loop {
             let page = self.stores().live.scan(from, PAGE).await?;
             // Within one page a job is looked up once.
             let mut by_job: BTreeMap<JobId, Vec<Found>> = BTreeMap::new();
             for found in page.found {
+                if let Found::Chunk { released: false, size, .. } = found {
+                    count.chunks += 1;
+                    count.bytes = count.bytes + size;
+                }
                 match found {
                     Found::Chunk { released: true, .. } => {}
                     Found::Trace(job) | Found::Chunk { job, .. } => by_job.entry(job).or_default().push(found),
@@ -44,9 +61,16 @@ impl Pipeline {
             }
             match page.next {
                 Some(next) => from = Some(next),
-                None => return Ok(report),
+                None => break,
             }
         }
+        *self.live_count.lock().unwrap_or_else(PoisonError::into_inner) = Some(count);
+        Ok(report)
+    }
+
+    /// What this node counted in the live store at its last sweep of it; `None` if it never swept.
+    pub fn live_count(&self) -> Option<LiveCount> {
+        *self.live_count.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The keys of one job; for each whether a copy was removed.

@@ -67,9 +67,9 @@ impl<S: ?Sized> Hooked<S> {
 
     async fn around<T>(&self, call: Call, work: impl Future<Output = Result<T>> + Send) -> Result<T> {
         self.hook.before(&call).await?;
-        let begun = self.clock.now();
+        let begun = self.clock.passed();
         let answer = work.await;
-        let took = Duration::from_millis(self.clock.now().ms_since(begun));
+        let took = self.clock.passed().saturating_sub(begun);
         self.hook.after(&call, took, answer.as_ref().err()).await?;
         answer
     }
@@ -81,7 +81,7 @@ impl Hooked<dyn ObjectStore> {
         let (hook, clock) = (self.hook.clone(), self.clock.clone());
         let begun = {
             let (hook, clock) = (hook.clone(), clock.clone());
-            async move { hook.before(&call).await.map(|()| (list(), clock.now())) }
+            async move { hook.before(&call).await.map(|()| (list(), clock.passed())) }
         };
         let listed = stream::once(begun).map_ok(move |(listed, begun)| {
             stream::unfold((Some(listed), hook.clone(), clock.clone()), move |(listed, hook, clock)| async move {
@@ -91,7 +91,7 @@ impl Hooked<dyn ObjectStore> {
                     return Some((Ok(object), (Some(listed), hook, clock)));
                 }
                 let failed = next.and_then(Result::err);
-                let took = Duration::from_millis(clock.now().ms_since(begun));
+                let took = clock.passed().saturating_sub(begun);
                 let told = hook.after(&call, took, failed.as_ref()).await;
                 let error = told.err().or(failed)?;
                 Some((Err(error), (None, hook, clock)))

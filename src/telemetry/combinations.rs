@@ -132,18 +132,20 @@ pub fn operations() -> Vec<Vec<&'static str>> {
     pairs.collect()
 }
 
-/// Dependency, operation and result of every call. What takes too long is given up inside the store and is an error
+/// Operation and result of every call of a dependency. What takes too long is given up inside the store and is an error
 /// there; only a ping is given up from outside.
+pub(super) fn calls_of(dependency: Dependency) -> impl Iterator<Item = (StoreOperation, Answer)> {
+    let pairs =
+        of_dependency(dependency).iter().flat_map(|asked| Answer::ALL.iter().map(move |answer| (*asked, *answer)));
+    pairs.filter(|(asked, answer)| *answer != Answer::Timeout || *asked == StoreOperation::Ping)
+}
+
+/// The same of all, with the dependency.
 pub fn calls() -> Vec<Vec<&'static str>> {
-    let mut all = Vec::new();
-    for pair in operations() {
-        for answer in Answer::ALL {
-            if *answer != Answer::Timeout || pair[1] == StoreOperation::Ping.as_str() {
-                all.push([pair.as_slice(), &[answer.as_str()]].concat());
-            }
-        }
-    }
-    all
+    let of = |dependency: Dependency| {
+        calls_of(dependency).map(move |(asked, answer)| vec![dependency.as_str(), asked.as_str(), answer.as_str()])
+    };
+    Dependency::ALL.iter().flat_map(|dependency| of(*dependency)).collect()
 }
 
 #[cfg(test)]

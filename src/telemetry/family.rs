@@ -76,7 +76,7 @@ pub enum Start {
     Zero,
     /// These combinations, at zero; there are no others.
     Listed(fn() -> Vec<Vec<&'static str>>),
-    /// None of these combinations: a node uses only some. There are no others.
+    /// Of these combinations those that are about what a node has, once it has it. There are no others.
     Used(fn() -> Vec<Vec<&'static str>>),
     /// None: a zero would be a false statement until the value is known.
     WhenKnown,
@@ -235,6 +235,11 @@ impl<L: Labels> Gauge<L> {
 }
 
 impl<L: Labels> Histogram<L> {
+    /// The series is there from now on, without an observation yet.
+    pub fn begin(&self, labels: L) {
+        with_recorder(|recorder| drop(recorder.register_histogram(&self.0.key(labels), &METADATA)));
+    }
+
     /// One observation.
     pub fn record(&self, labels: L, value: f64) {
         with_recorder(|recorder| recorder.register_histogram(&self.0.key(labels), &METADATA)).record(value);

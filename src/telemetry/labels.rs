@@ -1,128 +1,14 @@
 //! The closed sets of label values that are not words of `trace`.
 
+mod requests;
+mod stores;
+
+pub use requests::{Method, Route, Status, StatusClass};
+pub use stores::{Answer, ConnectionState, Dependency, StoreOperation};
+
 use crate::telemetry::family::{LabelValue, label_values};
 use crate::trace::state::names;
 use crate::trace::{DataStore, Detection, Detector, JobStatus, Kind, Look, RunState, Schedule};
-
-names! {
-    /// What a request is for.
-    Route {
-        /// A runner's PATCH.
-        Append = "append",
-        /// A runner's PUT.
-        Finalize = "finalize",
-        /// Reading a trace.
-        Read = "read",
-        /// Anything else.
-        Other = "other",
-    }
-}
-
-names! {
-    /// A request's method.
-    Method {
-        /// GET.
-        Get = "GET",
-        /// HEAD.
-        Head = "HEAD",
-        /// POST.
-        Post = "POST",
-        /// PUT.
-        Put = "PUT",
-        /// PATCH.
-        Patch = "PATCH",
-        /// DELETE.
-        Delete = "DELETE",
-        /// Anything else that a client came up with.
-        Other = "other",
-    }
-}
-
-names! {
-    /// The status codes that are answered.
-    Status {
-        /// 200.
-        Ok = "200",
-        /// 201.
-        Created = "201",
-        /// 202.
-        Accepted = "202",
-        /// 204.
-        NoContent = "204",
-        /// 206.
-        PartialContent = "206",
-        /// 304.
-        NotModified = "304",
-        /// 400.
-        BadRequest = "400",
-        /// 401.
-        Unauthorized = "401",
-        /// 403.
-        Forbidden = "403",
-        /// 404.
-        NotFound = "404",
-        /// 405.
-        MethodNotAllowed = "405",
-        /// 408.
-        RequestTimeout = "408",
-        /// 409.
-        Conflict = "409",
-        /// 410.
-        Gone = "410",
-        /// 412.
-        PreconditionFailed = "412",
-        /// 413.
-        TooLarge = "413",
-        /// 415.
-        UnsupportedMediaType = "415",
-        /// 416.
-        RangeNotSatisfiable = "416",
-        /// 422.
-        Unprocessable = "422",
-        /// 429.
-        TooMany = "429",
-        /// 500.
-        InternalError = "500",
-        /// 503.
-        Unavailable = "503",
-        /// Any other.
-        Other = "other",
-    }
-}
-
-impl Status {
-    /// The value for a status code.
-    pub fn of(code: u16) -> Self {
-        let text = code.to_string();
-        Self::ALL.iter().copied().find(|status| status.as_str() == text).unwrap_or(Self::Other)
-    }
-}
-
-names! {
-    /// The status codes that are answered, by their first digit.
-    StatusClass {
-        /// It was done.
-        Done = "2xx",
-        /// The client has it already.
-        Known = "3xx",
-        /// The client was refused.
-        Refused = "4xx",
-        /// The server could not do it.
-        Failed = "5xx",
-    }
-}
-
-impl StatusClass {
-    /// The value for a status code.
-    pub fn of(code: u16) -> Self {
-        match code {
-            0..300 => Self::Done,
-            300..400 => Self::Known,
-            400..500 => Self::Refused,
-            _ => Self::Failed,
-        }
-    }
-}
 
 names! {
     /// A stage of a log's way through a node.
@@ -141,16 +27,6 @@ names! {
         Evaluate = "evaluate",
         /// One chunk is fetched for a reader and compared.
         Read = "read",
-    }
-}
-
-names! {
-    /// What a connection to the database does.
-    ConnectionState {
-        /// It waits for a caller.
-        Idle = "idle",
-        /// A caller has it.
-        InUse = "in_use",
     }
 }
 
@@ -369,127 +245,6 @@ names! {
         Refilled = "refilled",
         /// It did not.
         GivenUp = "given_up",
-    }
-}
-
-names! {
-    /// A store that Veritail depends on, by its real name.
-    Dependency {
-        /// The live store of a production set-up.
-        Redis = "redis",
-        /// The live store without servers.
-        Embedded = "embedded",
-        /// The SQL database.
-        Database = "database",
-        /// The object store.
-        ObjectStore = "object_store",
-    }
-}
-
-impl Dependency {
-    /// The live store's value.
-    pub fn of_live(live: DataStore) -> Self {
-        if live == DataStore::Redis { Self::Redis } else { Self::Embedded }
-    }
-}
-
-names! {
-    /// How a request to a dependency ended.
-    Answer {
-        /// It did what it was asked.
-        Ok = "ok",
-        /// It failed.
-        Error = "error",
-        /// It did not answer in time.
-        Timeout = "timeout",
-    }
-}
-
-names! {
-    /// What is asked of a store; the methods of the three contracts.
-    StoreOperation {
-        /// Live: the entry of a trace.
-        Load = "load",
-        /// Live: bytes together with the next open end.
-        Append = "append",
-        /// Live: one entry in place of another.
-        Replace = "replace",
-        /// Live: the status of a job.
-        SetStatus = "set_status",
-        /// Live: somebody watches.
-        Watch = "watch",
-        /// Live: a chunk's copy.
-        ReadChunk = "read_chunk",
-        /// Live: a copy may go.
-        Release = "release",
-        /// Live: one page of everything.
-        Scan = "scan",
-        /// Live: how full it is.
-        Usage = "usage",
-        /// Any: does it answer.
-        Ping = "ping",
-        /// Object store: write.
-        Put = "put",
-        /// Object store: read.
-        Get = "get",
-        /// Object store: remove.
-        Delete = "delete",
-        /// Object store: a listing.
-        List = "list",
-        /// Database: a statement that only reads.
-        Query = "query",
-        /// Database: a statement that changes something.
-        Change = "change",
-        /// Anything that has no name here yet.
-        Other = "other",
-    }
-}
-
-impl StoreOperation {
-    /// The value for a method's name. The database's many methods fall into those that change and those that do not.
-    pub fn of(dependency: Dependency, method: &str) -> Self {
-        const QUERIES: &[&str] = &[
-            "job",
-            "unfinished_jobs",
-            "changed_jobs",
-            "chunk",
-            "chunks",
-            "waiting",
-            "backlog",
-            "spilled",
-            "spill",
-            "unfinished",
-            "mismatches",
-            "corrupt_traces",
-            "token",
-            "tokens",
-            "runner",
-            "runners",
-            "runner_of",
-            "project",
-            "project_at",
-            "projects",
-            "jobs",
-            "due_deletions",
-            "mismatch",
-            "due_notifications",
-            "run",
-            "runs",
-            "cursors",
-            "kept_chunks",
-            "persisted_since",
-            "named",
-            "newest_job",
-            "first_job_since",
-            "get",
-        ];
-        match (dependency, method) {
-            (_, "ping") => Self::Ping,
-            (Dependency::Database, method) if QUERIES.contains(&method) => Self::Query,
-            (Dependency::Database, _) => Self::Change,
-            (_, "delete_below") => Self::Delete,
-            (_, method) => method.parse().unwrap_or(Self::Other),
-        }
     }
 }
 

@@ -3,10 +3,15 @@
 use serde::{Deserialize, Serialize};
 use tracing::Subscriber;
 use tracing_subscriber::filter::{EnvFilter, LevelFilter, ParseError};
+use tracing_subscriber::fmt::format::JsonFields;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 
 use super::metrics;
+use super::traces::Collector;
+use json::{RememberIds, WithIds};
+
+mod json;
 
 /// How log messages are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,18 +41,22 @@ const QUIET: &str = "sqlx=error,fjall=warn,lsm_tree=warn,tokio_cron_scheduler=wa
                      reqwest=info,h2=info,mio=info";
 
 /// Begins to log, once per process. `filter` is a list of `level` or `target=level`, such as `info,veritail=debug`. A bare
-/// level is about Veritail; the libraries below are asked by name, such as `sqlx=debug`.
-pub fn install(format: Format, filter: &str) -> Result<(), CannotLog> {
+/// level is about Veritail; the libraries below are asked by name, such as `sqlx=debug`. Spans go to `collector`.
+pub fn install(format: Format, filter: &str, collector: Option<&Collector>) -> Result<(), CannotLog> {
     let filter = filter_of(filter)?;
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let lines = match format {
         Format::Text => lines.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).boxed(),
-        Format::Json => lines.json().flatten_event(true).with_current_span(true).with_span_list(false).boxed(),
+        Format::Json => {
+            let lines = lines.with_ansi(false).fmt_fields(JsonFields::new()).event_format(WithIds::new());
+            lines.and_then(RememberIds).boxed()
+        }
     };
     let counted = Counted.with_filter(LevelFilter::WARN);
     tracing_subscriber::registry()
         .with(lines.with_filter(filter))
         .with(counted)
+        .with(collector.map(Collector::layer))
         .try_init()
         .map_err(|_| CannotLog::Taken)
 }

@@ -142,9 +142,9 @@ impl Drop for OpenConnection {
 }
 
 /// A request was answered with this status code.
-pub fn request_answered(route: Route, method: Method, status: u16, took_ms: u64) {
+pub fn request_answered(route: Route, method: Method, status: u16, took: std::time::Duration) {
     table::HTTP_REQUESTS.add(combinations::request(route, method, Status::of(status)), 1);
-    table::HTTP_REQUEST_DURATION.record((route, StatusClass::of(status)), seconds(took_ms));
+    table::HTTP_REQUEST_DURATION.record((route, StatusClass::of(status)), took.as_secs_f64());
 }
 
 /// A request's body had this size.
@@ -155,6 +155,14 @@ pub fn request_size(route: Route, size: ByteSize) {
 /// A dependency was asked whether it answers.
 pub fn dependency_up(dependency: Dependency, up: bool) {
     table::DEPENDENCY_UP.set((dependency,), f64::from(u8::from(up)));
+}
+
+/// This node has such a store: its series are there from now on, the counters at zero.
+pub fn dependency_used(dependency: Dependency) {
+    for (operation, answer) in combinations::calls_of(dependency) {
+        table::DEPENDENCY_REQUESTS.absolute((dependency, operation, answer), 0);
+        table::DEPENDENCY_REQUEST_DURATION.begin((dependency, operation));
+    }
 }
 
 /// A request to a dependency ended.
@@ -170,8 +178,8 @@ pub fn dependency_answered(
 }
 
 /// A stage of a log's way through this node was passed.
-pub fn passed(stage: Stage, took_ms: u64) {
-    table::STAGE_DURATION.record((stage,), seconds(took_ms));
+pub fn passed(stage: Stage, took: std::time::Duration) {
+    table::STAGE_DURATION.record((stage,), took.as_secs_f64());
 }
 
 /// The connections to the database.

@@ -1,4 +1,4 @@
-//! What Veritail tells about itself: metrics, log messages, panics.
+//! What Veritail tells about itself: metrics, log messages, traces, panics.
 //!
 //! A leaf: everything may call it, and it knows nothing but the words of `trace`. [`table`] declares every metric once;
 //! registration, the zeroes at start and the reference page all come from there. [`metrics`] has one recording function
@@ -12,4 +12,5 @@ pub mod logs;
 pub mod metrics;
 pub mod panics;
 pub mod table;
+pub mod traces;
 pub mod verification;

@@ -235,7 +235,7 @@ async fn nothing_is_left_behind(world: &World) {
     let page = world.live.scan(None, 10_000).await.map_err(|error| error.to_string()).expect("the model answers");
     for found in page.found {
         let what = match found {
-            Found::Chunk { job, chunk, released } => {
+            Found::Chunk { job, chunk, released, .. } => {
                 format!("job {job}: the live copy of chunk {chunk} is left behind (released: {released})")
             }
             Found::Trace(job) => match world.live.load(job).await.ok().flatten().map(|trace| trace.entry) {

@@ -102,7 +102,7 @@ impl Own {
         }
         change(&mut config);
         // As `serve` does it: what is not logged costs nothing, and that would be no fair picture.
-        logs::install(config.telemetry.log_format, &config.telemetry.log).map_err(Failed::because)?;
+        logs::install(config.telemetry.log_format, &config.telemetry.log, None).map_err(Failed::because)?;
         let running = app::start(config.clone()).await.map_err(Failed::because)?;
         if let Err(taken) = is_empty(running.pipeline().stores().live.as_ref()).await {
             running.stop().await;

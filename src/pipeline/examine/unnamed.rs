@@ -16,6 +16,7 @@ use crate::telemetry::verification as telemetry;
 use crate::trace::{ByteSize, ChunkId, ChunkRow, ChunkState, DataStore, JobId, Kind, Location, Timestamp};
 
 use super::{Examiner, Pipeline};
+use crate::pipeline::log_resolved;
 
 /// What became of bytes that no row seemed to name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,19 +128,9 @@ impl Pipeline {
         }
         let comment = "the bytes are gone, or a row names them".to_owned();
         let note = self.own_note(comment);
-        self.stores().database.resolve_mismatch(known.id, Resolution::Repaired, &note, self.now()).await?;
-        tracing::info!(
-            mismatch_id = known.id,
-            job_id = what.job.0,
-            chunk = index.0,
-            by = note.by,
-            comment = note.comment,
-            "job {}: the {} mismatch of chunk {index} in {} is resolved: {}",
-            what.job,
-            what.kind,
-            what.store,
-            note.comment
-        );
+        let database = &self.stores().database;
+        let resolved = database.resolve_mismatch(known.id, Resolution::Repaired, &note, self.now()).await?;
+        resolved.iter().for_each(log_resolved);
         Ok(true)
     }
 

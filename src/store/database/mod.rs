@@ -16,6 +16,7 @@ pub mod postgres;
 mod rows;
 pub mod sqlite;
 pub mod verifications;
+pub mod waits;
 
 use std::time::Duration;
 

@@ -167,6 +167,8 @@ pub enum Found {
         chunk: ChunkId,
         /// True if it was released and will go by itself.
         released: bool,
+        /// Its size; 0 if it went while it was met.
+        size: ByteSize,
     },
 }
 

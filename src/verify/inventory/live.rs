@@ -29,7 +29,7 @@ impl Verifier {
             for found in page.found {
                 counting.count(self).await;
                 // A released copy goes by itself, and a trace's entry without copies holds no log.
-                if let Found::Chunk { job, chunk, released: false } = found {
+                if let Found::Chunk { job, chunk, released: false, .. } = found {
                     by_job.entry(job).or_default().push(chunk);
                 }
             }

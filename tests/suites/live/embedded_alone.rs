@@ -45,7 +45,7 @@ async fn reopening_keeps_everything_acknowledged() {
     // What expires does so also where it was noted by an earlier process.
     clock.pass(Duration::from_secs(60));
     let store = reopen(folder.path(), clock);
-    let rest = [Found::Trace(JOB), Found::Chunk { job: JOB, chunk: chunk(1), released: false }];
+    let rest = [Found::Trace(JOB), Found::Chunk { job: JOB, chunk: chunk(1), released: false, size: ByteSize(12) }];
     assert_eq!(scan(&store, 10).await, rest.into());
 }
 

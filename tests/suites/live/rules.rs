@@ -382,7 +382,8 @@ pub(super) async fn scan_meets_everything_in_pages(rig: Rig) {
             stored(rig.store.replace(job, expected, &tombstone, JobStatus::Failed, Some(LONG)).await.unwrap());
         }
         expected.insert(Found::Trace(job));
-        expected.extend((0..3).map(|index| Found::Chunk { job, chunk: chunk(index), released: index == 1 }));
+        let size = ByteSize(16);
+        expected.extend((0..3).map(|index| Found::Chunk { job, chunk: chunk(index), released: index == 1, size }));
     }
     for limit in [1, 7, 1000] {
         assert_eq!(scan(&*rig.store, limit).await, expected, "pages of {limit}");

@@ -272,6 +272,7 @@ impl LiveStore for ModelLive {
             job: *job,
             chunk: *chunk,
             released: copy.expires.is_some(),
+            size: ByteSize(copy.bytes.len() as u64),
         });
         // Things go by their place, not by their number in a list, so that what comes or goes shifts nothing.
         let mut rest = traces.chain(chunks).filter(|found| after.is_none_or(|after| place(found) > after));

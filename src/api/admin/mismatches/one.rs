@@ -13,7 +13,7 @@ use crate::api::Api;
 use crate::api::error::{Manners, Refused};
 use crate::api::path::InPath;
 use crate::api::text::Text;
-use crate::pipeline::MismatchReport;
+use crate::pipeline::{MismatchReport, log_resolved};
 use crate::store::database::{Note, Resolution};
 
 /// The longest comment, in characters.
@@ -89,7 +89,7 @@ async fn acknowledge(
     let database = api.pipeline.stores().database.as_ref();
     let noted = database.resolve_mismatch(id, Resolution::Acknowledged, &note, api.clock().now()).await?;
     let noted = noted.ok_or(Refused::Unknown)?;
-    tracing::info!(mismatch_id = id, job_id = noted.what.job.0, by = note.by, "mismatch {id}: {} took note", note.by);
+    log_resolved(&noted);
     Ok(MismatchReport::from(&noted))
 }
 

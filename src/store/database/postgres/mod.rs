@@ -41,6 +41,7 @@ use async_trait::async_trait;
 use sqlx::postgres::PgConnectOptions;
 
 use super::rows::chunks::Sealing;
+use super::waits::{Connections, Waited, Waits};
 use super::{
     Backlog, Basis, Closing, Contact, Database, Deletion, Erased, Job, Mismatch, MismatchFilter, NAME, NewJob,
     NewMismatch, Note, Opened, Recorded, Resolution, Rewind, RowOpened, Unfinished, Waiting,
@@ -79,6 +80,18 @@ impl PostgresDatabase {
         // Its settings were changed for it, so it is not kept.
         migrations::run(&mut held.connection).await?;
         Ok(database)
+    }
+
+    /// The same, telling how long callers wait for a connection.
+    #[must_use]
+    pub fn telling_waits(mut self, waited: Waited) -> Self {
+        self.pool.waits = Waits(Some(waited));
+        self
+    }
+
+    /// How its connections are.
+    pub fn connections(&self) -> Connections {
+        self.pool.connections()
     }
 
     /// The bytes of chunks that the object store did not take.

@@ -12,6 +12,7 @@ use sqlx::{ConnectOptions as _, Connection as _};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::super::NAME;
+use super::super::waits::{Connections, Waits};
 use super::Settings;
 use super::errors::{cannot_connect, failed};
 use crate::store::{Result, StoreError};
@@ -23,6 +24,7 @@ pub(super) struct Pool {
     settings: Settings,
     places: Arc<Semaphore>,
     idle: Arc<Mutex<Vec<PgConnection>>>,
+    pub(super) waits: Waits,
 }
 
 /// A connection that is in use. Unless it is [`kept`](Held::keep), it is closed.
@@ -51,11 +53,22 @@ const PING_MAX: Duration = Duration::from_secs(1);
 impl Pool {
     pub(super) fn new(options: PgConnectOptions, settings: Settings) -> Self {
         let places = Arc::new(Semaphore::new(settings.pool_size.max(1) as usize));
-        Self { options, settings, places, idle: Arc::default() }
+        Self { options, settings, places, idle: Arc::default(), waits: Waits::default() }
     }
 
     /// A connection, within the time that callers wait for one. A `tested` one answered a moment ago.
     pub(super) async fn take(&self, tested: bool) -> Result<Held> {
+        self.waits.told(self.take_within(tested)).await
+    }
+
+    /// How they are now.
+    pub(super) fn connections(&self) -> Connections {
+        let most = u64::from(self.settings.pool_size.max(1));
+        let free = self.places.available_permits() as u64;
+        Connections { idle: self.idle().len() as u64, in_use: most.saturating_sub(free), most }
+    }
+
+    async fn take_within(&self, tested: bool) -> Result<Held> {
         within(self.settings.acquire_timeout, "no connection was free or could be made", async {
             let place = self.places.clone().acquire_owned().await;
             let place = place.map_err(|_| StoreError::unavailable(NAME, "the connections are closed"))?;

@@ -26,19 +26,19 @@ impl ObjectStore for ChunkBytes {
         let put = sqlx::query(
             "INSERT INTO chunk_bytes (key, bytes) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET bytes = excluded.bytes",
         );
-        put.bind(key).bind(&bytes[..]).execute(&self.0.writer).await.map_err(failed)?;
+        put.bind(key).bind(&bytes[..]).execute(&mut *self.0.writing().await?).await.map_err(failed)?;
         Ok(())
     }
 
     async fn get(&self, key: &str, most: ByteSize) -> Result<Option<Bytes>> {
         let sql = "SELECT substr(bytes, 1, ?2) FROM chunk_bytes WHERE key = ?1";
         let bytes = sqlx::query_scalar::<_, Vec<u8>>(sql).bind(key).bind(i64::try_from(most.0).unwrap_or(i64::MAX));
-        Ok(bytes.fetch_optional(&self.0.readers).await.map_err(failed)?.map(Bytes::from))
+        Ok(bytes.fetch_optional(&mut *self.0.reader().await?).await.map_err(failed)?.map(Bytes::from))
     }
 
     async fn delete(&self, key: &str) -> Result<()> {
         let delete = sqlx::query("DELETE FROM chunk_bytes WHERE key = ?1").bind(key);
-        delete.execute(&self.0.writer).await.map_err(failed)?;
+        delete.execute(&mut *self.0.writing().await?).await.map_err(failed)?;
         Ok(())
     }
 
@@ -57,8 +57,13 @@ async fn list_page(database: SqliteDatabase, page: Page) -> Result<Vec<Listed>> 
         "SELECT key, length(bytes) AS size, written_at FROM chunk_bytes
          WHERE key > ?1 AND key < ?2 ORDER BY key LIMIT ?3",
     );
-    let rows =
-        rows.bind(page.after).bind(page.end).bind(page.rows).fetch_all(&database.readers).await.map_err(failed)?;
+    let rows = rows
+        .bind(page.after)
+        .bind(page.end)
+        .bind(page.rows)
+        .fetch_all(&mut *database.reader().await?)
+        .await
+        .map_err(failed)?;
     rows.iter().map(read_listed).collect()
 }
 
@@ -77,6 +82,7 @@ pub(super) async fn remove_unnamed(database: &SqliteDatabase, grace: Duration) -
              LIMIT ?2)",
     );
     let grace = milliseconds(grace);
-    let removed = removed.bind(grace).bind(REMOVED_MAX).execute(&database.writer).await.map_err(failed)?;
+    let removed =
+        removed.bind(grace).bind(REMOVED_MAX).execute(&mut *database.writing().await?).await.map_err(failed)?;
     Ok(removed.rows_affected())
 }

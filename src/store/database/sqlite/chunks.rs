@@ -29,7 +29,7 @@ pub(super) async fn open(
     .bind(epoch.0)
     .bind(index.0)
     .bind(at.0)
-    .fetch_all(&database.writer)
+    .fetch_all(&mut *database.writing().await?)
     .await
     .map_err(failed)?;
     match rows.first().map(read).transpose()? {
@@ -42,7 +42,7 @@ pub(super) async fn open(
 pub(super) async fn find(database: &SqliteDatabase, job: JobId, index: ChunkIndex) -> Result<Option<ChunkRow>> {
     let row =
         sqlx::query(concat!("SELECT ", chunk_columns!(), " FROM trace_chunks WHERE job_id = ?1 AND chunk_index = ?2"));
-    let row = row.bind(job.0).bind(index.0).fetch_optional(&database.readers).await.map_err(failed)?;
+    let row = row.bind(job.0).bind(index.0).fetch_optional(&mut *database.reader().await?).await.map_err(failed)?;
     row.as_ref().map(read).transpose()
 }
 
@@ -52,7 +52,8 @@ pub(super) async fn list(database: &SqliteDatabase, job: JobId, from: ChunkIndex
         chunk_columns!(),
         " FROM trace_chunks WHERE job_id = ?1 AND chunk_index >= ?2 ORDER BY chunk_index LIMIT ?3"
     ));
-    let rows = rows.bind(job.0).bind(from.0).bind(limit).fetch_all(&database.readers).await.map_err(failed)?;
+    let rows =
+        rows.bind(job.0).bind(from.0).bind(limit).fetch_all(&mut *database.reader().await?).await.map_err(failed)?;
     rows.iter().map(read).collect()
 }
 
@@ -92,7 +93,7 @@ pub(super) async fn waiting(database: &SqliteDatabase, until: Timestamp, limit: 
         chunk_columns!(),
         " FROM trace_chunks WHERE state = 'sealed' AND sealed_at <= ?1 ORDER BY sealed_at, job_id, chunk_index LIMIT ?2"
     ));
-    let rows = rows.bind(until.0).bind(limit).fetch_all(&database.readers).await.map_err(failed)?;
+    let rows = rows.bind(until.0).bind(limit).fetch_all(&mut *database.reader().await?).await.map_err(failed)?;
     rows.iter().map(read_waiting).collect()
 }
 
@@ -105,6 +106,6 @@ pub(super) async fn spilled(database: &SqliteDatabase, limit: u32) -> Result<Vec
             AND (state = 'persisted' OR EXISTS (SELECT 1 FROM jobs WHERE id = job_id AND jobs.state = 'closed'))
           ORDER BY persisted_at, job_id, chunk_index LIMIT ?1"
     ));
-    let rows = rows.bind(limit).fetch_all(&database.readers).await.map_err(failed)?;
+    let rows = rows.bind(limit).fetch_all(&mut *database.reader().await?).await.map_err(failed)?;
     rows.iter().map(read_waiting).collect()
 }

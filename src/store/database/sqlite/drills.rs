@@ -16,7 +16,7 @@ use crate::trace::{Sha256, Timestamp, Version};
 
 impl SqliteDatabase {
     async fn change(&self, statement: Query<'_, sqlx::Sqlite, SqliteArguments>) -> Result<u64> {
-        Ok(statement.execute(&self.writer).await.map_err(failed)?.rows_affected())
+        Ok(statement.execute(&mut *self.writing().await?).await.map_err(failed)?.rows_affected())
     }
 }
 
@@ -31,7 +31,7 @@ impl Drills for SqliteDatabase {
             .bind(&new.by)
             .bind(new.at.0)
             .bind(new.must_be_found_by.0);
-        let rows = announce.fetch_all(&self.writer).await.map_err(failed)?;
+        let rows = announce.fetch_all(&mut *self.writing().await?).await.map_err(failed)?;
         let row = rows.first().ok_or_else(|| StoreError::unreadable(NAME, "an insertion answered no row"))?;
         number(row, "id").map(DrillId)
     }
@@ -50,7 +50,11 @@ impl Drills for SqliteDatabase {
     }
 
     async fn drill(&self, drill: DrillId) -> Result<Option<Drill>> {
-        let row = sqlx::query(statements::DRILL).bind(drill.0).fetch_optional(&self.readers).await.map_err(failed)?;
+        let row = sqlx::query(statements::DRILL)
+            .bind(drill.0)
+            .fetch_optional(&mut *self.reader().await?)
+            .await
+            .map_err(failed)?;
         row.as_ref().map(read_drill).transpose()
     }
 
@@ -61,13 +65,14 @@ impl Drills for SqliteDatabase {
             .bind(filter.under_way)
             .bind(filter.before.map_or(i64::MAX, |before| before.0))
             .bind(filter.limit_or_default());
-        list.fetch_all(&self.readers).await.map_err(failed)?.iter().map(read_drill).collect()
+        list.fetch_all(&mut *self.reader().await?).await.map_err(failed)?.iter().map(read_drill).collect()
     }
 
     async fn settle_drills(&self, now: Timestamp) -> Result<Vec<Drill>> {
         let mut settled = Vec::new();
         for statement in [statements::SETTLE_FOUND, statements::SETTLE_MISSED] {
-            let rows = sqlx::query(statement).bind(now.0).fetch_all(&self.writer).await.map_err(failed)?;
+            let rows =
+                sqlx::query(statement).bind(now.0).fetch_all(&mut *self.writing().await?).await.map_err(failed)?;
             for row in &rows {
                 settled.push(read_drill(row)?);
             }
@@ -77,7 +82,7 @@ impl Drills for SqliteDatabase {
 
     async fn canary_jobs(&self, limit: u32) -> Result<Vec<Job>> {
         let list = sqlx::query(statements::CANARY_JOBS).bind(CANARY_PROJECT).bind(limit);
-        list.fetch_all(&self.readers).await.map_err(failed)?.iter().map(jobs::read).collect()
+        list.fetch_all(&mut *self.reader().await?).await.map_err(failed)?.iter().map(jobs::read).collect()
     }
 
     async fn remove_canary_jobs(&self, before: Timestamp) -> Result<u64> {

@@ -46,12 +46,12 @@ pub(super) async fn erase(
 
 pub(super) async fn due(database: &SqliteDatabase, now: Timestamp, limit: u32) -> Result<Vec<Deletion>> {
     let rows = sqlx::query("SELECT id, job_id FROM deletions WHERE not_before <= ?1 ORDER BY not_before, id LIMIT ?2");
-    let rows = rows.bind(now.0).bind(limit).fetch_all(&database.readers).await.map_err(failed)?;
+    let rows = rows.bind(now.0).bind(limit).fetch_all(&mut *database.reader().await?).await.map_err(failed)?;
     rows.iter().map(|row| Ok(Deletion { id: number(row, "id")?, job: JobId(number(row, "job_id")?) })).collect()
 }
 
 pub(super) async fn done(database: &SqliteDatabase, id: i64) -> Result<()> {
     let done = sqlx::query("DELETE FROM deletions WHERE id = ?1").bind(id);
-    done.execute(&database.writer).await.map_err(failed)?;
+    done.execute(&mut *database.writing().await?).await.map_err(failed)?;
     Ok(())
 }

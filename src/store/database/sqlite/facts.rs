@@ -12,19 +12,20 @@ use crate::store::database::rows::statements;
 impl Facts for SqliteDatabase {
     async fn fact(&self, name: &str) -> Result<Option<String>> {
         let fact = sqlx::query_scalar(statements::FACT).bind(name);
-        fact.fetch_optional(&self.readers).await.map_err(failed)
+        fact.fetch_optional(&mut *self.reader().await?).await.map_err(failed)
     }
 
     async fn first_fact(&self, name: &str, value: &str) -> Result<String> {
         // All rows are taken: a statement that is given up before its end is rolled back.
         let fact = sqlx::query_scalar(statements::FIRST_FACT);
-        let facts: Vec<String> = fact.bind(name).bind(value).fetch_all(&self.writer).await.map_err(failed)?;
+        let facts: Vec<String> =
+            fact.bind(name).bind(value).fetch_all(&mut *self.writing().await?).await.map_err(failed)?;
         Ok(facts.into_iter().next().unwrap_or_else(|| value.to_owned()))
     }
 
     async fn set_fact(&self, name: &str, value: &str) -> Result<()> {
         let set = sqlx::query(statements::SET_FACT);
-        set.bind(name).bind(value).execute(&self.writer).await.map_err(failed)?;
+        set.bind(name).bind(value).execute(&mut *self.writing().await?).await.map_err(failed)?;
         Ok(())
     }
 }

@@ -13,7 +13,7 @@ pub(super) async fn backlog(database: &SqliteDatabase) -> Result<Backlog> {
         "SELECT count(*) AS chunks, coalesce(sum(size), 0) AS bytes, min(sealed_at) AS oldest
          FROM trace_chunks WHERE state = 'sealed'",
     );
-    read_backlog(&row.fetch_one(&database.readers).await.map_err(failed)?)
+    read_backlog(&row.fetch_one(&mut *database.reader().await?).await.map_err(failed)?)
 }
 
 pub(super) async fn spill(database: &SqliteDatabase) -> Result<Backlog> {
@@ -21,7 +21,7 @@ pub(super) async fn spill(database: &SqliteDatabase) -> Result<Backlog> {
         "SELECT count(*) AS chunks, coalesce(sum(size), 0) AS bytes, min(persisted_at) AS oldest
          FROM trace_chunks WHERE data_store = 'database'",
     );
-    read_backlog(&row.fetch_one(&database.readers).await.map_err(failed)?)
+    read_backlog(&row.fetch_one(&mut *database.reader().await?).await.map_err(failed)?)
 }
 
 pub(super) async fn unfinished(database: &SqliteDatabase) -> Result<Unfinished> {
@@ -35,7 +35,7 @@ pub(super) async fn unfinished(database: &SqliteDatabase) -> Result<Unfinished> 
                     ORDER BY chunk_index DESC LIMIT 1), 0)) AS bytes
                FROM jobs WHERE state IN ('open', 'closing'))",
     );
-    let open_ends = open_ends.fetch_one(&database.readers).await.map_err(failed)?;
+    let open_ends = open_ends.fetch_one(&mut *database.reader().await?).await.map_err(failed)?;
     Ok(Unfinished {
         ended: ended(database).await?,
         live_bytes: sealed.bytes + ByteSize(number(&open_ends, "bytes")?),
@@ -49,6 +49,6 @@ async fn ended(database: &SqliteDatabase) -> Result<Vec<(JobStatus, u64, Timesta
                 count(*) AS jobs, min(ended_at) AS oldest
          FROM jobs WHERE state IN ('open', 'closing') AND ending_status IS NOT NULL GROUP BY final",
     );
-    let rows = rows.fetch_all(&database.readers).await.map_err(failed)?;
+    let rows = rows.fetch_all(&mut *database.reader().await?).await.map_err(failed)?;
     read_ended(&rows)
 }

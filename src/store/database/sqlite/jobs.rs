@@ -43,7 +43,7 @@ pub(super) async fn create(database: &SqliteDatabase, new: NewJob) -> Result<Job
 
 pub(super) async fn find(database: &SqliteDatabase, job: JobId) -> Result<Option<Job>> {
     let row = sqlx::query(concat!("SELECT ", job_columns!(), " FROM jobs WHERE id = ?1")).bind(job.0);
-    row.fetch_optional(&database.readers).await.map_err(failed)?.as_ref().map(read).transpose()
+    row.fetch_optional(&mut *database.reader().await?).await.map_err(failed)?.as_ref().map(read).transpose()
 }
 
 pub(super) async fn unfinished(database: &SqliteDatabase, after: JobId, limit: u32) -> Result<Vec<Job>> {
@@ -52,7 +52,7 @@ pub(super) async fn unfinished(database: &SqliteDatabase, after: JobId, limit: u
         job_columns!(),
         " FROM jobs WHERE state IN ('open', 'closing') AND id > ?1 ORDER BY id LIMIT ?2"
     ));
-    read_all(rows.bind(after.0).bind(limit).fetch_all(&database.readers).await)
+    read_all(rows.bind(after.0).bind(limit).fetch_all(&mut *database.reader().await?).await)
 }
 
 pub(super) async fn changed(database: &SqliteDatabase, since: Timestamp, after: JobId, limit: u32) -> Result<Vec<Job>> {
@@ -62,7 +62,7 @@ pub(super) async fn changed(database: &SqliteDatabase, since: Timestamp, after: 
         job_columns!(),
         " FROM jobs INDEXED BY jobs_changed WHERE changed_at >= ?1 AND id > ?2 ORDER BY id LIMIT ?3"
     ));
-    read_all(rows.bind(since.0).bind(after.0).bind(limit).fetch_all(&database.readers).await)
+    read_all(rows.bind(since.0).bind(after.0).bind(limit).fetch_all(&mut *database.reader().await?).await)
 }
 
 pub(super) async fn note_contacts(database: &SqliteDatabase, contacts: &[Contact], now: Timestamp) -> Result<()> {
@@ -80,7 +80,7 @@ pub(super) async fn note_contacts(database: &SqliteDatabase, contacts: &[Contact
     )
     .bind(to_json(&contacts)?)
     .bind(now.0)
-    .execute(&database.writer)
+    .execute(&mut *database.writing().await?)
     .await
     .map_err(failed)?;
     Ok(())
@@ -88,13 +88,13 @@ pub(super) async fn note_contacts(database: &SqliteDatabase, contacts: &[Contact
 
 pub(super) async fn set_trace_reset(database: &SqliteDatabase, job: JobId, trace_reset: bool) -> Result<()> {
     let set = sqlx::query("UPDATE jobs SET trace_reset = ?2 WHERE id = ?1").bind(job.0).bind(trace_reset);
-    set.execute(&database.writer).await.map_err(failed)?;
+    set.execute(&mut *database.writing().await?).await.map_err(failed)?;
     Ok(())
 }
 
 pub(super) async fn mark_installed(database: &SqliteDatabase, job: JobId, epoch: Epoch) -> Result<bool> {
     let marked = sqlx::query(statements::MARK_INSTALLED);
-    let marked = marked.bind(job.0).bind(epoch.0).execute(&database.writer).await.map_err(failed)?;
+    let marked = marked.bind(job.0).bind(epoch.0).execute(&mut *database.writing().await?).await.map_err(failed)?;
     Ok(marked.rows_affected() == 1)
 }
 

@@ -19,17 +19,17 @@ const FINISH: &str = finish_turn!("CAST(unixepoch('subsec') * 1000 AS INTEGER)")
 impl Leases for SqliteDatabase {
     async fn take(&self, name: &str, holder: &str, time: Duration, when: When) -> Result<Option<Generation>> {
         let rows = sqlx::query(TAKE).bind(name).bind(holder).bind(milliseconds(time)).bind(when == When::Early);
-        let rows = rows.fetch_all(&self.writer).await.map_err(failed)?;
+        let rows = rows.fetch_all(&mut *self.writing().await?).await.map_err(failed)?;
         rows.first().map(|row| number(row, "generation").map(Generation)).transpose()
     }
 
     async fn renew(&self, name: &str, turn: Generation, time: Duration) -> Result<bool> {
         let renewed = sqlx::query(RENEW).bind(name).bind(turn.0).bind(milliseconds(time));
-        Ok(renewed.execute(&self.writer).await.map_err(failed)?.rows_affected() == 1)
+        Ok(renewed.execute(&mut *self.writing().await?).await.map_err(failed)?.rows_affected() == 1)
     }
 
     async fn finish(&self, name: &str, turn: Generation, next_in: Duration) -> Result<()> {
         let finished = sqlx::query(FINISH).bind(name).bind(turn.0).bind(milliseconds(next_in));
-        finished.execute(&self.writer).await.map(drop).map_err(failed)
+        finished.execute(&mut *self.writing().await?).await.map(drop).map_err(failed)
     }
 }

@@ -41,7 +41,7 @@ impl Listing for SqliteDatabase {
                 sqlx::query(concat!("SELECT ", project_columns!(), " FROM projects WHERE path = ?1")).bind(path)
             }
         };
-        row.fetch_optional(&self.readers).await.map_err(failed)?.as_ref().map(read_project).transpose()
+        row.fetch_optional(&mut *self.reader().await?).await.map_err(failed)?.as_ref().map(read_project).transpose()
     }
 
     async fn projects(&self, filter: &ProjectFilter, page: Page) -> Result<Listed<ListedProject>> {
@@ -51,7 +51,7 @@ impl Listing for SqliteDatabase {
                 let count =
                     sqlx::query(concat!("SELECT count(*) AS total FROM (SELECT 1 ", projects_listed!(), " LIMIT ?3)"));
                 let count = count.bind(&among).bind(&filter.search).bind(counted_max());
-                read_total(&count.fetch_one(&self.readers).await.map_err(failed)?)?
+                read_total(&count.fetch_one(&mut *self.reader().await?).await.map_err(failed)?)?
             }
             false => None,
         };
@@ -78,7 +78,7 @@ impl Listing for SqliteDatabase {
             .bind(behind)
             .bind(one_more(page))
             .bind(clamped(skipped))
-            .fetch_all(&self.readers)
+            .fetch_all(&mut *self.reader().await?)
             .await
             .map_err(failed)?;
         Ok(Listed::of(rows.iter().map(read_project).collect::<Result<_>>()?, page, total))
@@ -91,7 +91,7 @@ impl Listing for SqliteDatabase {
                 let count =
                     sqlx::query(concat!("SELECT count(*) AS total FROM (SELECT 1 ", jobs_listed!(), " LIMIT ?3)"));
                 let count = count.bind(filter.project.0).bind(&statuses).bind(counted_max());
-                read_total(&count.fetch_one(&self.readers).await.map_err(failed)?)?
+                read_total(&count.fetch_one(&mut *self.reader().await?).await.map_err(failed)?)?
             }
             false => None,
         };
@@ -119,7 +119,7 @@ impl Listing for SqliteDatabase {
             .bind(behind)
             .bind(one_more(page))
             .bind(clamped(skipped))
-            .fetch_all(&self.readers)
+            .fetch_all(&mut *self.reader().await?)
             .await
             .map_err(failed)?;
         Ok(Listed::of(rows.iter().map(read).collect::<Result<_>>()?, page, total))

@@ -52,7 +52,7 @@ pub(super) async fn open(database: &SqliteDatabase, new: &NewMismatch, basis: Ba
     .bind(new.first_difference.map(|at| stored(at.0)).transpose()?)
     .bind(new.notify_at.map(|at| at.0))
     .bind(is_closed)
-    .fetch_all(&database.writer)
+    .fetch_all(&mut *database.writing().await?)
     .await
     .map_err(failed)?;
     opened(rows.first())
@@ -66,7 +66,7 @@ pub(super) async fn resolve(
     note: &Note,
     at: Timestamp,
 ) -> Result<u64> {
-    resolve_on(&database.writer, job, chunk, resolution, note, at).await
+    resolve_on(&mut *database.writing().await?, job, chunk, resolution, note, at).await
 }
 
 /// Within a transaction, or by itself.
@@ -111,7 +111,7 @@ pub(super) async fn resolve_one(
     .bind(at.0)
     .bind(&note.by)
     .bind(&note.comment)
-    .execute(&database.writer)
+    .execute(&mut *database.writing().await?)
     .await
     .map_err(failed)?;
     find(database, id).await
@@ -119,7 +119,7 @@ pub(super) async fn resolve_one(
 
 pub(super) async fn find(database: &SqliteDatabase, id: i64) -> Result<Option<Mismatch>> {
     let row = sqlx::query(concat!("SELECT ", mismatch_columns!(), " FROM mismatches WHERE id = ?1")).bind(id);
-    row.fetch_optional(&database.readers).await.map_err(failed)?.as_ref().map(read).transpose()
+    row.fetch_optional(&mut *database.reader().await?).await.map_err(failed)?.as_ref().map(read).transpose()
 }
 
 macro_rules! select {
@@ -152,7 +152,7 @@ pub(super) async fn list(database: &SqliteDatabase, filter: MismatchFilter) -> R
         .bind(filter.since.map(|since| since.0))
         .bind(filter.project.map(|project| project.0))
         .bind(filter.seen_since.map(|since| since.0))
-        .fetch_all(&database.readers)
+        .fetch_all(&mut *database.reader().await?)
         .await
         .map_err(failed)?;
     rows.iter().map(read).collect()
@@ -164,13 +164,13 @@ pub(super) async fn due_notifications(database: &SqliteDatabase, now: Timestamp,
         mismatch_columns!(),
         " FROM mismatches WHERE notify_at <= ?1 ORDER BY notify_at, id LIMIT ?2"
     ));
-    let rows = rows.bind(now.0).bind(limit).fetch_all(&database.readers).await.map_err(failed)?;
+    let rows = rows.bind(now.0).bind(limit).fetch_all(&mut *database.reader().await?).await.map_err(failed)?;
     rows.iter().map(read).collect()
 }
 
 pub(super) async fn set_notification(database: &SqliteDatabase, id: i64, next: Option<Timestamp>) -> Result<()> {
     let set = sqlx::query("UPDATE mismatches SET notify_at = ?2 WHERE id = ?1 AND notify_at IS NOT NULL");
-    set.bind(id).bind(next.map(|at| at.0)).execute(&database.writer).await.map_err(failed)?;
+    set.bind(id).bind(next.map(|at| at.0)).execute(&mut *database.writing().await?).await.map_err(failed)?;
     Ok(())
 }
 
@@ -179,6 +179,6 @@ pub(super) async fn corrupt_traces(database: &SqliteDatabase) -> Result<Vec<(Kin
         "SELECT kind, store, count(DISTINCT job_id) AS jobs FROM mismatches
          WHERE resolution IS NULL AND drill_id IS NULL GROUP BY kind, store",
     );
-    let rows = rows.fetch_all(&database.readers).await.map_err(failed)?;
+    let rows = rows.fetch_all(&mut *database.reader().await?).await.map_err(failed)?;
     read_corrupt(&rows)
 }

@@ -28,10 +28,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Sqlite, Transaction};
 
 use super::rows::chunks::Sealing;
+use super::waits::{Connections, Waited, Waits};
 use super::{
     Backlog, Basis, Closing, Contact, Database, Deletion, Erased, Job, Mismatch, MismatchFilter, NAME, NewJob,
     NewMismatch, Note, Opened, Recorded, Resolution, Rewind, RowOpened, Unfinished, Waiting,
@@ -54,6 +56,7 @@ pub struct SqliteDatabase {
     writer: SqlitePool,
     readers: SqlitePool,
     together: together::Together,
+    waits: Waits,
 }
 
 impl SqliteDatabase {
@@ -78,7 +81,26 @@ impl SqliteDatabase {
         let readers = pool()
             .max_connections(READERS)
             .connect_with(file.pragma("query_only", "on").pragma("cache_size", READER_CACHE));
-        Ok(Self { writer, readers: readers.await.map_err(failed)?, together: together::Together::default() })
+        Ok(Self {
+            writer,
+            readers: readers.await.map_err(failed)?,
+            together: together::Together::default(),
+            waits: Waits::default(),
+        })
+    }
+
+    /// The same, telling how long callers wait for a connection.
+    #[must_use]
+    pub fn telling_waits(self, waited: Waited) -> Self {
+        Self { waits: Waits(Some(waited)), ..self }
+    }
+
+    /// How its connections are.
+    pub fn connections(&self) -> Connections {
+        let pools = [&self.writer, &self.readers];
+        let idle = pools.iter().map(|pool| pool.num_idle() as u64).sum();
+        let open: u64 = pools.iter().map(|pool| u64::from(pool.size())).sum();
+        Connections { idle, in_use: open.saturating_sub(idle), most: 1 + u64::from(READERS) }
     }
 
     /// The bytes of chunks that the object store did not take.
@@ -92,9 +114,19 @@ impl SqliteDatabase {
         self.writer.close().await;
     }
 
+    /// A connection for reading.
+    async fn reader(&self) -> Result<PoolConnection<Sqlite>> {
+        self.waits.told(self.readers.acquire()).await.map_err(failed)
+    }
+
+    /// The connection for writing.
+    async fn writing(&self) -> Result<PoolConnection<Sqlite>> {
+        self.waits.told(self.writer.acquire()).await.map_err(failed)
+    }
+
     /// A transaction that holds SQLite's write lock from its start, so that what it reads stays true until it commits.
     async fn begin(&self) -> Result<Transaction<'static, Sqlite>> {
-        self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(failed)
+        self.waits.told(self.writer.begin_with("BEGIN IMMEDIATE")).await.map_err(failed)
     }
 }
 

@@ -81,14 +81,14 @@ impl SqliteDatabase {
     pub(super) async fn commit(&self, write: Write) -> Result<bool> {
         let mut answered = self.together.add(write);
         loop {
-            let turn = std::pin::pin!(self.writer.acquire());
+            let turn = std::pin::pin!(self.writing());
             match select(&mut answered, turn).await {
                 // Whoever ran it went away in the middle of it: as with an answer that got lost, nobody knows.
                 Either::Left((answer, _)) => {
                     return answer.unwrap_or_else(|_| Err(StoreError::unavailable(NAME, "a commit was broken off")));
                 }
                 Either::Right((connection, _)) => {
-                    let mut connection = connection.map_err(failed)?;
+                    let mut connection = connection?;
                     run(&mut connection, self.together.take()).await;
                 }
             }

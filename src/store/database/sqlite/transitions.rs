@@ -104,7 +104,7 @@ pub(super) async fn end(
         .bind(claimed_size)
         .bind(trace_reset)
         .bind(ending.origin == Origin::Runner)
-        .fetch_all(&database.writer)
+        .fetch_all(&mut *database.writing().await?)
         .await
         .map_err(failed)?;
     match rows.first() {
@@ -115,12 +115,13 @@ pub(super) async fn end(
 
 pub(super) async fn reopen(database: &SqliteDatabase, job: JobId, epoch: Epoch, at: Timestamp) -> Result<bool> {
     let reopened = sqlx::query(statements::REOPEN);
-    let reopened = reopened.bind(job.0).bind(epoch.0).bind(at.0).execute(&database.writer).await.map_err(failed)?;
+    let reopened =
+        reopened.bind(job.0).bind(epoch.0).bind(at.0).execute(&mut *database.writing().await?).await.map_err(failed)?;
     Ok(reopened.rows_affected() == 1)
 }
 
 pub(super) async fn cancel(database: &SqliteDatabase, job: JobId, at: Timestamp) -> Result<Option<Job>> {
-    let rows = sqlx::query(statements::CANCEL).bind(job.0).bind(at.0).fetch_all(&database.writer).await;
+    let rows = sqlx::query(statements::CANCEL).bind(job.0).bind(at.0).fetch_all(&mut *database.writing().await?).await;
     match rows.map_err(failed)?.first() {
         Some(row) => job_rows::read(row).map(Some),
         None => jobs::find(database, job).await,
@@ -135,7 +136,7 @@ pub(super) async fn close(database: &SqliteDatabase, job: JobId, epoch: Epoch, c
         .bind(closing.verdict.as_str())
         .bind(stored(closing.size.0)?)
         .bind(closing.crc32.map(|crc32| crc32.0))
-        .execute(&database.writer)
+        .execute(&mut *database.writing().await?)
         .await
         .map_err(failed)?;
     Ok(closed.rows_affected() == 1)

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use sqlx::query::Query;
-use sqlx::sqlite::{SqliteArguments, SqlitePool, SqliteRow};
+use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteRow};
 
 use super::SqliteDatabase;
 use super::errors::failed;
@@ -22,17 +22,17 @@ use crate::trace::{ChunkRow, DataStore, JobId, RunState, Schedule, Tally, Timest
 type Statement = Query<'static, sqlx::Sqlite, SqliteArguments>;
 
 /// All rows are taken: a change that is given up before its end is rolled back.
-async fn rows(pool: &SqlitePool, statement: Statement) -> Result<Vec<SqliteRow>> {
-    statement.fetch_all(pool).await.map_err(failed)
+async fn rows(connection: &mut SqliteConnection, statement: Statement) -> Result<Vec<SqliteRow>> {
+    statement.fetch_all(connection).await.map_err(failed)
 }
 
-async fn the_row(pool: &SqlitePool, statement: Statement) -> Result<SqliteRow> {
-    let row = rows(pool, statement).await?.into_iter().next();
+async fn the_row(connection: &mut SqliteConnection, statement: Statement) -> Result<SqliteRow> {
+    let row = rows(connection, statement).await?.into_iter().next();
     row.ok_or_else(|| StoreError::unreadable(NAME, "no row where there is always one"))
 }
 
 async fn changes(database: &SqliteDatabase, statement: Statement) -> Result<u64> {
-    Ok(statement.execute(&database.writer).await.map_err(failed)?.rows_affected())
+    Ok(statement.execute(&mut *database.writing().await?).await.map_err(failed)?.rows_affected())
 }
 
 /// The arguments of a cursor, all but its version.
@@ -72,12 +72,12 @@ impl Verifications for SqliteDatabase {
             .bind(new.expected.map(stored).transpose()?)
             .bind(to_json(&Tally::default())?)
             .bind(new.at.0);
-        read_run(&the_row(&self.writer, begin).await?)
+        read_run(&the_row(&mut *self.writing().await?, begin).await?)
     }
 
     async fn note_progress(&self, run: RunId, tally: &Tally, at: Timestamp) -> Result<bool> {
         let note = sqlx::query(statements::NOTE_PROGRESS).bind(run.0).bind(to_json(tally)?).bind(at.0);
-        read_goes_on(rows(&self.writer, note).await?.first())
+        read_goes_on(rows(&mut *self.writing().await?, note).await?.first())
     }
 
     async fn end_run(
@@ -97,7 +97,7 @@ impl Verifications for SqliteDatabase {
     }
 
     async fn run(&self, run: RunId) -> Result<Option<Run>> {
-        let rows = rows(&self.readers, sqlx::query(statements::RUN).bind(run.0)).await?;
+        let rows = rows(&mut *self.reader().await?, sqlx::query(statements::RUN).bind(run.0)).await?;
         rows.first().map(read_run).transpose()
     }
 
@@ -107,7 +107,7 @@ impl Verifications for SqliteDatabase {
             .bind(filter.state.map(RunState::as_str))
             .bind(filter.before.map_or(i64::MAX, |before| before.0))
             .bind(filter.limit_or_default());
-        rows(&self.readers, list).await?.iter().map(read_run).collect()
+        rows(&mut *self.reader().await?, list).await?.iter().map(read_run).collect()
     }
 
     async fn end_silent_runs(&self, silent_since: Timestamp, message: &str, at: Timestamp) -> Result<u64> {
@@ -120,12 +120,12 @@ impl Verifications for SqliteDatabase {
     }
 
     async fn cursors(&self) -> Result<Vec<Cursor>> {
-        rows(&self.readers, sqlx::query(statements::CURSORS)).await?.iter().map(read_cursor).collect()
+        rows(&mut *self.reader().await?, sqlx::query(statements::CURSORS)).await?.iter().map(read_cursor).collect()
     }
 
     async fn first_cursor(&self, cursor: &Cursor) -> Result<Cursor> {
         let first = bind_cursor(sqlx::query(statements::FIRST_CURSOR), cursor)?;
-        read_cursor(&the_row(&self.writer, first).await?)
+        read_cursor(&the_row(&mut *self.writing().await?, first).await?)
     }
 
     async fn save_cursor(&self, cursor: &Cursor) -> Result<bool> {
@@ -152,7 +152,7 @@ impl Verifications for SqliteDatabase {
 
     async fn kept_chunks(&self, at: Place, to: JobId, limit: u32) -> Result<Vec<(JobId, ChunkRow)>> {
         let page = sqlx::query(statements::KEPT_CHUNKS).bind(at.job.0).bind(at.index.0).bind(to.0).bind(limit);
-        rows(&self.readers, page).await?.iter().map(read_chunk).collect()
+        rows(&mut *self.reader().await?, page).await?.iter().map(read_chunk).collect()
     }
 
     async fn persisted_since(
@@ -163,7 +163,7 @@ impl Verifications for SqliteDatabase {
     ) -> Result<Vec<(JobId, ChunkRow)>> {
         let (moment, Place { job, index }) = behind(since, after);
         let page = sqlx::query(statements::PERSISTED_SINCE).bind(moment.0).bind(job.0).bind(index.0).bind(limit);
-        rows(&self.readers, page).await?.iter().map(read_chunk).collect()
+        rows(&mut *self.reader().await?, page).await?.iter().map(read_chunk).collect()
     }
 
     async fn named(&self, store: DataStore, prefix: &str, after: Option<&str>, limit: u32) -> Result<Vec<Named>> {
@@ -172,16 +172,16 @@ impl Verifications for SqliteDatabase {
             .bind(after.unwrap_or_default().max(prefix).to_owned())
             .bind(end_of(prefix))
             .bind(limit);
-        rows(&self.readers, page).await?.iter().map(read_named).collect()
+        rows(&mut *self.reader().await?, page).await?.iter().map(read_named).collect()
     }
 
     async fn newest_job(&self) -> Result<JobId> {
-        number(&the_row(&self.readers, sqlx::query(statements::NEWEST_JOB)).await?, "id").map(JobId)
+        number(&the_row(&mut *self.reader().await?, sqlx::query(statements::NEWEST_JOB)).await?, "id").map(JobId)
     }
 
     async fn first_job_since(&self, since: Timestamp) -> Result<JobId> {
         let first = sqlx::query(statements::FIRST_JOB_SINCE).bind(since.0).bind(CLOCKS_DIFFER_MAX);
-        number(&the_row(&self.readers, first).await?, "id").map(JobId)
+        number(&the_row(&mut *self.reader().await?, first).await?, "id").map(JobId)
     }
 }
 

@@ -40,7 +40,7 @@ pub(super) fn page(view: &View<'_>, from: Option<&[u8]>, limit: usize, now: Time
         let record = CopyRecord::decode(&value)?;
         if !space::is_past(record.expires, now) {
             let (job, chunk) = layout::read_copy_key(&key)?;
-            found.push(Found::Chunk { job, chunk, released: record.expires.is_some() });
+            found.push(Found::Chunk { job, chunk, released: record.expires.is_some(), size: record.size });
         }
         if found.len() == limit {
             return Ok(ScanPage { found, next: Some(cursor(COPIES, &key)) });

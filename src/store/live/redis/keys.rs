@@ -2,7 +2,7 @@
 
 use super::cluster;
 use crate::store::live::Found;
-use crate::trace::{ChunkId, ChunkIndex, Epoch, JobId};
+use crate::trace::{ByteSize, ChunkId, ChunkIndex, Epoch, JobId};
 
 /// Matches all keys of this store.
 pub(super) const ALL: &str = "veritail:{*";
@@ -37,5 +37,5 @@ pub(super) fn read(name: &[u8]) -> Option<Found> {
     }
     let (index, epoch) = thing.strip_prefix("chunk:")?.split_once('-')?;
     let chunk = ChunkId { index: ChunkIndex(index.parse().ok()?), epoch: Epoch(epoch.parse().ok()?) };
-    Some(Found::Chunk { job, chunk, released: false })
+    Some(Found::Chunk { job, chunk, released: false, size: ByteSize::ZERO })
 }

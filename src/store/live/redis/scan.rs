@@ -8,13 +8,14 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use ::redis::{FromRedisValue, RedisError, RedisResult};
-use futures::future::try_join_all;
+use futures::future::{try_join, try_join_all};
 
 use super::masters::Masters;
 use super::node::Node;
 use super::{NAME, cluster, errors, keys};
 use crate::store::live::{Found, ScanPage};
 use crate::store::{Result, StoreError};
+use crate::trace::ByteSize;
 
 /// Times that a scan begins again. Slots that keep moving are met by the next scan.
 const AGAIN_MAX: u32 = 3;
@@ -68,7 +69,7 @@ pub(super) async fn page(masters: &Masters, from: Option<Vec<u8>>, limit: usize)
     let answer = all[at].1.call(&scan).await.map_err(|failed| errors::error(failed.into()))?;
     let (next, names) = <(u64, Vec<Vec<u8>>)>::from_redis_value(answer).map_err(|error| errors::error(error.into()))?;
     let mut found: Vec<Found> = names.iter().filter_map(|name| keys::read(name)).collect();
-    mark_released(masters, &mut found).await?;
+    look_at_copies(masters, &mut found).await?;
 
     let next = match (next, all.get(at + 1)) {
         (0, Some((_, node))) => Some(Cursor { at: 0, master: node.address().to_owned(), ..cursor }),
@@ -78,23 +79,28 @@ pub(super) async fn page(masters: &Masters, from: Option<Vec<u8>>, limit: usize)
     Ok(ScanPage { found, next: next.map(|next| next.write()) })
 }
 
-/// Whether a copy was released is known by its expiry: a second trip, for all of a page.
-async fn mark_released(masters: &Masters, found: &mut [Found]) -> Result<()> {
-    let expiries = found.iter().filter_map(|thing| match thing {
+/// Whether a copy was released is known by its expiry, and its size by its length: a second trip, for all of a page.
+async fn look_at_copies(masters: &Masters, found: &mut [Found]) -> Result<()> {
+    let copies = found.iter().filter_map(|thing| match thing {
         Found::Chunk { job, chunk, .. } => Some((*job, *chunk)),
         Found::Trace(_) => None,
     });
-    let expiries = expiries.map(|(job, chunk)| async move {
-        let mut expiry = ::redis::cmd("PTTL");
+    let looks = copies.map(|(job, chunk)| async move {
+        let (mut expiry, mut size) = (::redis::cmd("PTTL"), ::redis::cmd("STRLEN"));
         expiry.arg(keys::chunk(job, chunk));
-        let answer = masters.call(keys::slot(job), &expiry).await?;
-        i64::from_redis_value(answer).map_err(RedisError::from)
+        size.arg(keys::chunk(job, chunk));
+        let slot = keys::slot(job);
+        let (expiry, size) = try_join(masters.call(slot, &expiry), masters.call(slot, &size)).await?;
+        let (expiry, size) = (i64::from_redis_value(expiry), u64::from_redis_value(size));
+        Ok::<_, RedisError>((expiry.map_err(RedisError::from)?, size.map_err(RedisError::from)?))
     });
-    let mut expiries = try_join_all(expiries).await.map_err(errors::error)?.into_iter();
+    let mut looks = try_join_all(looks).await.map_err(errors::error)?.into_iter();
     for thing in found {
-        if let Found::Chunk { released, .. } = thing {
+        if let Found::Chunk { released, size, .. } = thing {
+            let (expiry, length) = looks.next().unwrap_or((-2, 0));
             // -1 is a key that stays; -2 is one that went since, which only released ones do.
-            *released = expiries.next() != Some(-1);
+            *released = expiry != -1;
+            *size = ByteSize(length);
         }
     }
     Ok(())

@@ -18,7 +18,7 @@ pub(super) async fn take(
 ) -> Result<Option<Taken>> {
     // Runners ask every few seconds and mostly for nothing: that must not wait for the writer.
     let pending = sqlx::query("SELECT 1 FROM jobs WHERE status = 'pending' LIMIT 1");
-    if pending.fetch_optional(&database.readers).await.map_err(failed)?.is_none() {
+    if pending.fetch_optional(&mut *database.reader().await?).await.map_err(failed)?.is_none() {
         return Ok(None);
     }
     let rows = sqlx::query(concat!(
@@ -38,7 +38,7 @@ pub(super) async fn take(
     .bind(&new_token_sha256[..])
     .bind(at.0)
     // Read to its end: SQLite commits only there.
-    .fetch_all(&database.writer)
+    .fetch_all(&mut *database.writing().await?)
     .await
     .map_err(failed)?;
     let Some(row) = rows.first() else { return Ok(None) };
@@ -47,7 +47,7 @@ pub(super) async fn take(
 
 pub(super) async fn runner_of(database: &SqliteDatabase, job: JobId) -> Result<Option<RunnerId>> {
     let row = sqlx::query("SELECT runner_id FROM jobs WHERE id = ?1").bind(job.0);
-    let row = row.fetch_optional(&database.readers).await.map_err(failed)?;
+    let row = row.fetch_optional(&mut *database.reader().await?).await.map_err(failed)?;
     let runner = row.as_ref().map(|row| optional_number(row, "runner_id")).transpose()?;
     Ok(runner.flatten().map(RunnerId))
 }

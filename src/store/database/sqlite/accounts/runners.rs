@@ -18,7 +18,7 @@ pub(super) async fn create(database: &SqliteDatabase, new: &NewRunner) -> Result
     .bind(reach_column(&new.projects)?)
     .bind(new.at.0)
     // Read to its end: SQLite commits only there.
-    .fetch_all(&database.writer)
+    .fetch_all(&mut *database.writing().await?)
     .await
     .map_err(failed)?;
     rows.first().ok_or_else(|| failed(sqlx::Error::RowNotFound)).and_then(read_runner)
@@ -26,13 +26,13 @@ pub(super) async fn create(database: &SqliteDatabase, new: &NewRunner) -> Result
 
 pub(super) async fn find(database: &SqliteDatabase, token_sha256: [u8; 32]) -> Result<Option<Runner>> {
     let row = sqlx::query(concat!("SELECT ", runner_columns!(), " FROM runners WHERE token_sha256 = ?1"));
-    let row = row.bind(&token_sha256[..]).fetch_optional(&database.readers).await.map_err(failed)?;
+    let row = row.bind(&token_sha256[..]).fetch_optional(&mut *database.reader().await?).await.map_err(failed)?;
     row.as_ref().map(read_runner).transpose()
 }
 
 pub(super) async fn list(database: &SqliteDatabase, after: RunnerId, limit: u32) -> Result<Vec<Runner>> {
     let rows = sqlx::query(concat!("SELECT ", runner_columns!(), " FROM runners WHERE id > ?1 ORDER BY id LIMIT ?2"));
-    let rows = rows.bind(after.0).bind(limit).fetch_all(&database.readers).await.map_err(failed)?;
+    let rows = rows.bind(after.0).bind(limit).fetch_all(&mut *database.reader().await?).await.map_err(failed)?;
     rows.iter().map(read_runner).collect()
 }
 
@@ -41,7 +41,7 @@ pub(super) async fn revoke(database: &SqliteDatabase, runner: RunnerId, at: Time
         "UPDATE runners SET revoked_at = coalesce(revoked_at, ?2) WHERE id = ?1 RETURNING ",
         runner_columns!()
     ));
-    let rows = rows.bind(runner.0).bind(at.0).fetch_all(&database.writer).await.map_err(failed)?;
+    let rows = rows.bind(runner.0).bind(at.0).fetch_all(&mut *database.writing().await?).await.map_err(failed)?;
     rows.first().map(read_runner).transpose()
 }
 
@@ -52,7 +52,7 @@ pub(super) async fn note_contacts(database: &SqliteDatabase, contacts: &[(Runner
          WHERE id = heard.runner",
     )
     .bind(to_json(&contacts)?)
-    .execute(&database.writer)
+    .execute(&mut *database.writing().await?)
     .await
     .map_err(failed)?;
     Ok(())

@@ -21,7 +21,7 @@ pub(super) async fn create(database: &SqliteDatabase, new: &NewToken) -> Result<
     .bind(new.expires_at.map(|at| at.0))
     .bind(new.at.0)
     // Read to its end: SQLite commits only there.
-    .fetch_all(&database.writer)
+    .fetch_all(&mut *database.writing().await?)
     .await
     .map_err(failed)?;
     rows.first().ok_or_else(|| failed(sqlx::Error::RowNotFound)).and_then(read_token)
@@ -29,13 +29,13 @@ pub(super) async fn create(database: &SqliteDatabase, new: &NewToken) -> Result<
 
 pub(super) async fn find(database: &SqliteDatabase, token_sha256: [u8; 32]) -> Result<Option<ApiToken>> {
     let row = sqlx::query(concat!("SELECT ", token_columns!(), " FROM tokens WHERE token_sha256 = ?1"));
-    let row = row.bind(&token_sha256[..]).fetch_optional(&database.readers).await.map_err(failed)?;
+    let row = row.bind(&token_sha256[..]).fetch_optional(&mut *database.reader().await?).await.map_err(failed)?;
     row.as_ref().map(read_token).transpose()
 }
 
 pub(super) async fn list(database: &SqliteDatabase, after: TokenId, limit: u32) -> Result<Vec<ApiToken>> {
     let rows = sqlx::query(concat!("SELECT ", token_columns!(), " FROM tokens WHERE id > ?1 ORDER BY id LIMIT ?2"));
-    let rows = rows.bind(after.0).bind(limit).fetch_all(&database.readers).await.map_err(failed)?;
+    let rows = rows.bind(after.0).bind(limit).fetch_all(&mut *database.reader().await?).await.map_err(failed)?;
     rows.iter().map(read_token).collect()
 }
 
@@ -44,7 +44,7 @@ pub(super) async fn revoke(database: &SqliteDatabase, token: TokenId, at: Timest
         "UPDATE tokens SET revoked_at = coalesce(revoked_at, ?2) WHERE id = ?1 RETURNING ",
         token_columns!()
     ));
-    let rows = rows.bind(token.0).bind(at.0).fetch_all(&database.writer).await.map_err(failed)?;
+    let rows = rows.bind(token.0).bind(at.0).fetch_all(&mut *database.writing().await?).await.map_err(failed)?;
     rows.first().map(read_token).transpose()
 }
 
@@ -88,7 +88,7 @@ pub(super) async fn note_uses(database: &SqliteDatabase, uses: &[(TokenId, Times
          WHERE id = used.token",
     )
     .bind(to_json(&uses)?)
-    .execute(&database.writer)
+    .execute(&mut *database.writing().await?)
     .await
     .map_err(failed)?;
     Ok(())
