@@ -13,6 +13,7 @@ mod ingest;
 mod latency;
 mod load;
 mod migrate;
+mod process;
 mod progress;
 mod proof;
 mod read;
@@ -20,6 +21,7 @@ mod report;
 mod runner;
 mod size;
 mod target;
+mod verify;
 mod wire;
 
 use std::process::ExitCode;
@@ -46,6 +48,8 @@ enum What {
     Migrate(migrate::Migrate),
     #[command(after_help = exit::OF_BENCH)]
     Idle(idle::Idle),
+    #[command(after_help = exit::OF_BENCH)]
+    Verify(verify::Verify),
 }
 
 impl Bench {
@@ -56,6 +60,7 @@ impl Bench {
             What::Read(read) => read.run(&mut signals).await?,
             What::Migrate(migrate) => migrate.run(&mut signals).await?,
             What::Idle(idle) => idle.run(&mut signals).await?,
+            What::Verify(verify) => verify.run(&mut signals).await?,
         };
         Ok(if proven { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }

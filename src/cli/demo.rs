@@ -91,7 +91,7 @@ impl Demo {
 fn config(folder: &Path) -> Result<Config, Failed> {
     let mut config = Config { data_dir: folder.to_owned(), ..Config::default() };
     // It damages only what it says that it does.
-    config.verify.canary = Cron::off();
+    config.verify.canary = Cron::OFF;
     config.http.listen = "127.0.0.1:0".parse().map_err(Failed::because)?;
     config.pipeline.live_grace = Span::secs(1);
     Ok(config)

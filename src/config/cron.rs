@@ -18,9 +18,7 @@ pub struct BadCron(String, String);
 
 impl Cron {
     /// Never.
-    pub const fn off() -> Self {
-        Self(None)
-    }
+    pub const OFF: Self = Self(None);
 
     /// The expression; `None`: off.
     pub fn expression(&self) -> Option<&str> {

@@ -13,7 +13,7 @@ use crate::trace::{ByteSize, ChunkIndex, ChunkRow, ChunkState, Detector, JobId, 
 
 use super::evaluate::{Evaluated, Step};
 use super::gap::overlaps;
-use super::loss::BadCopy;
+use super::loss::{BadCopy, reaches};
 use super::{Pipeline, points};
 
 /// Open mismatches of one trace that are looked through.
@@ -76,26 +76,34 @@ impl Pipeline {
         Ok(unmoved)
     }
 
-    /// The whole equals the runner's claim: what was taken for a gap is none, and nothing below it is filler. A gap may
-    /// reach over many chunks, each of which may have a mismatch that was left open on its account.
-    pub(super) async fn heal_gaps(&self, job: &Job, rows: &[ChunkRow], gaps: &[(Offset, Offset)]) -> Result<()> {
-        if gaps.is_empty() {
-            return Ok(());
-        }
+    /// The whole equals the runner's claim: what was taken for a gap is none, nothing below it is filler, and no chunk
+    /// has to be longer than it is. A gap may reach over many chunks, each of which may have a mismatch that was left open
+    /// on its account.
+    pub(super) async fn heal_all(&self, job: &Job, rows: &[ChunkRow], gaps: &[(Offset, Offset)]) -> Result<()> {
         for (from, _) in gaps {
             self.note_resent(job.id, job.chunk_size.index_of(*from)).await?;
         }
-        self.note_healed(job, rows, &[]).await
+        self.note_healed(job, rows, &[], true).await.map(drop)
     }
 
     /// Resolves the mismatches of chunks that are good again: begun anew after the mismatch, or proven elsewhere although
-    /// the live copy seemed lost. A crash between a refill and its note leaves this to be done here.
-    pub(super) async fn note_healed(&self, job: &Job, rows: &[ChunkRow], gaps: &[(Offset, Offset)]) -> Result<()> {
+    /// the live copy seemed lost. A crash between a refill and its note leaves this to be done here. Until `is_whole`, bytes
+    /// that were lost have come again only where the chunk reaches as far as it did. True if some stay open.
+    pub(super) async fn note_healed(
+        &self,
+        job: &Job,
+        rows: &[ChunkRow],
+        gaps: &[(Offset, Offset)],
+        is_whole: bool,
+    ) -> Result<bool> {
         type Healed = Option<(Resolution, &'static str)>;
         let mut healed: BTreeMap<ChunkIndex, Healed> = BTreeMap::new();
         for mismatch in self.open_mismatches(job.id).await? {
             let Some(index) = mismatch.what.chunk else { continue };
-            let good = |row: &&ChunkRow| row.index == index && persistent_record(row).is_some();
+            let good = |row: &&ChunkRow| {
+                let is_as_long = is_whole || reaches(row, &mismatch.what);
+                row.index == index && persistent_record(row).is_some() && is_as_long
+            };
             let row = rows.iter().find(good).filter(|_| !overlaps(gaps, job.chunk_size, index));
             let resolution = match row {
                 Some(row) if row.epoch > mismatch.what.epoch => {
@@ -109,12 +117,13 @@ impl Pipeline {
             // One mismatch that is still true keeps the chunk's others open.
             healed.entry(index).and_modify(|so_far| *so_far = so_far.and(resolution)).or_insert(resolution);
         }
+        let stay_open = healed.values().any(Option::is_none);
         for (index, resolution) in healed {
             if let Some((resolution, why)) = resolution {
                 self.resolve(job.id, index, resolution, why).await?;
             }
         }
-        Ok(())
+        Ok(stay_open)
     }
 
     pub(super) async fn open_mismatches(&self, job: JobId) -> Result<Vec<Mismatch>> {

@@ -148,7 +148,7 @@ impl Pipeline {
             return Ok(Step::Again(false));
         }
         let gaps = self.gaps(job.id).await?;
-        self.note_healed(job, &rows, &gaps).await?;
+        let stay_open = self.note_healed(job, &rows, &gaps, false).await?;
         let Some(bad) = self.recheck(job, &rows).await? else { return Ok(Step::Again(false)) };
         if !bad.is_empty() {
             return match asker {
@@ -163,16 +163,22 @@ impl Pipeline {
         let required = Whole::required(acknowledged, claim.as_ref());
         match whole.finding(acknowledged, claim.as_ref()) {
             Finding::Equal => {
-                self.heal_gaps(job, &rows, &gaps).await?;
+                if stay_open || !gaps.is_empty() {
+                    self.heal_all(job, &rows, &gaps).await?;
+                }
                 self.close(job, &whole, Verdict::Verified).await
             }
-            Finding::Unclaimed if gaps.is_empty() => self.close(job, &whole, Verdict::Unclaimed).await,
+            Finding::Unclaimed if gaps.is_empty() && !self.misses_known_losses(job, &rows).await? => {
+                self.close(job, &whole, Verdict::Unclaimed).await
+            }
             Finding::Disagrees if gaps.is_empty() => {
                 // Everything is asked for once, and only if there is anything to ask for.
                 let nothing_new = job.asked_everything || claims_nothing(claim);
                 match asker {
                     Some(_) if !nothing_new => self.ask_for_everything(job, RewindCause::WholeDiffers).await,
                     None if !nothing_new && self.may_still_ask(job) => Ok(Step::End(Evaluated::Waits)),
+                    // Bytes that are known to be missing explain it.
+                    _ if self.misses_known_losses(job, &rows).await? => self.close(job, &whole, Verdict::Corrupt).await,
                     _ => self.close(job, &whole, Verdict::RunnerDisagrees).await,
                 }
             }

@@ -1,12 +1,15 @@
 //! Writing down what is confirmed to be wrong.
 
 use crate::store::Result;
+use crate::store::copies::Stored;
 use crate::store::database::verifications::RunId;
 use crate::store::database::{Basis, Found, Job, MismatchFilter, NewMismatch, Note, Opened, Resolution};
 use crate::telemetry::metrics;
 use crate::trace::difference::first_difference;
+use crate::trace::proof::persistent_record;
 use crate::trace::{
-    ByteSize, ChunkId, ChunkIndex, ChunkRow, DataStore, Detector, JobId, Kind, Look, Offset, Record, Timestamp, Verdict,
+    ByteSize, ChunkId, ChunkIndex, ChunkRow, DataStore, Detector, JobId, Kind, Location, Look, Offset, Record,
+    Timestamp, Verdict,
 };
 
 use super::Pipeline;
@@ -16,15 +19,28 @@ use super::Pipeline;
 pub(super) struct BadCopy {
     /// What the copy is; `None` if it is not there or cannot be decoded.
     pub(super) found: Option<Record>,
+    /// What lies in the store, of an object.
+    pub(super) stored: Option<Stored>,
     /// Where in the chunk it begins to differ from a good copy, if there is one to compare it with.
     pub(super) first_difference: Option<Offset>,
 }
 
 impl BadCopy {
-    /// Of a copy's bytes, and of a good copy's.
-    pub(super) fn of(found: Option<&[u8]>, good: Option<&[u8]>) -> Self {
+    /// Of a copy's bytes, of what lies in its store, and of a good copy's bytes.
+    pub(super) fn of(found: Option<&[u8]>, stored: Option<Stored>, good: Option<&[u8]>) -> Self {
         let first_difference = found.zip(good).and_then(|(found, good)| first_difference(found, good));
-        Self { found: found.map(Record::of), first_difference }
+        Self { found: found.map(Record::of), stored, first_difference }
+    }
+
+    /// What was promised, and what was there: of an object also the bytes that lie in the store, for both.
+    fn told(&self, row: &ChunkRow, record: &Record) -> (Found, Found) {
+        let (expected, found) = (Found::from(record), self.found.as_ref().map(Found::from).unwrap_or_default());
+        match (self.stored, row.persistent_copy().map(Location::object)) {
+            (Some(stored), Some(written)) => {
+                (expected.stored_as(written.size, written.sha256), found.stored_as(stored.size, stored.sha256))
+            }
+            _ => (expected, found),
+        }
     }
 }
 
@@ -53,6 +69,7 @@ impl Pipeline {
         seen: BadCopy,
     ) -> Result<Look> {
         let kind = self.precise_kind(job.id, row, kind, seen.found.as_ref()).await;
+        let (expected, found) = seen.told(row, record);
         let mismatch = NewMismatch {
             job: job.id,
             chunk: Some(row.index),
@@ -62,8 +79,8 @@ impl Pipeline {
             detector: finder.detector,
             run: finder.run.map(|run| run.0),
             node: self.name.clone(),
-            expected: record.into(),
-            found: seen.found.as_ref().map(Found::from).unwrap_or_default(),
+            expected,
+            found,
             first_difference: seen.first_difference,
             notify_at: self.notify_at(),
             at: self.now(),
@@ -110,6 +127,19 @@ impl Pipeline {
             let what = &known.what;
             let is_same = (what.chunk, what.epoch, &what.found) == (new.chunk, new.epoch, &new.found);
             is_same && matches!(known.resolved, Some((Resolution::Acknowledged, _)))
+        }))
+    }
+
+    /// True if bytes that were seen to be lost or wrong in the live store are still missing, although no row and no
+    /// acknowledgement says so: they were part of the open end, and what came back of their chunk is shorter or nothing.
+    pub(super) async fn misses_known_losses(&self, job: &Job, rows: &[ChunkRow]) -> Result<bool> {
+        let live = Some(self.stores().live.name());
+        let filter = MismatchFilter { job: Some(job.id), store: live, limit: 10_000, ..Default::default() };
+        let known = self.stores().database.mismatches(filter).await?;
+        Ok(known.iter().any(|known| {
+            let is_healed = matches!(known.resolved, Some((Resolution::Resent | Resolution::Repaired, _)));
+            let row = rows.iter().find(|row| Some(row.index) == known.what.chunk);
+            !is_healed && lost_size(&known.what).is_some() && !row.is_some_and(|row| reaches(row, &known.what))
         }))
     }
 
@@ -233,4 +263,15 @@ impl Pipeline {
         }
         Ok(())
     }
+}
+
+/// How many bytes of its chunk were lost or wrong; `None` for a difference that is no loss.
+fn lost_size(what: &NewMismatch) -> Option<ByteSize> {
+    let is_loss = matches!(what.kind, Kind::Checksum | Kind::Size | Kind::Missing | Kind::StaleCopy);
+    what.expected.size.filter(|_| is_loss)
+}
+
+/// True if a persistent copy of the chunk holds at least as many bytes as were lost or wrong.
+pub(super) fn reaches(row: &ChunkRow, lost: &NewMismatch) -> bool {
+    persistent_record(row).is_some_and(|record| record.size >= lost_size(lost).unwrap_or_default())
 }

@@ -150,7 +150,7 @@ impl Pipeline {
         let Look::Differs(kind) = looked.look else { return Ok(looked.bytes) };
         // The live copy may still be there: for a while after the move, or for longer after a crash.
         let good = look_live(self.stores().live.as_ref(), job.id, row.id(), record).await.sound();
-        let seen = BadCopy::of(looked.bytes.as_deref(), good.as_deref());
+        let seen = BadCopy::of(looked.bytes.as_deref(), looked.stored, good.as_deref());
         if self.note_difference(job, row, record, (kind, at.store(), detector.into()), seen).await? == Look::Moved {
             return Ok(None);
         }

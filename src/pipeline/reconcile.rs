@@ -213,7 +213,7 @@ impl Pipeline {
             let (Some(record), Some(seen)) = (row.record(), looks.get(&row.id())) else { continue };
             let Look::Differs(kind) = seen.look else { return Ok(false) };
             let label = (kind, self.stores().live.name(), detector.into());
-            let seen = BadCopy { found: seen.found, first_difference: None };
+            let seen = BadCopy { found: seen.found, ..BadCopy::default() };
             if self.note_difference(job, row, record, label, seen).await? == Look::Moved {
                 return Ok(false);
             }

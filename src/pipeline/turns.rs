@@ -104,11 +104,14 @@ impl Pipeline {
         work: impl Future<Output = T> + Send,
     ) -> T {
         let started = self.now();
-        let (work, renewals) = (std::pin::pin!(work), std::pin::pin!(self.renew_for_ever(turns)));
-        let done = match select(work, renewals).await {
-            Either::Left((done, _)) => done,
-            Either::Right((never, _)) => match never {},
+        let done = {
+            let (work, renewals) = (std::pin::pin!(work), std::pin::pin!(self.renew_for_ever(turns)));
+            match select(work, renewals).await {
+                Either::Left((done, _)) => done,
+                Either::Right((never, _)) => match never {},
+            }
         };
+        // The renewals are gone by now: one that stood still in the middle would hold a connection that the end needs.
         let next_in = every(&done).saturating_sub(self.now().since(started));
         for (name, turn) in turns {
             if let Err(error) = self.stores().leases.finish(name, *turn, next_in).await {

@@ -7,7 +7,23 @@ use super::object::{ObjectStore, codec};
 use super::{Result, StoreError};
 use crate::trace::state::StoredObject;
 use crate::trace::verdict::{Seen, judge, judge_encoding};
-use crate::trace::{ByteSize, ChunkId, ChunkSize, JobId, Kind, Look, Record};
+use crate::trace::{ByteSize, ChunkId, ChunkSize, JobId, Kind, Look, Record, Sha256};
+
+/// Bytes as they lie in a store, without saying what they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// Their size.
+    pub size: ByteSize,
+    /// Their SHA-256.
+    pub sha256: Sha256,
+}
+
+impl Stored {
+    /// Of these bytes.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self { size: ByteSize::of(bytes), sha256: Sha256::of(bytes) }
+    }
+}
 
 /// A look at a copy: how it ended, and the chunk's bytes where they could be had (also where they differ).
 #[derive(Clone, Debug)]
@@ -16,6 +32,8 @@ pub struct Looked {
     pub look: Look,
     /// The decoded bytes, as they are.
     pub bytes: Option<Bytes>,
+    /// What lies in the store, of an object that differs: all there is to say of one that cannot be decoded.
+    pub stored: Option<Stored>,
     /// Why the store could not be asked.
     pub error: Option<StoreError>,
 }
@@ -23,7 +41,7 @@ pub struct Looked {
 impl Looked {
     /// The store could not be asked.
     pub fn unreachable(error: StoreError) -> Self {
-        Self { look: Look::Unreachable, bytes: None, error: Some(error) }
+        Self { look: Look::Unreachable, bytes: None, stored: None, error: Some(error) }
     }
 
     /// The bytes, if they are as recorded.
@@ -46,7 +64,7 @@ pub async fn look_live(live: &dyn LiveStore, job: JobId, chunk: ChunkId, record:
         Err(error) => Looked::unreachable(error),
         Ok(copy) => {
             let look = judge(record, copy.bytes.as_deref().map_or(Seen::Absent, Seen::Raw));
-            Looked { look, bytes: copy.bytes, error: None }
+            Looked { look, bytes: copy.bytes, stored: None, error: None }
         }
     }
 }
@@ -59,7 +77,7 @@ pub const STORED_MAX: ByteSize = ByteSize(ChunkSize::MAX as u64 + 64 * 1024);
 pub async fn look_object(objects: &dyn ObjectStore, written: &StoredObject, record: &Record) -> Looked {
     let stored = match get(objects, written).await {
         Err(error) => return Looked::unreachable(error),
-        Ok(None) => return Looked { look: judge(record, Seen::Absent), bytes: None, error: None },
+        Ok(None) => return Looked { look: judge(record, Seen::Absent), bytes: None, stored: None, error: None },
         Ok(Some(stored)) => stored,
     };
     let most = ByteSize(ChunkSize::MAX.into());
@@ -70,7 +88,8 @@ pub async fn look_object(objects: &dyn ObjectStore, written: &StoredObject, reco
     {
         look = judge_encoding(&stored, written, &codec::encode(right));
     }
-    Looked { look, bytes: decoded, error: None }
+    let stored = matches!(look, Look::Differs(_)).then(|| Stored::of(&stored));
+    Looked { look, bytes: decoded, stored, error: None }
 }
 
 async fn get(objects: &dyn ObjectStore, written: &StoredObject) -> Result<Option<Bytes>> {

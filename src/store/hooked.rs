@@ -16,7 +16,7 @@ use super::database::leases::{Generation, Leases, When};
 use super::database::listing::{
     JobFilter, Listed as ListedPage, ListedProject, Listing, Page, ProjectFilter, ProjectName,
 };
-use super::database::verifications::{Cursor, Named, NewRun, Place, Run, RunFilter, RunId, Verifications};
+use super::database::verifications::{Cursor, Named, NewRun, Place, Run, RunEnd, RunFilter, RunId, Verifications};
 use super::database::{
     Backlog, Basis, Closing, Contact, Database, Deletion, Erased, Job, Mismatch, MismatchFilter, NewJob, NewMismatch,
     Note, Opened, Recorded, Resolution, Rewind, RowOpened, Unfinished, Waiting,
@@ -198,6 +198,8 @@ hooked! { "database", Verifications {}
     cursors() -> Vec<Cursor>, None;
     first_cursor(cursor: &Cursor) -> Cursor, None;
     save_cursor(cursor: &Cursor) -> bool, None;
+    next_cycle(next: &Cursor, ended: &RunEnd) -> bool, None;
+    bare_traces(from: JobId, to: JobId) -> Vec<JobId>, None;
     kept_chunks(at: Place, to: JobId, limit: u32) -> Vec<(JobId, ChunkRow)>, None;
     persisted_since(
         since: Timestamp, after: Option<(Timestamp, Place)>, limit: u32

@@ -8,8 +8,8 @@ use crate::trace::{ByteSize, ChunkRow, Timestamp};
 
 use super::Budgeted;
 
-/// What may be taken at once after a pause: what one second brings.
-const BURST: Duration = Duration::from_secs(1);
+/// What may be taken at once after a pause: what this time brings. Short, so that a store sees no bursts.
+const BURST: Duration = Duration::from_millis(100);
 
 /// Two leaky buckets. What is taken is paid for in time that is still to come, so over any time the rate is at most the
 /// allowed one, but for one burst.
@@ -120,13 +120,13 @@ mod tests {
                     budget.take(&row).await;
                 }
                 let slept = clock.0.lock().expect("no test panics here");
-                slept.iter().map(Duration::as_secs).collect::<Vec<u64>>()
+                slept.iter().map(Duration::as_millis).collect::<Vec<u128>>()
             }
         };
-        // The first second's worth is there at once.
-        assert_eq!(waited_of(1000, 0).await, [4, 9, 14]);
-        assert_eq!(waited_of(0, 1).await, [1, 2]);
-        assert_eq!(waited_of(1000, 1).await, [4, 9, 14], "the longer one counts");
+        // A tenth of a second's worth is there at once.
+        assert_eq!(waited_of(1000, 0).await, [4900, 9900, 14_900]);
+        assert_eq!(waited_of(0, 1).await, [900, 1900, 2900]);
+        assert_eq!(waited_of(1000, 1).await, [4900, 9900, 14_900], "the longer one counts");
         assert_eq!(waited_of(0, 0).await, [0; 0]);
     }
 
@@ -143,7 +143,7 @@ mod tests {
                 now += i64::try_from(wait.as_millis()).expect("short") + 1;
                 taken += amount;
                 let seconds = (now - start) as f64 / 1000.0;
-                prop_assert!(taken as f64 <= rate as f64 * (seconds + 1.0) + 1.0, "{taken} in {seconds} s at {rate}/s");
+                prop_assert!(taken as f64 <= rate as f64 * (seconds + 0.1) + 1.0, "{taken} in {seconds} s at {rate}/s");
             }
         }
 

@@ -7,17 +7,17 @@ use std::cmp::Ordering;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use futures::{FutureExt as _, StreamExt as _, stream};
+use futures::{FutureExt as _, TryFutureExt as _};
 
 use crate::pipeline::examine::Examiner;
 use crate::store::Result;
 use crate::store::database::leases::When;
-use crate::store::database::verifications::{Cursor, Cycle as Ended, NewRun, Place, RunId};
+use crate::store::database::verifications::{Cursor, Cycle as Ended, NewRun, Place, RunEnd};
 use crate::telemetry::verification as telemetry;
-use crate::trace::{ChunkIndex, ChunkRow, Detector, JobId, RunState, Schedule, Tally, Timestamp, Version};
+use crate::trace::{ByteSize, ChunkIndex, ChunkRow, Detector, JobId, RunState, Schedule, Tally, Timestamp, Version};
 
 use super::shards::{Shard, Standing, Tier, behind};
-use super::{Open, Verifier};
+use super::{Open, Verifier, side_by_side};
 
 /// Chunks between two saves of a cursor: after a crash at most so many are looked at again.
 const PAGE: u32 = 64;
@@ -157,11 +157,13 @@ impl Verifier {
                 tracing::warn!(%shard, unreachable = seen.unreachable, "the verifier's full run waits for a store");
                 break;
             }
-            cursor.tally += seen;
-            cursor.at = match rows.last() {
+            let next = match rows.last() {
                 Some((job, row)) if rows.len() == PAGE as usize => behind(*job, row.index),
                 _ => Place { job: end.min(block_end), index: ChunkIndex(0) },
             };
+            cursor.tally += seen;
+            cursor.tally += self.look_at_bare_traces(cursor.at.job, next.job, examiner).await?;
+            cursor.at = next;
             if !self.save(&mut cursor).await? {
                 // Somebody else goes on: this turn ended unseen.
                 break;
@@ -183,14 +185,13 @@ impl Verifier {
 
     async fn end_cycle(&self, shard: Shard, cursor: &Cursor, way: &Way, known: &[Cursor]) -> Result<()> {
         let next = self.begin_cycle(shard, way, Some(cursor), known).await?;
-        let saved = self.verifications().save_cursor(&next).await?;
-        // The run that nobody came to need, or the one that is over.
-        let (ended, tally): (RunId, _) = if saved { (cursor.run, cursor.tally) } else { (next.run, next.tally) };
-        let state = if tally.unreachable > 0 { RunState::Partial } else { RunState::Complete };
-        let now = self.now();
-        self.verifications().end_run(ended, state, None, &tally, now).await?;
-        if saved {
-            telemetry::run_ended(Schedule::Full, state, now.ms_since(cursor.started_at));
+        let state = if cursor.tally.unreachable > 0 { RunState::Partial } else { RunState::Complete };
+        let ended = RunEnd { run: cursor.run, state, tally: cursor.tally, at: self.now() };
+        if self.verifications().next_cycle(&next, &ended).await? {
+            telemetry::run_ended(Schedule::Full, state, ended.at.ms_since(cursor.started_at));
+        } else {
+            // The run that nobody came to need.
+            self.verifications().end_run(next.run, RunState::Complete, None, &next.tally, ended.at).await?;
         }
         Ok(())
     }
@@ -204,14 +205,12 @@ impl Verifier {
     ) -> Result<Tally> {
         let look = |(job, row): &'a (JobId, ChunkRow)| {
             let look = self.look(&self.full_budget, (*job, row), examiner, open);
-            look.map(|examined| (*job, examined.map(|examined| examined.tally))).boxed()
+            look.map_ok(|examined| (*job, examined.tally)).boxed()
         };
         let looks: Vec<BoxFuture<'a, _>> = rows.iter().map(look).collect();
-        let mut looks = stream::iter(looks).buffered(self.settings.full.concurrency.max(1));
         let mut seen = Tally::default();
         let mut present = None;
-        while let Some((job, look)) = looks.next().await {
-            let look = look?;
+        for (job, look) in side_by_side(looks, self.settings.full.concurrency).await? {
             if let Some(before) = present.filter(|before| *before != job) {
                 seen += self.look_at_whole(before, examiner).await?;
             }
@@ -221,6 +220,16 @@ impl Verifier {
         // A trace that goes on behind these chunks is added up once more at its end: rows are cheap.
         if let Some(last) = present {
             seen += self.look_at_whole(last, examiner).await?;
+        }
+        Ok(seen)
+    }
+
+    /// Finished traces that have bytes and no row with a copy of any: no look at a chunk meets them.
+    async fn look_at_bare_traces(&self, from: JobId, to: JobId, examiner: Examiner) -> Result<Tally> {
+        let mut seen = Tally::default();
+        for job in self.verifications().bare_traces(from, to).await? {
+            self.full_budget.take_amount(ByteSize::ZERO, 1).await;
+            seen += self.look_at_whole(job, examiner).await?;
         }
         Ok(seen)
     }

@@ -7,8 +7,8 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use futures::future::BoxFuture;
-use futures::{FutureExt as _, StreamExt as _, stream};
 
 use crate::pipeline::examine::Examiner;
 use crate::store::Result;
@@ -16,13 +16,14 @@ use crate::store::database::verifications::{Place, RunFilter};
 use crate::telemetry::verification as telemetry;
 use crate::trace::{ChunkIndex, ChunkRow, Detector, JobId, RunState, Schedule, Tally, Timestamp, Version};
 
+use super::hot_shards::HotShards;
 use super::runs::Running;
 use super::{Open, Verifier};
 
-/// Jobs are dealt out to so many turns.
-const SHARDS: i64 = 16;
 /// Rows fetched at a time.
 const PAGE: u32 = 500;
+/// Earlier runs fetched at a time.
+const RUNS: u32 = 50;
 /// Sealed chunks looked for in one run; what is more than that is a backlog, and paged about as one.
 const SEALED_MAX: u32 = 10_000;
 /// Nodes' clocks may be apart by so much.
@@ -70,24 +71,24 @@ impl Verifier {
     /// One tick. True if this node had a turn.
     pub(super) async fn hot(&self) -> Result<bool> {
         // Each node begins somewhere else, so that all of them get their share.
-        let first = i64::try_from(self.node.seams().chance.bits() % 16).unwrap_or_default();
-        let shards: Vec<i64> = (0..SHARDS).map(|shard| (first + shard) % SHARDS).collect();
+        let mut shards: Vec<u32> = HotShards::numbers().collect();
+        let first = usize::try_from(self.node.seams().chance.bits() % shards.len() as u64).unwrap_or_default();
+        shards.rotate_left(first);
         let turns = self.node.take_turns_of(shards.iter().copied().map(lease).collect()).await?;
         if turns.is_empty() {
             return Ok(false);
         }
-        let held: Vec<i64> =
-            shards.into_iter().filter(|shard| turns.iter().any(|(name, _)| *name == lease(*shard))).collect();
+        let held = shards.into_iter().filter(|shard| turns.iter().any(|(name, _)| *name == lease(*shard))).collect();
         // A little less than the interval, so that the next tick finds the turn due whatever the jitter.
         let every = self.settings.hot_interval.mul_f64(0.75);
-        self.node.hold(&turns, |_| every, self.run_hot(&held).boxed()).await?;
+        self.node.hold(&turns, |_| every, self.run_hot(held).boxed()).await?;
         Ok(true)
     }
 
-    async fn run_hot(&self, shards: &[i64]) -> Result<()> {
+    async fn run_hot(&self, shards: HotShards) -> Result<()> {
         self.tidy_runs().await?;
-        let since = self.hot_since().await?;
-        let mut run = self.begin(Schedule::Hot, format!("{} of {SHARDS} shards", shards.len()), None).await?;
+        let since = self.hot_since(shards).await?;
+        let mut run = self.begin(Schedule::Hot, shards.to_string(), None).await?;
         let done = self.look_hot(shards, since, &mut run).await;
         let is_complete = done.is_ok();
         run.end(done.map(drop)).await?;
@@ -98,16 +99,39 @@ impl Verifier {
         Ok(())
     }
 
-    /// From when on what was proven is looked at: everything since the last whole run, with some time to spare.
-    async fn hot_since(&self) -> Result<Timestamp> {
+    /// From when on what was proven is looked at: everything since the last whole run of each of these shards, with some
+    /// time to spare. Nodes share the shards, so that may be several runs.
+    async fn hot_since(&self, shards: HotShards) -> Result<Timestamp> {
         let now = self.now();
-        let window = now.before(self.node.settings().live_grace.max(self.settings.hot_interval * 2) + CLOCKS_APART);
-        let last = RunFilter { schedule: Some(Schedule::Hot), state: Some(RunState::Complete), limit: 1, before: None };
-        let last = self.verifications().runs(last).await?.first().map(|run| run.started_at.before(CLOCKS_APART));
-        Ok(last.map_or(window, |last| last.min(window)).max(now.before(LOOKS_BACK)))
+        let earliest = now.before(LOOKS_BACK);
+        let mut since = now.before(self.node.settings().live_grace.max(self.settings.hot_interval * 2) + CLOCKS_APART);
+        let (mut left, mut before) = (shards, None);
+        loop {
+            let state = Some(RunState::Complete);
+            let filter = RunFilter { schedule: Some(Schedule::Hot), state, limit: RUNS, before };
+            let runs = self.verifications().runs(filter).await?;
+            for run in &runs {
+                let looked_at: HotShards = run.scope.parse().unwrap_or_default();
+                if left.without(looked_at) != left {
+                    left = left.without(looked_at);
+                    since = since.min(run.started_at.before(CLOCKS_APART));
+                }
+                if left.is_empty() || run.started_at < earliest {
+                    break;
+                }
+            }
+            if left.is_empty() {
+                return Ok(since.max(earliest));
+            }
+            before = match runs.last() {
+                Some(last) if runs.len() == RUNS as usize && last.started_at >= earliest => Some(last.id),
+                // Of some of them there was none for so long.
+                _ => return Ok(earliest),
+            };
+        }
     }
 
-    async fn look_hot(&self, shards: &[i64], since: Timestamp, run: &mut Running) -> Result<()> {
+    async fn look_hot(&self, shards: HotShards, since: Timestamp, run: &mut Running) -> Result<()> {
         let open = self.open_mismatches().await?;
         let database = self.node.stores().database.as_ref();
         let sealed = database.waiting(self.now(), SEALED_MAX).await?;
@@ -132,24 +156,16 @@ impl Verifier {
     async fn look_at_new(
         &self,
         rows: Vec<(JobId, ChunkRow)>,
-        shards: &[i64],
+        shards: HotShards,
         open: &Open,
         run: &mut Running,
     ) -> Result<bool> {
-        let new: Vec<_> = rows
-            .into_iter()
-            .filter(|(job, row)| shards.contains(&shard_of(*job)) && self.seen.is_new(*job, row))
-            .collect();
+        let new: Vec<_> =
+            rows.into_iter().filter(|(job, row)| shards.have(*job) && self.seen.is_new(*job, row)).collect();
         let examiner = self.examiner(Detector::Hot, run.id());
         let looks: Vec<BoxFuture<'_, _>> =
             new.iter().map(|(job, row)| self.look_while_hot(*job, row, examiner, open).boxed()).collect();
-        let mut looks = stream::iter(looks).buffer_unordered(self.settings.hot.concurrency.max(1));
-        while let Some(look) = looks.next().await {
-            if !run.add(look?).await? {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+        Ok(run.add_all(looks, self.settings.hot.concurrency, |look| *look).await?.is_some())
     }
 
     async fn look_while_hot(&self, job: JobId, row: &ChunkRow, examiner: Examiner, open: &Open) -> Result<Tally> {
@@ -160,7 +176,7 @@ impl Verifier {
         look
     }
 
-    async fn look_at_open_ends(&self, shards: &[i64], run: &mut Running) -> Result<bool> {
+    async fn look_at_open_ends(&self, shards: HotShards, run: &mut Running) -> Result<bool> {
         let mut after = JobId(0);
         loop {
             let jobs = self.node.stores().database.unfinished_jobs(after, PAGE).await?;
@@ -168,7 +184,7 @@ impl Verifier {
             after = last.id;
             let now = self.now();
             let due = jobs.iter().filter(|job| {
-                shards.contains(&shard_of(job.id))
+                shards.have(job.id)
                     && job.installed_epoch.is_some()
                     && self.seen.is_open_end_due(job.id, self.settings.open_interval, now)
             });
@@ -184,10 +200,6 @@ impl Verifier {
     }
 }
 
-fn shard_of(job: JobId) -> i64 {
-    job.0.rem_euclid(SHARDS)
-}
-
-fn lease(shard: i64) -> String {
+fn lease(shard: u32) -> String {
     format!("verify/hot/{shard:02}")
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use futures::{FutureExt as _, StreamExt as _, stream};
+use futures::{FutureExt as _, TryFutureExt as _};
 
 use crate::store::Result;
 use crate::store::database::Job;
@@ -196,17 +196,15 @@ impl Verifier {
     ) -> Result<bool> {
         let (job, examiner) = (checked.job, self.examiner(Detector::Manual, run.id()));
         let look = |row: &'a ChunkRow| {
-            self.look(&self.full_budget, (job, row), examiner, open).map(move |look| (row.index, look)).boxed()
+            let look = self.look(&self.full_budget, (job, row), examiner, open);
+            look.map_ok(|look| (row.index, look)).boxed()
         };
         let looks: Vec<BoxFuture<'a, _>> = rows.iter().map(look).collect();
-        let mut looks = stream::iter(looks).buffered(self.settings.full.concurrency.max(1));
-        while let Some((index, look)) = looks.next().await {
-            let look = look?;
+        let looks = run.add_all(looks, self.settings.full.concurrency, |(_, look)| look.tally).await?;
+        let Some(looks) = looks else { return Ok(false) };
+        for (index, look) in looks {
             checked.tally += look.tally;
             checked.differences.extend(look.differences.iter().map(|(kind, store)| (Some(index), *kind, *store)));
-            if !run.add(look.tally).await? {
-                return Ok(false);
-            }
         }
         Ok(true)
     }

@@ -16,6 +16,7 @@ pub mod canary;
 mod coverage;
 mod full;
 mod hot;
+mod hot_shards;
 mod inventory;
 mod manual;
 mod report;
@@ -28,7 +29,8 @@ use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 
 pub use manual::{Scope, TraceChecked, Wanted};
 pub use report::RunReport;
@@ -170,6 +172,13 @@ impl Verifier {
         });
         Ok(of_copies.filter_map(|open| Some((open.what.job, open.what.chunk?))).collect())
     }
+}
+
+/// Makes all these looks, so many at a time; what they saw is in their order. Nothing else is awaited meanwhile: a look
+/// that is begun and not polled would keep a connection, or its place in the queue for one, and whoever waits for one
+/// instead of polling it would wait for ever.
+async fn side_by_side<T>(looks: Vec<BoxFuture<'_, Result<T>>>, at_once: usize) -> Result<Vec<T>> {
+    stream::iter(looks).buffered(at_once.max(1)).try_collect().await
 }
 
 /// Whether there are copies, and all are as recorded.

@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+use futures::future::BoxFuture;
+use futures::lock::Mutex;
+use futures::{StreamExt as _, stream};
+
 use crate::store::Result;
 use crate::store::database::verifications::{NewRun, Run, RunId};
 use crate::telemetry::verification as telemetry;
@@ -65,6 +69,35 @@ impl Running {
             self.stopped |= !self.verifier.verifications().note_progress(self.run.id, &self.run.tally, now).await?;
         }
         Ok(!self.stopped)
+    }
+
+    /// Makes all these looks, so many at a time, and adds what each saw as it comes. `None` if the run is to stop.
+    pub(super) async fn add_all<T: Send>(
+        &mut self,
+        looks: Vec<BoxFuture<'_, Result<T>>>,
+        at_once: usize,
+        seen: fn(&T) -> Tally,
+    ) -> Result<Option<Vec<T>>> {
+        let run = Mutex::new(self);
+        // Adding may wait for the database, so it is a part of each look: see `side_by_side`.
+        let mut counted: Vec<BoxFuture<'_, Result<Option<T>>>> = Vec::with_capacity(looks.len());
+        for look in looks {
+            let run = &run;
+            counted.push(Box::pin(async move {
+                let look = look.await?;
+                let goes_on = run.lock().await.add(seen(&look)).await?;
+                Ok(goes_on.then_some(look))
+            }));
+        }
+        let mut all = Vec::with_capacity(counted.len());
+        let mut counted = stream::iter(counted).buffered(at_once.max(1));
+        while let Some(look) = counted.next().await {
+            match look? {
+                Some(look) => all.push(look),
+                None => return Ok(None),
+            }
+        }
+        Ok(Some(all))
     }
 
     /// Ends the run as `done` says: without an error as complete, unless it was stopped or something was out of reach.

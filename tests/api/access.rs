@@ -244,25 +244,40 @@ async fn a_stranger_learns_nothing_from_how_long_an_answer_takes() {
             if there == "/api/v4/projects/{project}" && who != "other project" {
                 continue;
             }
-            let mut times = [Vec::new(), Vec::new()];
-            for round in 0..110 {
-                for (path, times) in [there, absent].iter().zip(&mut times) {
-                    let began = Instant::now();
-                    let answer = ground.ask(method, path, who, 0).await;
-                    let took = began.elapsed();
-                    assert!([403, 404].contains(&answer.status));
-                    assert!(took >= REFUSAL_MIN, "{method} {path} by {who} took {took:?}");
-                    if round >= 10 {
-                        times.push(took);
-                    }
+            let mut tries = 0;
+            loop {
+                let [there, absent] = compared(&ground, method, [there, absent], who).await;
+                let (less, more) = (there.min(absent), there.max(absent));
+                println!("{method} by {who}: {there:?} if it is there, {absent:?} if not");
+                if more < less * 23 / 20 {
+                    break;
                 }
+                tries += 1;
+                assert!(tries < TRIES, "{method} by {who}: {there:?} and {absent:?}");
             }
-            let [there, absent] = times.map(median);
-            let (less, more) = (there.min(absent), there.max(absent));
-            println!("{method} by {who}: {there:?} if it is there, {absent:?} if not");
-            assert!(more < less * 23 / 20, "{method} by {who}: {there:?} and {absent:?}");
         }
     }
+}
+
+/// A difference that is there is there every time; what else the machine does is not.
+const TRIES: u32 = 3;
+
+/// How long refusals of these two paths take, asked for in turn.
+async fn compared(ground: &Ground, method: &str, paths: [&str; 2], who: &str) -> [Duration; 2] {
+    let mut times = [Vec::new(), Vec::new()];
+    for round in 0..110 {
+        for (path, times) in paths.iter().zip(&mut times) {
+            let began = Instant::now();
+            let answer = ground.ask(method, path, who, 0).await;
+            let took = began.elapsed();
+            assert!([403, 404].contains(&answer.status));
+            assert!(took >= REFUSAL_MIN, "{method} {path} by {who} took {took:?}");
+            if round >= 10 {
+                times.push(took);
+            }
+        }
+    }
+    times.map(median)
 }
 
 fn median(mut times: Vec<Duration>) -> Duration {

@@ -271,3 +271,28 @@ fn a_server_that_is_not_there_is_named() {
     assert_eq!(status, Some(1), "{said}");
     assert!(said.contains("http://127.0.0.1:1 does not answer"), "{said}");
 }
+
+#[test]
+fn everything_that_is_kept_is_looked_at_beside_others_and_within_a_budget() {
+    let run = ["bench", "verify", "--jobs", "4", "--bytes-per-job", "1MiB", "--rounds", "1", "--budget", "1MiB"];
+    let mut command = veritail(&run);
+    command.args(["--for", "1s", "--runners", "4", "--json"]);
+    let document = json(&command.output().expect("it runs"));
+    assert_head(&document, "verify");
+    let pass = &document["rounds"][0]["pass"];
+    assert_eq!((&pass["bytes"], &pass["chunks"], &pass["looks"]), (&(4 << 20).into(), &32.into(), &32.into()));
+    assert_eq!(document["memory"]["half"]["chunks"], 16);
+    let positive = |figure: &Value| assert!(figure.as_f64() > Some(0.0), "{document}");
+    positive(&pass["bytes_per_second"]);
+    positive(&document["rounds"][0]["decoding_seconds"]);
+    positive(&document["rounds"][0]["sha256"]["bytes_per_second"]);
+    assert!(document["rounds"][0]["rclone"].is_null(), "a folder is not compared with S3");
+    // What a tenth of a second brings may come at once.
+    let within = &document["budget"]["pass"];
+    let (bytes, seconds) = (within["bytes"].as_f64().expect("bytes"), within["seconds"].as_f64().expect("seconds"));
+    assert!(bytes <= (seconds + 0.11) * f64::from(1 << 20), "{within}");
+    let beside = &document["beside_appends"];
+    positive(&beside["requests_ratio"]);
+    assert!(beside["rounds"][0]["looks"].as_u64() > Some(0), "{beside}");
+    assert_eq!(document["proof"]["holds"], true);
+}

@@ -45,10 +45,14 @@ fn every_alert_goes_where_its_severity_says() {
 fn nothing_mutes_a_page_about_wrong_bytes() {
     let example = example();
     let (_, rules) = example.split_once("\ninhibit_rules:\n").expect("inhibitions");
-    let targets: Vec<&str> = rules.split("target_matchers:").skip(1).map(|rest| rest.split("equal:").next().unwrap_or(rest)).collect();
+    let targets: Vec<&str> =
+        rules.split("target_matchers:").skip(1).map(|rest| rest.split("equal:").next().unwrap_or(rest)).collect();
     assert!(targets.len() > 5, "the targets are found");
     for target in targets {
-        assert!(target.contains("alertname=\"") || target.contains("alertname=~\""), "a target without a name: {target}");
+        assert!(
+            target.contains("alertname=\"") || target.contains("alertname=~\""),
+            "a target without a name: {target}"
+        );
         assert!(!target.contains(".*") && !target.contains(".+"), "a target that is open: {target}");
         for name in NEVER_MUTED {
             assert!(!target.contains(name), "{name} is muted: {target}");

@@ -25,6 +25,11 @@ fn documents(yaml: &str) -> Vec<Value> {
     serde_json::from_slice(&output.stdout).expect("JSON")
 }
 
+/// Those of one kind.
+fn of_kind<'a>(manifests: &'a [Value], kind: &'a str) -> impl Iterator<Item = &'a Value> {
+    manifests.iter().filter(move |manifest| manifest["kind"] == kind)
+}
+
 fn manifests(arguments: &[&str]) -> Vec<Value> {
     let output = Command::new(root().join("deploy/kubernetes")).args(arguments).output().expect("the script runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -34,17 +39,17 @@ fn manifests(arguments: &[&str]) -> Vec<Value> {
 #[test]
 fn the_manifests_for_kubernetes_hold_the_plain_files() {
     let manifests = manifests(&["--namespace", "monitoring", "--label", "release=prometheus"]);
-    let of_kind = |kind: &str| manifests.iter().filter(move |manifest| manifest["kind"] == kind);
     for manifest in &manifests {
         assert_eq!(manifest["metadata"]["namespace"], "monitoring");
         assert_eq!(manifest["metadata"]["labels"]["release"], "prometheus");
     }
     let rules = files(".rules.yml");
-    assert_eq!(of_kind("PrometheusRule").count(), rules.len());
+    assert_eq!(of_kind(&manifests, "PrometheusRule").count(), rules.len());
     for file in rules {
         let stem = file.file_name().unwrap_or_default().to_string_lossy().replace(".rules.yml", "");
         let name = format!("veritail-{stem}");
-        let manifest = of_kind("PrometheusRule").find(|manifest| manifest["metadata"]["name"] == name.as_str());
+        let manifest =
+            of_kind(&manifests, "PrometheusRule").find(|manifest| manifest["metadata"]["name"] == name.as_str());
         assert_eq!(manifest.expect("a manifest")["spec"], documents(&read(&file))[0], "{name}");
     }
     let boards: Vec<_> = std::fs::read_dir(root().join("dashboards"))
@@ -54,10 +59,11 @@ fn the_manifests_for_kubernetes_hold_the_plain_files() {
         .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
         .filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("veritail-")))
         .collect();
-    assert_eq!(of_kind("ConfigMap").count(), boards.len());
+    assert_eq!(of_kind(&manifests, "ConfigMap").count(), boards.len());
     for file in boards {
         let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let held = of_kind("ConfigMap").find_map(|manifest| manifest["data"][&name].as_str()).expect("a manifest");
+        let held =
+            of_kind(&manifests, "ConfigMap").find_map(|manifest| manifest["data"][&name].as_str()).expect("a manifest");
         assert_eq!(held.trim_end(), read(&file).trim_end(), "{name}");
     }
 }
@@ -88,7 +94,10 @@ fn the_compose_file_mounts_what_is_there() {
                 let is_board = source.starts_with("../dashboards") && !root().join("dashboards").exists();
                 assert!(is_board || root().join("deploy").join(source).exists(), "{name}: {source}");
             } else {
-                assert!(compose["volumes"].as_object().is_some_and(|known| known.contains_key(source)), "{name}: {source}");
+                assert!(
+                    compose["volumes"].as_object().is_some_and(|known| known.contains_key(source)),
+                    "{name}: {source}"
+                );
             }
         }
     }

@@ -93,14 +93,14 @@ fn every_command_of_a_runbook_is_one() {
                 commands += 1;
                 let line = line.split(" #").next().unwrap_or(line);
                 let first = line.split('|').next().unwrap_or(line).trim();
-                let words: Vec<&str> = first.split_whitespace().map(|word| word.trim_matches('"')).collect();
-                match words[0] {
+                let words = words(first);
+                match words[0].as_str() {
                     "veritail" => {
                         let parsed = veritail::cli::Cli::try_parse_from(&words);
                         assert!(parsed.is_ok(), "{name}: {line}\n{}", parsed.err().expect("an error"));
                     }
                     "curl" => {
-                        let url = words.iter().find_map(|word| word.strip_prefix("$U")).unwrap_or_default();
+                        let url = words.iter().find_map(|word| word.strip_prefix("$U")).unwrap_or_default().to_owned();
                         let path = url.split('?').next().unwrap_or_default();
                         assert!(paths.iter().any(|known| is_path(known, path)), "{name}: {path:?} is no path: {line}");
                     }
@@ -110,6 +110,21 @@ fn every_command_of_a_runbook_is_one() {
         }
     }
     assert!(commands > 60, "{commands} commands");
+}
+
+/// The words of a line, those in quotes as one.
+fn words(line: &str) -> Vec<String> {
+    let (mut words, mut quote) = (vec![String::new()], None);
+    for letter in line.chars() {
+        match (letter, quote) {
+            (letter, Some(open)) if letter == open => quote = None,
+            ('"' | '\'', None) => quote = Some(letter),
+            (' ', None) => words.push(String::new()),
+            (letter, _) => words.last_mut().expect("a word").push(letter),
+        }
+    }
+    words.retain(|word| !word.is_empty());
+    words
 }
 
 fn is_path(known: &str, path: &str) -> bool {

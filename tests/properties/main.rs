@@ -5,6 +5,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod agreeing;
 mod arithmetic;
 mod checksums;
 mod late;
@@ -14,4 +15,5 @@ mod pipeline;
 mod plans;
 mod rig;
 mod verdicts;
+mod verifier;
 mod wholes;

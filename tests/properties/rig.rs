@@ -64,6 +64,11 @@ impl Rig {
     }
 
     pub async fn append(&self, start: usize, patch: &[u8], piece: usize) -> Appended {
+        self.append_on(&self.node, start, patch, piece).await
+    }
+
+    /// A patch that comes to one of the nodes in pieces.
+    pub async fn append_on(&self, node: &Pipeline, start: usize, patch: &[u8], piece: usize) -> Appended {
         let pieces: Vec<Result<Bytes, BodyBroken>> =
             patch.chunks(piece).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
         let request = AppendRequest {
@@ -73,7 +78,7 @@ impl Rig {
             start: Offset(start as u64),
             declared: Some(ByteSize::of(patch)),
         };
-        self.node.append(request, futures::stream::iter(pieces)).await.expect("a model")
+        node.append(request, futures::stream::iter(pieces)).await.expect("a model")
     }
 
     pub async fn finalize(&self, log: &[u8]) -> Finalized {

@@ -252,7 +252,12 @@ impl Truth {
         };
         let harmed = self.live_harmed || self.object_harmed;
         let open: Vec<&Mismatch> = mismatches.iter().filter(|mismatch| mismatch.resolved.is_none()).collect();
-        let open_live = open.iter().filter(|mismatch| mismatch.what.store == DataStore::Embedded).count();
+        // A live copy on its way out that was seen damaged beside a persistent one that is lost as well says nothing new.
+        let is_lost_too = |live: &Mismatch| {
+            open.iter().any(|other| other.what.chunk == live.what.chunk && other.what.store != DataStore::Embedded)
+        };
+        let in_live = open.iter().filter(|mismatch| mismatch.what.store == DataStore::Embedded);
+        let open_live = in_live.filter(|mismatch| !is_lost_too(mismatch)).count();
 
         if self.plan.erase_after_ms.is_some() {
             must(job.state == TraceState::Erased && job.verdict == Verdict::Erased, "it is not erased");

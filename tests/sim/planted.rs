@@ -36,6 +36,9 @@ struct Planted {
     is_healed: bool,
     /// The drill that it was announced as, if it was.
     drill: Option<DrillId>,
+    /// The object as it was.
+    key: String,
+    stored: Bytes,
 }
 
 impl Planted {
@@ -68,6 +71,7 @@ pub async fn plant_and_find(world: &Arc<World>) {
     world.sleep_ms(within_ms + DISTURBED_MS).await;
     check(world, &planted, before);
     every_drill_is_found(world, &planted).await;
+    put_back_some(world, &dice, &mut planted).await;
     let acknowledged = take_note_of_some(world, &dice, &planted).await;
     world.sleep_ms(within_ms).await;
     check(world, &planted, before);
@@ -120,6 +124,8 @@ async fn disturb(world: Arc<World>, dice: Dice) {
             }
         }
     }
+    // A read that nobody made in time: of an object that is lost and put back, it would be one that nobody planted.
+    world.objects.be_good();
 }
 
 /// What lies in the object store as it should.
@@ -191,7 +197,7 @@ async fn plant(world: &World, dice: &Dice, (job, row, record, object): Target) -
         let now = veritail::seams::Clock::now(world.clock.as_ref());
         world.database.note_damaged(drill, now).await.map_err(|error| error.to_string()).expect("the model answers");
     }
-    Some(Planted { job, index: row.index, kind, store, is_healed, drill })
+    Some(Planted { job, index: row.index, kind, store, is_healed, drill, key, stored })
 }
 
 async fn announce(world: &World, job: JobId, chunk: ChunkIndex, kind: Kind, store: DataStore) -> DrillId {
@@ -215,6 +221,19 @@ fn damage(row: &mut ChunkRow, field: u64, dice: &Dice) {
 fn other_size(size: ByteSize, dice: &Dice) -> ByteSize {
     let other = dice.below(size.0 * 2 + 2);
     ByteSize(if other == size.0 { other + 1 } else { other })
+}
+
+/// Somebody puts lost or damaged objects back under their keys: by the next cycle they count as repaired.
+async fn put_back_some(world: &World, dice: &Dice, planted: &mut [Planted]) {
+    for damage in planted.iter_mut().filter(|damage| !damage.is_healed && damage.store == DataStore::ObjectStore) {
+        if dice.chance(300) {
+            world.weather.tally.count("object put back");
+            tracing::info!("put back: chunk {} of job {}, {}", damage.index, damage.job, damage.key);
+            let put = world.objects.put(&damage.key, damage.stored.clone()).await;
+            put.map_err(|error| error.to_string()).expect("the model takes objects");
+            damage.is_healed = true;
+        }
+    }
 }
 
 /// As migrations leave them that lost a race and died; one of them is not of these bytes.

@@ -23,8 +23,9 @@ const STORM_MS: u64 = 120_000;
 const CALM_MS_MAX: u64 = 6 * 3_600_000;
 /// After the last job closed: some sweeps of the live store, and the grace of live copies.
 const AFTERMATH_MS: u64 = 150_000;
-/// The second deletion of an erased trace's objects comes late, by clocks that are apart.
-const AFTERMATH_OF_ERASE_MS: u64 = 1_150_000;
+/// The second deletion of an erased trace's objects comes late, by clocks that are apart. For so long no node is up: three
+/// that have nothing to do cost as much as three at work.
+const UNTIL_ERASED_AGAIN_MS: u64 = 1_000_000;
 
 /// Runs a seed. The error is the first guarantee that did not hold.
 pub fn simulate(seed: u64) -> Result<Seen, String> {
@@ -46,13 +47,13 @@ async fn storm_and_calm(seed: u64) -> Result<Seen, String> {
     tokio::spawn(reader::read_now_and_then(world.clone(), world.dice.fork(), ids.clone()));
     let mut runners = Vec::new();
     let mut waiting = Vec::new();
-    let mut aftermath_ms = AFTERMATH_MS;
+    let mut is_erased = false;
     for (id, plan, log) in jobs {
         if let Some(after) = plan.cancel_after_ms {
             tokio::spawn(cancel(world.clone(), id, after));
         }
         if let Some(after) = plan.erase_after_ms {
-            aftermath_ms = AFTERMATH_OF_ERASE_MS;
+            is_erased = true;
             tokio::spawn(erase(world.clone(), id, after));
         }
         if plan.pending {
@@ -75,7 +76,11 @@ async fn storm_and_calm(seed: u64) -> Result<Seen, String> {
     give_up_waiting(&world, &ids).await?;
     wait_for_the_end(&world).await?;
     world.verifiers_rest.store(true, Ordering::Relaxed);
-    world.sleep_ms(aftermath_ms).await;
+    world.sleep_ms(AFTERMATH_MS).await;
+    if is_erased {
+        world.all_down_for(UNTIL_ERASED_AGAIN_MS).await;
+        world.sleep_ms(AFTERMATH_MS).await;
+    }
     world.verifiers_rest.store(false, Ordering::Relaxed);
     nothing_is_left_behind(&world).await;
     let orphans = orphans(&world).len() as u64;

@@ -175,6 +175,8 @@ impl World {
         self.deadly.store(0, Ordering::Relaxed);
         self.live.set_full(false);
         self.objects.set_lag(0);
+        // What no put of the storm met must not meet one in the calm.
+        self.objects.be_good();
         for node in 0..NODES {
             if self.is_down(node) {
                 self.restart(node);
@@ -182,6 +184,13 @@ impl World {
                 pause.set(false);
             }
         }
+    }
+
+    /// Nobody is at work for a long time, then everybody.
+    pub async fn all_down_for(&self, ms: u64) {
+        (0..NODES).for_each(|node| self.kill(node));
+        self.sleep_ms(ms).await;
+        (0..NODES).for_each(|node| self.restart(node));
     }
 
     pub fn is_stormy(&self) -> bool {

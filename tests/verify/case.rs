@@ -74,6 +74,14 @@ impl Case {
         ((!is_whole).then(|| self.chunk()), self.kind, self.store, detector)
     }
 
+    /// The same as [`found`](Self::found), or by the node that keeps chunks in the database: now and then it tries whether
+    /// the object store takes one of them again, and looks at it first.
+    pub fn may_be(&self, found: (Option<ChunkIndex>, Kind, DataStore, Detector)) -> bool {
+        let (chunk, kind, store, detector) = self.found();
+        let tries = Place::Moves(Keeps::InDatabase) == self.place() && found.3 == Detector::Migrate;
+        found == (chunk, kind, store, if tries { Detector::Migrate } else { detector })
+    }
+
     /// How it ends: healed from a good copy, sent again, or open.
     pub fn ends(&self) -> Ends {
         let by_runner = (self.resends && self.moment != Moment::Closed).then_some(Resolution::Resent);

@@ -85,7 +85,8 @@ impl Damage {
             Self::WholeSize => ground.change_row(format!("UPDATE jobs SET size = size - 1 WHERE id = {job}")).await,
             Self::LastRow => {
                 let rows = ground.stores.database.chunks(job, ChunkIndex(0), 100).await.expect("rows");
-                let last = rows.last().expect("a row").index;
+                // Behind it is the one of a chunk that would have come next.
+                let last = rows.iter().rfind(|row| row.persistent_copy().is_some()).expect("a kept chunk").index;
                 ground
                     .change_row(format!("DELETE FROM trace_chunks WHERE job_id = {job} AND chunk_index = {last}"))
                     .await;

@@ -17,3 +17,4 @@ mod gate;
 mod ground;
 mod killed;
 mod matrix;
+mod turns;

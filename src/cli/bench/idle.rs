@@ -12,6 +12,7 @@ use tempfile::TempDir;
 use super::clock;
 use super::ingest::{Load, merge};
 use super::load::{self, Shared, Work};
+use super::process;
 use super::progress::Progress;
 use super::report;
 use super::size::Size;
@@ -90,11 +91,7 @@ impl Server {
 
     /// Its resident memory in bytes.
     fn memory(&self) -> Result<u64, Failed> {
-        let path = format!("/proc/{}/status", self.child.id());
-        let status = std::fs::read_to_string(&path).map_err(|error| Failed(format!("{path}: {error}")))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
-        kib.map(|kib| kib * 1024).ok_or_else(|| Failed(format!("{path} does not say how much memory is resident")))
+        process::memory(&self.child.id().to_string(), "VmRSS")
     }
 }
 

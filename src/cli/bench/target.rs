@@ -68,15 +68,13 @@ impl Place {
         if !self.start {
             return Ok(Target { wire: Wire { client: self.connection.client()? }, own: None });
         }
-        let own = Own::start().await?;
-        let url = format!("{}://{}", own.running.scheme(), own.running.address);
-        let token = own.running.admin_token.reveal().to_owned();
-        Ok(Target { wire: Wire { client: Client::loopback(url, token)? }, own: Some(own) })
+        Target::own(Own::start(|_| ()).await?)
     }
 }
 
 impl Own {
-    async fn start() -> Result<Self, Failed> {
+    /// Starts it; `change` is made to its settings last.
+    pub(super) async fn start(change: impl FnOnce(&mut Config)) -> Result<Self, Failed> {
         let folder = tempfile::Builder::new().prefix("veritail-bench-").tempdir().map_err(Failed::because)?;
         let listen = Some("127.0.0.1:0".to_owned());
         let flags = Flags { listen, data_dir: Some(folder.path().to_owned()) };
@@ -102,6 +100,7 @@ impl Own {
                 settings.push((key, REQUESTS.to_string()));
             }
         }
+        change(&mut config);
         // As `serve` does it: what is not logged costs nothing, and that would be no fair picture.
         logs::install(config.telemetry.log_format, &config.telemetry.log).map_err(Failed::because)?;
         let running = app::start(config.clone()).await.map_err(Failed::because)?;
@@ -135,6 +134,13 @@ async fn is_empty(live: &dyn LiveStore) -> Result<(), Failed> {
 }
 
 impl Target {
+    /// One that was started here.
+    pub(super) fn own(own: Own) -> Result<Self, Failed> {
+        let url = format!("{}://{}", own.running.scheme(), own.running.address);
+        let token = own.running.admin_token.reveal().to_owned();
+        Ok(Self { wire: Wire { client: Client::loopback(url, token)? }, own: Some(own) })
+    }
+
     /// Which one, for the report.
     pub(super) fn describe(&self) -> Value {
         match &self.own {

@@ -110,9 +110,10 @@ impl Observed {
     async fn page(&self) -> Result<Option<Value>, Failed> {
         let answer = self.client.get(format!("{}/api/v1/alerts", self.url)).send().await.map_err(Failed::because)?;
         let answer: Value = answer.json().await.map_err(Failed::because)?;
-        let alerts = answer["data"]["alerts"].as_array().into_iter().flatten();
-        let is_it = |alert: &&Value| alert["labels"]["alertname"] == "VeritailChecksumMismatch" && alert["state"] == "firing";
-        Ok(alerts.filter(is_it).cloned().next())
+        let mut alerts = answer["data"]["alerts"].as_array().into_iter().flatten();
+        let is_it =
+            |alert: &&Value| alert["labels"]["alertname"] == "VeritailChecksumMismatch" && alert["state"] == "firing";
+        Ok(alerts.find(is_it).cloned())
     }
 }
 

@@ -16,8 +16,9 @@ use bytes::Bytes;
 pub use unnamed::Unnamed;
 
 use crate::store::Result;
-use crate::store::copies::{Looked, look_live};
+use crate::store::copies::{Looked, Stored, look_live};
 use crate::store::database::verifications::RunId;
+use crate::store::database::{MismatchFilter, Resolution};
 use crate::telemetry::verification as telemetry;
 use crate::trace::verdict::agree_against;
 use crate::trace::{
@@ -49,12 +50,15 @@ pub struct Examined {
 
 /// Rounds in which a chunk is looked at again because it moved meanwhile.
 const ROUNDS: u32 = 4;
+/// Mismatches of one trace that are looked through.
+const KNOWN_MAX: u32 = 10_000;
 
 /// One copy, as it was seen.
 struct Sight {
     store: DataStore,
     look: Look,
     bytes: Option<Bytes>,
+    stored: Option<Stored>,
     took_ms: u64,
 }
 
@@ -105,7 +109,8 @@ impl Pipeline {
         for _ in 0..ROUNDS {
             match self.examine_once(job, &row, examiner).await? {
                 Some(mut examined) => {
-                    examined.tally.chunks = 1;
+                    // A row that promises nothing yet has no copies.
+                    examined.tally.chunks = u64::from(examined.tally.looks > 0);
                     return Ok(examined);
                 }
                 None => match self.stores().database.chunk(job, row.index).await? {
@@ -161,17 +166,19 @@ impl Pipeline {
             // Bytes that the runner was asked for are no news.
             return Ok(Some(Examined::default()));
         }
+        let loss = self.known_loss(job, row).await?;
         for sight in &sights {
             let Look::Differs(kind) = sight.look else { continue };
-            let difference = (kind, kind.store(sight.store));
+            let difference = loss.unwrap_or((kind, kind.store(sight.store)));
             if examined.differences.contains(&difference) {
                 continue;
             }
             let label = (kind, sight.store, examiner.into());
-            if self
-                .note_difference(&known, row, promise.record, label, bad_copy(sight, &sights, promise.record))
-                .await?
-                == Look::Moved
+            if loss.is_none()
+                && self
+                    .note_difference(&known, row, promise.record, label, bad_copy(sight, &sights, promise.record))
+                    .await?
+                    == Look::Moved
             {
                 return Ok(None);
             }
@@ -200,6 +207,21 @@ impl Pipeline {
         Ok(Some(examined))
     }
 
+    /// What is written down of a chunk whose bytes were asked for again and never came: that is the loss, in the store that had
+    /// them, and not that they are in no other one either.
+    async fn known_loss(&self, job: JobId, row: &ChunkRow) -> Result<Option<(Kind, DataStore)>> {
+        if !matches!(row.state, ChunkState::Wanted { kept: None, .. }) {
+            return Ok(None);
+        }
+        let filter = MismatchFilter { job: Some(job), limit: KNOWN_MAX, ..Default::default() };
+        let known = self.stores().database.mismatches(filter).await?;
+        let unhealed = known.iter().find(|known| {
+            let is_healed = matches!(known.resolved, Some((Resolution::Resent | Resolution::Repaired, _)));
+            known.what.chunk == Some(row.index) && known.what.kind != Kind::Orphan && !is_healed
+        });
+        Ok(unhealed.map(|known| (known.what.kind, known.what.store)))
+    }
+
     /// Every copy that there should be, and the live one if it is still there.
     async fn look_around(&self, job: JobId, row: &ChunkRow, promise: &Promise<'_>) -> Vec<Sight> {
         let live = self.stores().live.as_ref();
@@ -225,7 +247,8 @@ impl Pipeline {
         if let Some(error) = &looked.error {
             tracing::debug!(%store, %error, "a copy could not be looked at");
         }
-        Sight { store, look: looked.look, bytes: looked.bytes, took_ms: self.now().ms_since(began) }
+        let took_ms = self.now().ms_since(began);
+        Sight { store, look: looked.look, bytes: looked.bytes, stored: looked.stored, took_ms }
     }
 
     /// A chunk that has open mismatches is found to be sound wherever it lies: they are resolved, but for a gap.
@@ -237,7 +260,7 @@ impl Pipeline {
 /// What is known of a difference: where bytes begin to differ is known if another copy is right.
 fn bad_copy(sight: &Sight, sights: &[Sight], record: &Record) -> BadCopy {
     let good = sights.iter().find_map(|sight| sight.good_bytes(record));
-    BadCopy::of(sight.bytes.as_deref(), good.map(|good| &good[..]))
+    BadCopy::of(sight.bytes.as_deref(), sight.stored, good.map(|good| &good[..]))
 }
 
 fn has_difference(sights: &[Sight]) -> bool {

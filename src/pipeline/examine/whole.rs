@@ -9,8 +9,8 @@ use super::{Examiner, Pipeline};
 
 impl Pipeline {
     /// Adds up the records of a finished trace. Answers what differs from what was proven, which is nothing for a trace
-    /// that closed as corrupt, or is not finished, or has a chunk that is not as recorded: that says more about what is
-    /// wrong.
+    /// that is not finished, or has a chunk that is not as recorded: that says more about what is wrong. Of one that closed
+    /// as corrupt only its length was proven.
     pub async fn examine_whole(&self, id: JobId, examiner: Examiner) -> Result<Option<Kind>> {
         let Some((job, kind, _)) = self.weigh_whole(id).await? else { return Ok(None) };
         if !self.are_chunks_sound(id, examiner).await? {
@@ -58,13 +58,14 @@ impl Pipeline {
     async fn weigh_whole(&self, id: JobId) -> Result<Option<(Job, Kind, Whole)>> {
         let Some(job) = self.stores().database.job(id).await? else { return Ok(None) };
         let was_whole = matches!(job.verdict, Verdict::Verified | Verdict::Unclaimed | Verdict::RunnerDisagrees);
-        if job.state != TraceState::Closed || !was_whole {
+        if job.state != TraceState::Closed || !(was_whole || job.verdict == Verdict::Corrupt) {
             return Ok(None);
         }
         let whole = Whole::of(&self.all_rows(id).await?, job.chunk_size);
-        let kind = if !whole.holes.is_empty() || Some(whole.length - Offset::ZERO) != job.size {
+        let is_as_long = Some(whole.length - Offset::ZERO) == job.size;
+        let kind = if !is_as_long || (was_whole && !whole.holes.is_empty()) {
             Kind::TraceSize
-        } else if whole.crc32 != job.crc32 {
+        } else if was_whole && whole.crc32 != job.crc32 {
             Kind::TraceChecksum
         } else {
             return Ok(None);

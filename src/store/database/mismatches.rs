@@ -56,6 +56,20 @@ pub struct Found {
     /// SHA-256.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<Sha256>,
+    /// Size in bytes of the object that holds it, as it lies in its store: encoded, whatever it decodes to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stored_size: Option<ByteSize>,
+    /// SHA-256 of that object.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stored_sha256: Option<Sha256>,
+}
+
+impl Found {
+    /// The same, with what is known of the object that holds it.
+    #[must_use]
+    pub fn stored_as(self, size: ByteSize, sha256: Sha256) -> Self {
+        Self { stored_size: Some(size), stored_sha256: Some(sha256), ..self }
+    }
 }
 
 /// As a log message has it: `131072 bytes, crc32 ca975130, sha256 0011…`.
@@ -65,7 +79,10 @@ impl std::fmt::Display for Found {
         let size = self.size.map(|size| format!("{size} bytes"));
         let crc32 = self.crc32.map(|crc32| format!("crc32 {crc32}"));
         let sha256 = self.sha256.map(|sha256| format!("sha256 {sha256}"));
-        let known: Vec<String> = [offset, size, crc32, sha256].into_iter().flatten().collect();
+        let stored = self.stored_size.map(|size| format!("{size} bytes as stored"));
+        let stored_sha256 = self.stored_sha256.map(|sha256| format!("sha256 {sha256} as stored"));
+        let known = [offset, size, crc32, sha256, stored, stored_sha256];
+        let known: Vec<String> = known.into_iter().flatten().collect();
         f.write_str(if known.is_empty() { "nothing" } else { "" })?;
         f.write_str(&known.join(", "))
     }
@@ -73,7 +90,7 @@ impl std::fmt::Display for Found {
 
 impl From<&Record> for Found {
     fn from(record: &Record) -> Self {
-        Self { offset: None, size: Some(record.size), crc32: Some(record.crc32), sha256: Some(record.sha256) }
+        Self { size: Some(record.size), crc32: Some(record.crc32), sha256: Some(record.sha256), ..Self::default() }
     }
 }
 

@@ -129,6 +129,19 @@ pub struct Cycle {
     pub chunks: u64,
 }
 
+/// How a run ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RunEnd {
+    /// The run.
+    pub run: RunId,
+    /// Any but `Running`.
+    pub state: RunState,
+    /// What it saw.
+    pub tally: Tally,
+    /// Now.
+    pub at: Timestamp,
+}
+
 /// A chunk that an object store's or this database's bytes are kept for, in order of key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Named {
@@ -190,6 +203,13 @@ pub trait Verifications: Send + Sync {
     /// Puts the cursor in place of the one of its shard and version, and raises the version. False if somebody else was
     /// first.
     async fn save_cursor(&self, cursor: &Cursor) -> Result<bool>;
+
+    /// The same with the cursor of the next cycle, and ends the run of the one that it takes the place of: both or neither.
+    async fn next_cycle(&self, next: &Cursor, ended: &RunEnd) -> Result<bool>;
+
+    /// Closed traces with bytes of which no row has a persistent copy, in order: of jobs from `from` on and below `to`,
+    /// which are to be a few thousand at most.
+    async fn bare_traces(&self, from: JobId, to: JobId) -> Result<Vec<JobId>>;
 
     /// Rows with a persistent copy, of jobs below `to`, from `at` on, in order of job and chunk: `Persisted`, and `Wanted`
     /// with a copy that is kept.

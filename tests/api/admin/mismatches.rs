@@ -133,6 +133,7 @@ async fn one_mismatch_is_shown_with_all_that_is_known_of_it() {
         "id": 1, "job_id": job.id, "chunk_index": 0, "epoch": 1, "kind": "checksum", "store": "object_store",
         "detector": "read", "run_id": 12, "node": "one", "expected": {"size": 4}, "found": {"size": 4},
         "first_difference": 3, "first_seen": first_seen, "last_seen": first_seen, "times_seen": 3, "state": "open",
+        "drill_id": null,
         "resolution": null, "resolved_by": null, "comment": null, "resolved_at": null,
     });
     assert_eq!(show("1").await.json(), document);

@@ -12,7 +12,6 @@ mod watch;
 use std::time::Duration;
 
 use serde_json::Value;
-use veritail::store::object::ObjectStore;
 use veritail::trace::{ByteSize, ChunkIndex, JobId, Sha256};
 
 use crate::support::production::Production;
@@ -146,7 +145,7 @@ async fn bytes_rot(site: &Site, post: &Post) {
         page(post, site, "VeritailChecksumMismatch", false, &in_redis),
     );
     assert_eq!(client.integrity(&job).await["verdict"], "verified");
-    only(post, site, &["VeritailChecksumMismatch", "VeritailCorruptTracesUnresolved"]);
+    only(post, site, &["VeritailChecksumMismatch", "VeritailCorruptTracesUnresolved", "VeritailLiveBytesLost"]);
 }
 
 /// It is killed, and comes back with nothing.
@@ -174,7 +173,8 @@ async fn the_object_store_goes_away(site: &Site, post: &Post) {
     let row = stores.database.chunk(JobId(job.id), ChunkIndex(1)).await.expect("a database").expect("a row");
     let key = row.persistent_copy().expect("a copy in the database").object().key.clone();
     let sound = stores.spill.get(&key, ByteSize(1 << 20)).await.expect("a database").expect("a copy");
-    let write = |bytes: &[u8]| format!("UPDATE chunk_bytes SET bytes = '\\x{}'::bytea WHERE key = '{key}'", hex::encode(bytes));
+    let write =
+        |bytes: &[u8]| format!("UPDATE chunk_bytes SET bytes = '\\x{}'::bytea WHERE key = '{key}'", hex::encode(bytes));
     site.execute(write(&flipped(&sound))).await;
     let in_database = [("kind", "checksum"), ("store", "database")];
     // Nothing mutes it, not even the store that is away.

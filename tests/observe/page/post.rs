@@ -88,8 +88,11 @@ impl Post {
             }
         });
         found.await.unwrap_or_else(|_| {
-            let heard: Vec<String> =
-                self.all().iter().map(|message| format!("{} {} {}", message.to, message.firing, message.labels)).collect();
+            let heard: Vec<String> = self
+                .all()
+                .iter()
+                .map(|message| format!("{} {} {}", message.to, message.firing, message.labels))
+                .collect();
             panic!("{to} did not hear: {what}; it came\n{}", heard.join("\n"))
         })
     }

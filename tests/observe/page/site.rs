@@ -2,7 +2,7 @@
 
 use std::process::Child;
 
-use sqlx::{Connection as _, Executor as _, PgConnection};
+use sqlx::{Executor as _, PgConnection};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use veritail::pipeline::Stores;
@@ -22,6 +22,8 @@ const VARIABLES: &[(&str, &str)] = &[
     ("VERITAIL_LIVE_GRACE", "1s"),
     ("VERITAIL_LEASE_TIME", "2s"),
     ("VERITAIL_SPILL_AFTER", "1s"),
+    // Alerts follow it: a busy machine is not to be taken for a node that writes nothing down.
+    ("VERITAIL_CONTACT_INTERVAL", "4s"),
     ("VERITAIL_OBJECT_PATIENCE", "3s"),
     ("VERITAIL_OBJECT_TIMEOUT", "2s"),
     ("VERITAIL_OBJECT_RETRY_FOR", "500ms"),
@@ -63,8 +65,11 @@ impl Site {
         variables.extend(VARIABLES.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         let started: Vec<Node> = (0..nodes)
             .map(|_| {
-                let mut node =
-                    Node { child: None, port: free_port(), folder: tempfile::tempdir().expect("a folder for the node") };
+                let mut node = Node {
+                    child: None,
+                    port: free_port(),
+                    folder: tempfile::tempdir().expect("a folder for the node"),
+                };
                 tokio::task::block_in_place(|| node.start(&variables));
                 node
             })
@@ -94,7 +99,8 @@ impl Site {
     /// What its nodes logged, the end of it.
     pub fn log(&self) -> String {
         let logs = self.nodes.iter().map(|node| log_of(node.folder.path()));
-        let ends = logs.map(|log| log.lines().rev().take(30).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join("\n"));
+        let ends = logs
+            .map(|log| log.lines().rev().take(30).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join("\n"));
         ends.collect::<Vec<_>>().join("\n---\n")
     }
 
@@ -130,7 +136,10 @@ impl Site {
         let mut said = Ok(());
         for _ in 0..50 {
             connection.execute("BEGIN").await.expect("a transaction");
-            said = connection.execute(sqlx::AssertSqlSafe(format!("LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE"))).await.map(drop);
+            said = connection
+                .execute(sqlx::AssertSqlSafe(format!("LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")))
+                .await
+                .map(drop);
             if said.is_ok() {
                 return connection;
             }

@@ -14,7 +14,7 @@ use crate::support::program::Running;
 use crate::support::redis_server::free_port;
 
 /// How long a minute of the rules lasts here, in seconds.
-pub const MINUTE: u64 = 4;
+pub const MINUTE: u64 = 5;
 
 /// Waits for minutes of the rules.
 pub async fn minutes(count: u64) {
@@ -90,7 +90,7 @@ fn write_all(
     post: &Post,
     jobs: &[(String, Vec<String>)],
     alerts_to: &str,
-) -> impl Fn(&str) -> std::path::PathBuf {
+) -> impl Fn(&str) -> std::path::PathBuf + use<> {
     let below = below.to_owned();
     let write = |name: &str, text: &str| std::fs::write(below.join(name), text).expect("written");
     for file in files(".rules.yml") {
@@ -105,13 +105,14 @@ fn write_all(
     write("alertmanager.yml", &alertmanager);
     write("veritail.tmpl", &read(&folder().join("veritail.tmpl")));
     let mut prometheus = format!(
-        "global:\n  scrape_interval: 1s\n  evaluation_interval: 1s\nrule_files: ['*.rules.yml']\n\
+        "global:\n  scrape_interval: 2s\n  scrape_timeout: 2s\n  evaluation_interval: 1s\nrule_files: ['*.rules.yml']\n\
          alerting:\n  alertmanagers:\n    - static_configs:\n        - targets: ['{alerts_to}']\nscrape_configs:\n"
     );
     for (job, targets) in jobs {
         let targets: Vec<String> = targets.iter().map(|target| format!("'{target}'")).collect();
         let targets = targets.join(", ");
-        writeln!(prometheus, "  - job_name: {job}\n    static_configs:\n      - targets: [{targets}]").expect("a string");
+        writeln!(prometheus, "  - job_name: {job}\n    static_configs:\n      - targets: [{targets}]")
+            .expect("a string");
     }
     write("prometheus.yml", &prometheus);
     move |name| below.join(name)
@@ -163,7 +164,7 @@ fn short(time: &str) -> Option<String> {
 #[test]
 fn only_times_become_shorter() {
     let rule = "expr: |\n  sum by (job) (increase(a_total{x=\"60\"}[15m])) > 15 * 60 unless a offset 1h\nfor: 5m\nwindow: 1h\n";
-    let expected = "expr: |\n  sum by (job) (increase(a_total{x=\"60\"}[60000ms])) > 15 * 4 unless a offset 240000ms\nfor: 20000ms\nwindow: 1h\n";
+    let expected = "expr: |\n  sum by (job) (increase(a_total{x=\"60\"}[75000ms])) > 15 * 5 unless a offset 300000ms\nfor: 25000ms\nwindow: 1h\n";
     assert_eq!(shortened(rule), expected);
     assert_eq!(shortened("group_by: [job]\ngroup_wait: 0s\n"), "group_by: [job]\ngroup_wait: 0s\n");
 }

@@ -1,9 +1,9 @@
 //! What the verifier remembers, and the rows that it walks through.
 
 use veritail::store::database::verifications::{
-    Cursor, Cycle, Named, NewRun, Place, Run, RunFilter, RunId, Verifications,
+    Cursor, Cycle, Named, NewRun, Place, Run, RunEnd, RunFilter, RunId, Verifications,
 };
-use veritail::store::database::{Basis, NewMismatch, Resolution, Rewind};
+use veritail::store::database::{Basis, Closing, NewMismatch, Resolution, Rewind};
 use veritail::trace::{DataStore, RunState, Schedule, Tally, Version};
 
 use super::*;
@@ -42,6 +42,8 @@ macro_rules! verifications_suite {
             a_cursor_is_made_once,
             a_cursor_is_saved_by_whoever_read_it_last,
             of_many_that_save_a_cursor_at_once_one_wins,
+            a_cycle_ends_where_the_next_one_begins_or_not_at_all,
+            a_closed_trace_with_bytes_and_no_copy_is_bare,
             kept_chunks_come_in_order_of_job_and_chunk,
             what_was_persisted_lately_comes_in_that_order,
             what_a_store_keeps_comes_in_order_of_key,
@@ -364,6 +366,55 @@ pub async fn of_many_that_save_a_cursor_at_once_one_wins(both: &Both) {
     assert_eq!(saved.iter().filter(|saved| **saved).count(), 1);
     let won = saved.iter().position(|saved| *saved).unwrap();
     assert_eq!(both.verifications.cursors().await.unwrap()[0].at, place(JobId(9), u32::try_from(won).unwrap()));
+}
+
+pub async fn a_cycle_ends_where_the_next_one_begins_or_not_at_all(both: &Both) {
+    let verifications = &both.verifications;
+    let (first, second) = (both.begin(Schedule::Full, 1000).await, both.begin(Schedule::Full, 1000).await);
+    let cycle = verifications.first_cursor(&Cursor { run: first, ..cursor("fresh/00") }).await.unwrap();
+    let next = Cursor { run: second, tally: Tally::default(), started_at: Timestamp(2000), ..cycle.clone() };
+    let end = |run, tally| RunEnd { run, state: RunState::Partial, tally, at: Timestamp(2000) };
+
+    let older = Cursor { version: Version(cycle.version.0 + 1), ..next.clone() };
+    assert!(!verifications.next_cycle(&older, &end(first, tally(5))).await.unwrap(), "somebody else was first");
+    assert_eq!(both.run(first).await.state, RunState::Running);
+    assert_eq!(verifications.cursors().await.unwrap(), std::slice::from_ref(&cycle));
+
+    assert!(verifications.next_cycle(&next, &end(first, tally(5))).await.unwrap());
+    assert_eq!(verifications.cursors().await.unwrap(), [Cursor { version: older.version, ..next.clone() }]);
+    let ended = both.run(first).await;
+    assert_eq!((ended.state, ended.tally, ended.ended_at), (RunState::Partial, tally(5), Some(Timestamp(2000))));
+    assert_eq!(both.run(second).await.state, RunState::Running);
+    assert!(!verifications.next_cycle(&next, &end(second, tally(6))).await.unwrap());
+    assert_eq!(both.run(second).await.state, RunState::Running);
+}
+
+pub async fn a_closed_trace_with_bytes_and_no_copy_is_bare(both: &Both) {
+    let db = both.database.as_ref();
+    let mut jobs = Vec::new();
+    for _ in 0..6 {
+        jobs.push(running(db).await);
+    }
+    let close = async |job: JobId, size: u64| {
+        db.end(job, &success(), NOW, None).await.unwrap().unwrap();
+        let closing = Closing { size: ByteSize(size), ..endings::closing() };
+        assert!(db.close(job, FIRST, &closing).await.unwrap());
+    };
+    // Bare: one without rows, and one with a chunk that is in no persistent store.
+    close(jobs[0], 16).await;
+    seal(db, jobs[1], 0, &bytes("12345678"), NOW).await;
+    close(jobs[1], 16).await;
+    // Not: one with a copy, without bytes, unfinished, erased.
+    both.keep(jobs[2], 0, &object("traces/0"), 1000).await;
+    close(jobs[2], 16).await;
+    close(jobs[3], 0).await;
+    close(jobs[5], 16).await;
+    db.erase(jobs[5], "somebody", NOW, NOW).await.unwrap();
+    let bare = async |from: i64, to: i64| both.verifications.bare_traces(JobId(from), JobId(to)).await.unwrap();
+    assert_eq!(bare(0, i64::MAX).await, jobs[..2]);
+    assert_eq!(bare(jobs[1].0, i64::MAX).await, jobs[1..2]);
+    assert_eq!(bare(jobs[0].0, jobs[1].0).await, jobs[..1]);
+    assert_eq!(bare(jobs[1].0, jobs[1].0).await, []);
 }
 
 pub async fn kept_chunks_come_in_order_of_job_and_chunk(both: &Both) {

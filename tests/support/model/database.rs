@@ -71,6 +71,11 @@ impl ModelDatabase {
         self.tables().rows.get_mut(&(job, index)).map(|row| damage(&mut row.row)).is_some()
     }
 
+    /// Loses the rows of a job that `which` says, without anybody's knowledge.
+    pub fn lose_rows(&self, job: JobId, which: impl Fn(&ChunkRow) -> bool) {
+        self.tables().rows.retain(|(of, _), row| *of != job || !which(&row.row));
+    }
+
     /// All mismatches, in order.
     pub fn all_mismatches(&self) -> Vec<Mismatch> {
         self.tables().mismatches.0.clone()

@@ -127,6 +127,12 @@ impl ModelObjects {
         self.damage_next_put.store(true, Ordering::Relaxed);
     }
 
+    /// From now on every object is kept as it is written, and read as it is kept.
+    pub fn be_good(&self) {
+        self.damage_next_put.store(false, Ordering::Relaxed);
+        *self.misread.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
     /// This object is read wrong the next time, and only then.
     pub fn misread_once(&self, key: &str) {
         *self.misread.lock().unwrap_or_else(PoisonError::into_inner) = Some(key.to_owned());

@@ -4,8 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use veritail::store::Result;
-use veritail::store::database::verifications::{Cursor, Named, NewRun, Place, Run, RunFilter, RunId, Verifications};
-use veritail::trace::{ChunkRow, DataStore, JobId, Location, RunState, Tally, Timestamp, Version};
+use veritail::store::database::Job;
+use veritail::store::database::verifications::{
+    Cursor, Named, NewRun, Place, Run, RunEnd, RunFilter, RunId, Verifications,
+};
+use veritail::trace::{ChunkRow, DataStore, JobId, Location, RunState, Tally, Timestamp, TraceState, Version};
 
 use super::database::ModelDatabase;
 
@@ -140,6 +143,22 @@ impl Verifications for ModelDatabase {
         let known = cursors.get_mut(&cursor.shard).filter(|known| known.version == cursor.version);
         let next = || Cursor { version: Version(cursor.version.0 + 1), ..cursor.clone() };
         Ok(known.map(|known| *known = next()).is_some())
+    }
+
+    async fn next_cycle(&self, next: &Cursor, ended: &RunEnd) -> Result<bool> {
+        if !self.save_cursor(next).await? {
+            return Ok(false);
+        }
+        self.end_run(ended.run, ended.state, None, &ended.tally, ended.at).await?;
+        Ok(true)
+    }
+
+    async fn bare_traces(&self, from: JobId, to: JobId) -> Result<Vec<JobId>> {
+        let tables = self.tables();
+        let kept: BTreeSet<JobId> = tables.kept().map(|(job, ..)| job).collect();
+        let has_bytes = |job: &&Job| job.state == TraceState::Closed && job.size.is_some_and(|size| !size.is_zero());
+        let closed = tables.jobs.range(from..to).map(|(_, job)| job).filter(has_bytes);
+        Ok(closed.map(|job| job.id).filter(|job| !kept.contains(job)).collect())
     }
 
     async fn kept_chunks(&self, at: Place, to: JobId, limit: u32) -> Result<Vec<(JobId, ChunkRow)>> {

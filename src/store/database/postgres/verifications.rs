@@ -2,10 +2,10 @@
 
 use async_trait::async_trait;
 use sqlx::Arguments as _;
-use sqlx::postgres::{PgArguments, PgRow};
+use sqlx::postgres::{PgArguments, PgConnection, PgRow};
 
 use super::PostgresDatabase;
-use super::calls::{Repeat, arguments};
+use super::calls::{Repeat, Step, Work, arguments};
 use crate::store::database::NAME;
 use crate::store::database::pages::end_of;
 use crate::store::database::rows::verifications::{
@@ -13,7 +13,9 @@ use crate::store::database::rows::verifications::{
     read_run,
 };
 use crate::store::database::rows::{number, stored, to_json};
-use crate::store::database::verifications::{Cursor, Named, NewRun, Place, Run, RunFilter, RunId, Verifications};
+use crate::store::database::verifications::{
+    Cursor, Named, NewRun, Place, Run, RunEnd, RunFilter, RunId, Verifications,
+};
 use crate::store::{Result, StoreError};
 use crate::trace::{ChunkRow, DataStore, JobId, RunState, Schedule, Tally, Timestamp};
 
@@ -40,6 +42,34 @@ fn of_cursor(cursor: &Cursor) -> Result<PgArguments> {
         cursor.previous.map(|cycle| cycle.ended_at.0),
         cursor.previous.map(|cycle| stored(cycle.chunks)).transpose()?,
     ])
+}
+
+/// Those of a cursor to be saved.
+fn to_save(cursor: &Cursor) -> Result<PgArguments> {
+    let mut arguments = of_cursor(cursor)?;
+    arguments.add(cursor.version.0).map_err(|error| StoreError::unreadable(NAME, error))?;
+    Ok(arguments)
+}
+
+struct NextCycle<'a> {
+    next: &'a Cursor,
+    ended: &'a RunEnd,
+}
+
+#[async_trait]
+impl Work for NextCycle<'_> {
+    type Answer = Option<()>;
+
+    async fn on(&self, connection: &mut PgConnection) -> Step<Option<()>> {
+        let Self { next, ended } = *self;
+        let saved = sqlx::query_with(statements::SAVE_CURSOR, to_save(next)?).execute(&mut *connection).await?;
+        if saved.rows_affected() != 1 {
+            return Ok(None);
+        }
+        let end = arguments![ended.run.0, ended.state.as_str(), None::<&str>, to_json(&ended.tally)?, ended.at.0];
+        sqlx::query_with(statements::END_RUN, end).execute(&mut *connection).await?;
+        Ok(Some(()))
+    }
 }
 
 #[async_trait]
@@ -110,9 +140,16 @@ impl Verifications for PostgresDatabase {
     }
 
     async fn save_cursor(&self, cursor: &Cursor) -> Result<bool> {
-        let mut arguments = of_cursor(cursor)?;
-        arguments.add(cursor.version.0).map_err(|error| StoreError::unreadable(NAME, error))?;
-        Ok(self.change(Repeat::Never, statements::SAVE_CURSOR, arguments).await? == 1)
+        Ok(self.change(Repeat::Never, statements::SAVE_CURSOR, to_save(cursor)?).await? == 1)
+    }
+
+    async fn next_cycle(&self, next: &Cursor, ended: &RunEnd) -> Result<bool> {
+        Ok(self.transaction(Repeat::Never, &NextCycle { next, ended }).await?.is_some())
+    }
+
+    async fn bare_traces(&self, from: JobId, to: JobId) -> Result<Vec<JobId>> {
+        let rows = self.rows(Repeat::Safe, statements::BARE_TRACES, arguments![from.0, to.0]).await?;
+        rows.iter().map(|row| number(row, "id").map(JobId)).collect()
     }
 
     async fn kept_chunks(&self, at: Place, to: JobId, limit: u32) -> Result<Vec<(JobId, ChunkRow)>> {

@@ -109,6 +109,13 @@ pub(in crate::store::database) const SAVE_CURSOR: &str =
             previous_chunks = $11
      WHERE shard = $1 AND version = $12";
 
+/// Closed traces with bytes, of jobs from `$1` on and below `$2`, of which no row has a persistent copy.
+pub(in crate::store::database) const BARE_TRACES: &str = "SELECT id FROM jobs
+     WHERE id >= $1 AND id < $2 AND state = 'closed' AND size > 0
+       AND NOT EXISTS (SELECT 1 FROM trace_chunks
+                       WHERE job_id = jobs.id AND job_id >= $1 AND job_id < $2 AND data_store IS NOT NULL)
+     ORDER BY id";
+
 /// Rows with a persistent copy from the chunk `$2` of the job `$1` on, of jobs below `$3`, at most `$4`.
 pub(in crate::store::database) const KEPT_CHUNKS: &str = concat!(
     "SELECT ",

@@ -13,7 +13,9 @@ use crate::store::database::rows::verifications::{
     read_run,
 };
 use crate::store::database::rows::{number, stored, to_json};
-use crate::store::database::verifications::{Cursor, Named, NewRun, Place, Run, RunFilter, RunId, Verifications};
+use crate::store::database::verifications::{
+    Cursor, Named, NewRun, Place, Run, RunEnd, RunFilter, RunId, Verifications,
+};
 use crate::store::{Result, StoreError};
 use crate::trace::{ChunkRow, DataStore, JobId, RunState, Schedule, Tally, Timestamp};
 
@@ -50,6 +52,16 @@ fn bind_cursor(statement: Statement, cursor: &Cursor) -> Result<Statement> {
         .bind(chunks))
 }
 
+/// Ends a run.
+fn bind_end(run: RunId, state: RunState, message: Option<&str>, tally: &Tally, at: Timestamp) -> Result<Statement> {
+    Ok(sqlx::query(statements::END_RUN)
+        .bind(run.0)
+        .bind(state.as_str())
+        .bind(message.map(str::to_owned))
+        .bind(to_json(tally)?)
+        .bind(at.0))
+}
+
 #[async_trait]
 impl Verifications for SqliteDatabase {
     async fn begin_run(&self, new: &NewRun) -> Result<Run> {
@@ -76,13 +88,7 @@ impl Verifications for SqliteDatabase {
         tally: &Tally,
         at: Timestamp,
     ) -> Result<()> {
-        let end = sqlx::query(statements::END_RUN)
-            .bind(run.0)
-            .bind(state.as_str())
-            .bind(message.map(str::to_owned))
-            .bind(to_json(tally)?)
-            .bind(at.0);
-        changes(self, end).await.map(drop)
+        changes(self, bind_end(run, state, message, tally, at)?).await.map(drop)
     }
 
     async fn ask_to_stop(&self, run: RunId, by: &str) -> Result<Option<Run>> {
@@ -125,6 +131,23 @@ impl Verifications for SqliteDatabase {
     async fn save_cursor(&self, cursor: &Cursor) -> Result<bool> {
         let save = bind_cursor(sqlx::query(statements::SAVE_CURSOR), cursor)?.bind(cursor.version.0);
         Ok(changes(self, save).await? == 1)
+    }
+
+    async fn next_cycle(&self, next: &Cursor, ended: &RunEnd) -> Result<bool> {
+        let save = bind_cursor(sqlx::query(statements::SAVE_CURSOR), next)?.bind(next.version.0);
+        let end = bind_end(ended.run, ended.state, None, &ended.tally, ended.at)?;
+        let mut transaction = self.begin().await?;
+        if save.execute(&mut *transaction).await.map_err(failed)?.rows_affected() != 1 {
+            return Ok(false);
+        }
+        end.execute(&mut *transaction).await.map_err(failed)?;
+        transaction.commit().await.map_err(failed)?;
+        Ok(true)
+    }
+
+    async fn bare_traces(&self, from: JobId, to: JobId) -> Result<Vec<JobId>> {
+        let bare = sqlx::query(statements::BARE_TRACES).bind(from.0).bind(to.0);
+        rows(&self.readers, bare).await?.iter().map(|row| number(row, "id").map(JobId)).collect()
     }
 
     async fn kept_chunks(&self, at: Place, to: JobId, limit: u32) -> Result<Vec<(JobId, ChunkRow)>> {
@@ -175,6 +198,13 @@ mod tests {
         let database = SqliteDatabase::open(&folder.path().join("veritail.db")).await.unwrap();
         for (statement, ranges) in [
             (statements::KEPT_CHUNKS, vec!["trace_chunks USING PRIMARY KEY ((job_id,chunk_index)>(?,?) AND job_id<?)"]),
+            (
+                statements::BARE_TRACES,
+                vec![
+                    "jobs USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)",
+                    "trace_chunks USING PRIMARY KEY (job_id=?)",
+                ],
+            ),
             (
                 statements::PERSISTED_SINCE,
                 vec!["trace_chunks USING INDEX trace_chunks_persisted ((persisted_at,job_id,chunk_index)>(?,?,?))"],
