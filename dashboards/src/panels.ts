@@ -146,8 +146,8 @@ export function timeseries(panel: Measured & {
   /** For panels with so many series that their names do not fit below. */
   legendAtTheRight?: boolean;
 }): Unplaced {
-  // An axis of counts that are all zero would go to 100.
-  const softMax = panel.softMax ?? (panel.unit === 'none' && panel.decimals === 0 ? 1 : ({ percentunit: 0.01, ops: 0.1 } as Partial<Record<Unit, number>>)[panel.unit]);
+  // An axis of values that are all zero would go to 100.
+  const softMax = panel.softMax ?? (panel.unit === 'none' ? 1 : ({ percentunit: 0.01, ops: 0.1 } as Partial<Record<Unit, number>>)[panel.unit]);
   const dashed = (name: string): Override => ({
     matcher: { id: 'byName', options: name },
     properties: [{ id: 'custom.lineStyle', value: { fill: 'dash', dash: [8, 6] } }, { id: 'custom.fillOpacity', value: 0 }],
