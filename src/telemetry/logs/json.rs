@@ -1,6 +1,6 @@
 //! Messages as JSON, with the ids of their request's trace right beside the message.
 
-use std::fmt::{self, Debug, Write as _};
+use std::fmt::{self, Debug};
 
 use tracing::field::{Field, Visit};
 use tracing::span::{Id, Record};
