@@ -81,7 +81,7 @@ async fn page_of_a_busy_node() -> String {
     let open = client.make_job().await;
     client.append_all(&open, 0, &bytes[..5000]).await;
     for (path, methods) in document["paths"].as_object().expect("paths") {
-        let path = path.replace("{job}", "999").replace("{project}", "1").replace('{', "").replace('}', "");
+        let path = path.replace("{job}", "999").replace("{project}", "1").replace(['{', '}'], "");
         for method in methods.as_object().expect("methods").keys() {
             let method: Method = method.to_uppercase().parse().expect("a method");
             client.request(method.clone(), &path).answer().await;

@@ -147,7 +147,7 @@ impl Verifications for SqliteDatabase {
 
     async fn bare_traces(&self, from: JobId, to: JobId) -> Result<Vec<JobId>> {
         let bare = sqlx::query(statements::BARE_TRACES).bind(from.0).bind(to.0);
-        rows(&self.readers, bare).await?.iter().map(|row| number(row, "id").map(JobId)).collect()
+        rows(&mut *self.reader().await?, bare).await?.iter().map(|row| number(row, "id").map(JobId)).collect()
     }
 
     async fn kept_chunks(&self, at: Place, to: JobId, limit: u32) -> Result<Vec<(JobId, ChunkRow)>> {
