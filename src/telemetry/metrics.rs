@@ -1,9 +1,9 @@
 //! One function for everything that happens and is counted. Cheap, never waits, never fails.
 
-use super::table;
+use super::family::LabelValue;
+use super::{combinations, table};
 use crate::trace::{ByteSize, DataStore, Detector, JobStatus, Kind, Timestamp};
 
-use super::combinations;
 pub use super::labels::{
     Answer, ClientChecksum, Delivery, Dependency, LossReason, Method, Operation, RedisRollback, Rejection, RewindCause,
     RewindResult, Route, SpillDirection, Stage, Status, StoreOperation, Task,
@@ -270,8 +270,9 @@ pub fn finished_but_live(ended: &[(JobStatus, u64)], oldest_ms: u64) {
 
 /// The traces with open mismatches; a kind and store that is not in the list has none.
 pub fn corrupt_traces(open: &[(Kind, DataStore, u64)]) {
+    let shown = <DataStore as LabelValue>::all();
     for kind in Kind::ALL {
-        for store in DataStore::ALL {
+        for store in DataStore::ALL.iter().filter(|store| shown.contains(&store.as_str())) {
             let traces = open.iter().filter(|(of, at, _)| (of, at) == (kind, store)).map(|(_, _, traces)| traces).sum();
             table::INTEGRITY_CORRUPT_TRACES.set((*kind, *store), count(traces));
         }

@@ -149,7 +149,7 @@ impl Stage {
     }
 
     /// Damages real bytes: objects that are all there is of finished logs are changed and lost; the live copy of a chunk
-    /// of a running job is lost, which its runner sends again; an object of which there still is a live copy is changed,
+    /// of a running job is lost, which its runner sends again, as another does with a log that arrived wrong; an object of which there still is a live copy is changed,
     /// which is healed.
     pub async fn damage(&self) {
         let client = self.nodes[0].client();
@@ -173,6 +173,13 @@ impl Stage {
         redis_server::order(self.production.redis.port(), &["DEL", &format!("veritail:{{{}}}:trace", job.id)])
             .expect("Redis answers");
         assert_eq!(runner.finish(&bytes).await.status, 200);
+        // It claims another log than arrived: asked for it again, its runner sends the one that it claims.
+        let job = client.make_job_with_reset(true).await;
+        let mut runner = Runner::new(client, &job);
+        runner.touch().await;
+        runner.send(&vec![b'x'; bytes.len()]).await;
+        assert_eq!(runner.finish(&bytes).await.status, 200);
+        assert!(runner.counts.asked_again > 0, "{:?}", runner.counts);
     }
 
     async fn harm(&self, key: &str, change: &str) {
