@@ -160,7 +160,13 @@ async fn what_veritail_healed_says_where_it_differed_by_whom_it_was_healed_and_h
     assert_eq!(client.trace(&job).await, "abcdefgh");
 
     let known = list(client, "").await["items"][0].clone();
-    let of = |bytes: &[u8]| json!({"size": 8, "crc32": Record::of(bytes).crc32, "sha256": Record::of(bytes).sha256});
+    let of = |bytes: &[u8]| {
+        let (of, stored) = (Record::of(bytes), codec::encode(bytes));
+        json!({
+            "size": 8, "crc32": of.crc32, "sha256": of.sha256,
+            "stored_size": stored.len(), "stored_sha256": Record::of(&stored).sha256,
+        })
+    };
     assert_eq!((&known["expected"], &known["found"]), (&of(b"abcdefgh"), &of(b"abcdeXgh")));
     assert_eq!(
         (&known["first_difference"], &known["node"], &known["run_id"]),
