@@ -12,6 +12,7 @@ use serde_json::json;
 use super::CannotStart;
 use crate::config::Verify;
 use crate::config::value::Secret;
+use crate::telemetry::errors::innermost;
 use crate::trace::{ByteSize, Crc32, Offset};
 use crate::verify::canary::{CanaryClient, CanaryJob, NoAnswer, Reply};
 
@@ -115,12 +116,7 @@ fn text<'a>(answer: &'a Response, name: &str) -> Option<&'a str> {
 }
 
 fn broken(error: reqwest::Error) -> NoAnswer {
-    let error = error.without_url();
-    let mut innermost: &dyn std::error::Error = &error;
-    while let Some(deeper) = innermost.source() {
-        innermost = deeper;
-    }
-    NoAnswer::Broken(innermost.to_string())
+    NoAnswer::Broken(innermost(&error.without_url()))
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use sha2::Sha256;
 use super::CannotStart;
 use crate::config::Verify;
 use crate::pipeline::{Message, NotDelivered, Webhook};
+use crate::telemetry::errors::innermost;
 use crate::telemetry::exporter::VERSION;
 
 /// What a key is written with in front.
@@ -73,18 +74,9 @@ impl Webhook for HttpWebhook {
             request = request.header("webhook-signature", signature);
         }
         let answer = request.body(message.body.clone()).send().await;
-        let answer = answer.map_err(|error| NotDelivered::Unreachable(cause(&error.without_url())))?;
+        let answer = answer.map_err(|error| NotDelivered::Unreachable(innermost(&error.without_url())))?;
         if answer.status().is_success() { Ok(()) } else { Err(NotDelivered::Refused(answer.status().as_u16())) }
     }
-}
-
-/// The innermost cause, such as "Connection refused".
-fn cause(error: &reqwest::Error) -> String {
-    let mut innermost: &dyn std::error::Error = error;
-    while let Some(deeper) = innermost.source() {
-        innermost = deeper;
-    }
-    innermost.to_string()
 }
 
 #[cfg(test)]

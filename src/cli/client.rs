@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 
 use super::Failed;
 use crate::api::auth::ADMIN_TOKEN_FILE;
+use crate::telemetry::errors::innermost;
 
 /// Which Veritail, and with which token.
 #[derive(Clone, Debug, Args)]
@@ -118,7 +119,7 @@ impl Client {
 
     /// What to say where no answer came. A certificate that nobody vouches for is no sign of a server that is away.
     fn silent(&self, error: &reqwest::Error) -> Failed {
-        let (url, cause) = (&self.url, cause(error));
+        let (url, cause) = (&self.url, innermost(error));
         if cause.contains("certificate") {
             return Failed(format!("{url} is not trusted ({cause}); see --ca-certificate"));
         }
@@ -138,15 +139,6 @@ impl Client {
         let answer = self.send(request, what).await?;
         answer.json().await.map_err(|error| Failed(format!("{} answered something unexpected: {error}", self.url)))
     }
-}
-
-/// The innermost cause of an error, such as "Connection refused": what is around it only repeats the address.
-pub(super) fn cause(error: &reqwest::Error) -> String {
-    let mut innermost: &dyn std::error::Error = error;
-    while let Some(deeper) = innermost.source() {
-        innermost = deeper;
-    }
-    innermost.to_string()
 }
 
 /// What to write instead where TLS is spoken to a server that speaks none, or the other way around.

@@ -9,8 +9,9 @@ use futures::StreamExt as _;
 use reqwest::{Method, Url};
 use serde_json::{Value, json};
 
-use super::client::{Client, Connection, cause};
+use super::client::{Client, Connection};
 use super::{Failed, exit, table};
+use crate::telemetry::errors::innermost;
 use crate::trace::{DataStore, Detector, Kind};
 
 /// List, show and resolve mismatches: what was found to be wrong with logs.
@@ -178,7 +179,7 @@ impl List {
         let mut out = io::stdout().lock();
         while let Some(piece) = lines.next().await {
             let piece = piece
-                .map_err(|error| Failed(format!("the list broke off ({}); not all was printed", cause(&error))))?;
+                .map_err(|error| Failed(format!("the list broke off ({}); not all was printed", innermost(&error))))?;
             if out.write_all(&piece).is_err() {
                 // Whoever does not read on need not.
                 return Ok(());

@@ -5,6 +5,7 @@
 //! for everything that happens, so that nobody else spells a metric's name or a label's value.
 
 pub mod combinations;
+pub mod errors;
 pub mod exporter;
 pub mod family;
 pub mod labels;

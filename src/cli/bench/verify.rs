@@ -12,8 +12,8 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use self::hot::Beside;
-use self::others::{Other, Remote};
-use self::pass::Pass;
+use self::others::Remote;
+use self::pass::{Pass, Spent};
 use super::clock;
 use super::ingest::{Load, merge};
 use super::load::{self, Shared, Work};
@@ -96,8 +96,8 @@ struct Round {
     pass: Pass,
     /// Seconds of decoding alone, one object after the other.
     decoding: f64,
-    sha256: Option<Other>,
-    rclone: Option<Other>,
+    sha256: Option<Spent>,
+    rclone: Option<Spent>,
 }
 
 impl Verify {
@@ -248,11 +248,11 @@ impl<'a> Written<'a> {
         progress.is("looking at all of it");
         let pass = self.pass(self.jobs.len(), 0).await?;
         progress.is("openssl");
-        let sha256 = Other::sha256(&self.files, bytes).await?;
+        let sha256 = others::sha256(&self.files, bytes).await?;
         let rclone = match &self.remote {
             Some(remote) => {
                 progress.is("rclone");
-                Other::rclone(remote, &self.folder_of_copies(), self.concurrency, bytes).await?
+                others::rclone(remote, &self.folder_of_copies(), self.concurrency, bytes).await?
             }
             None => None,
         };
@@ -290,24 +290,26 @@ impl Measured {
         median(self.rounds.iter().map(of).collect())
     }
 
-    fn of_other(&self, other: impl Fn(&Round) -> Option<&Other>, of: impl Fn(&Other) -> f64) -> Option<f64> {
+    fn of_other(&self, other: impl Fn(&Round) -> Option<&Spent>, of: impl Fn(&Spent) -> f64) -> Option<f64> {
         let figures: Vec<f64> = self.rounds.iter().filter_map(&other).map(of).collect();
         (!figures.is_empty()).then(|| median(figures))
     }
 
     /// Bytes in a second of processor time, decoding left out.
     fn per_cpu_second(&self) -> f64 {
-        self.each(|round| round.pass.bytes as f64 / (round.pass.cpu.as_secs_f64() - round.decoding).max(1e-9))
+        self.each(|round| {
+            round.pass.spent.bytes as f64 / (round.pass.spent.cpu.as_secs_f64() - round.decoding).max(1e-9)
+        })
     }
 
     fn sha256_ratio(&self) -> Option<f64> {
-        let sha256 = self.of_other(|round| round.sha256.as_ref(), Other::per_cpu_second)?;
+        let sha256 = self.of_other(|round| round.sha256.as_ref(), Spent::per_cpu_second)?;
         Some(self.per_cpu_second() / sha256)
     }
 
     fn rclone_ratio(&self) -> Option<f64> {
-        let rclone = self.of_other(|round| round.rclone.as_ref(), Other::per_second)?;
-        Some(self.each(|round| round.pass.per_second()) / rclone)
+        let rclone = self.of_other(|round| round.rclone.as_ref(), Spent::per_second)?;
+        Some(self.each(|round| round.pass.spent.per_second()) / rclone)
     }
 
     fn json(&self, budget: Size) -> Value {
@@ -317,7 +319,7 @@ impl Measured {
             .map(|round| {
                 json!({
                     "pass": round.pass.json(), "decoding_seconds": round.decoding,
-                    "sha256": round.sha256.as_ref().map(Other::json), "rclone": round.rclone.as_ref().map(Other::json),
+                    "sha256": round.sha256.as_ref().map(Spent::json), "rclone": round.rclone.as_ref().map(Spent::json),
                 })
             })
             .collect();
@@ -345,8 +347,9 @@ impl Measured {
         };
         let mut rows = Vec::new();
         for Round { pass, decoding, sha256, rclone } in &self.rounds {
-            rows.push(row("all of it", pass.took.as_secs_f64(), pass.cpu.as_secs_f64(), pass.bytes));
-            rows.push(row("  decoding alone", *decoding, *decoding, pass.bytes));
+            let Spent { took, cpu, bytes } = pass.spent;
+            rows.push(row("all of it", took.as_secs_f64(), cpu.as_secs_f64(), bytes));
+            rows.push(row("  decoding alone", *decoding, *decoding, bytes));
             for (name, other) in [("  openssl dgst", sha256), ("  rclone check", rclone)] {
                 if let Some(other) = other {
                     rows.push(row(name, other.took.as_secs_f64(), other.cpu.as_secs_f64(), other.bytes));
@@ -369,7 +372,7 @@ impl Measured {
                 println!("memory grew by {} over {} chunks", Size(grew), pass.tally.chunks);
             }
         }
-        let met = Size(self.within_budget.per_second() as u64);
+        let met = Size(self.within_budget.spent.per_second() as u64);
         println!("{met} a second within a budget of {budget}");
         self.beside.tell();
         if self.holds() {

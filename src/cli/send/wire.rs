@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 
 use super::spool::{Ending, Job, Origin};
 use crate::cli::Failed;
-use crate::cli::client::{Client, Connection, cause, wrong_scheme};
+use crate::cli::client::{Client, Connection, wrong_scheme};
+use crate::telemetry::errors::innermost;
 
 /// How long one request may take.
 const REQUEST: Duration = Duration::from_secs(60);
@@ -116,7 +117,7 @@ async fn answer_to(request: RequestBuilder) -> Answer {
 fn later(error: &reqwest::Error) -> Answer {
     let server = error.url().map_or_else(|| "the server".to_owned(), |url| url.origin().ascii_serialization());
     let hint = wrong_scheme(error).map_or_else(String::new, |hint| format!("; {hint}"));
-    Answer::Later { why: format!("{server}: {}{hint}", cause(error)), after: None }
+    Answer::Later { why: format!("{server}: {}{hint}", innermost(error)), after: None }
 }
 
 async fn read(answer: Response) -> Answer {

@@ -19,6 +19,7 @@ use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::layer::Layer;
 use tracing_subscriber::registry::LookupSpan;
 
+use crate::telemetry::errors::innermost;
 use crate::telemetry::exporter::VERSION;
 
 /// What a collector's address is followed by.
@@ -136,15 +137,6 @@ impl Post {
             _ => {}
         }
     }
-}
-
-/// What an error is about in the end; what is around it could name the address.
-fn innermost(error: &dyn std::error::Error) -> String {
-    let mut innermost = error;
-    while let Some(deeper) = innermost.source() {
-        innermost = deeper;
-    }
-    innermost.to_string()
 }
 
 async fn send(http: reqwest::Client, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {

@@ -6,83 +6,55 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use futures::TryStreamExt as _;
-use serde_json::{Value, json};
 
-use super::pass::rate;
+use super::pass::Spent;
 use crate::cli::Failed;
 use crate::cli::bench::clock;
 use crate::cli::bench::process::Cpu;
 use crate::store::object::{ObjectStore, codec};
 use crate::trace::ByteSize;
 
-/// What another program took.
-pub(super) struct Other {
-    pub(super) took: Duration,
-    pub(super) cpu: Duration,
-    /// Bytes of logs that its work stands for.
-    pub(super) bytes: u64,
+/// `openssl dgst -sha256` over the logs as files. `None`: it is not installed.
+pub(super) async fn sha256(files: &[PathBuf], bytes: u64) -> Result<Option<Spent>, Failed> {
+    let mut openssl = Command::new("openssl");
+    openssl.args(["dgst", "-sha256"]).args(files);
+    run(openssl, bytes).await
 }
 
-impl Other {
-    pub(super) fn per_second(&self) -> f64 {
-        rate(self.bytes, self.took)
+/// `rclone check --download` of the objects in the store against copies of them in a folder. `None`: it is not
+/// installed.
+pub(super) async fn rclone(
+    remote: &Remote,
+    copies: &Path,
+    at_once: usize,
+    bytes: u64,
+) -> Result<Option<Spent>, Failed> {
+    let mut rclone = Command::new("rclone");
+    rclone.args(["check", "--download", "--one-way", "--config", "/dev/null", "--checkers"]).arg(at_once.to_string());
+    rclone.arg(format!("bench:{}/traces", remote.place)).arg(copies.join("traces"));
+    rclone.envs(remote.variables.iter().map(|(name, value)| (format!("RCLONE_CONFIG_BENCH_{name}"), value)));
+    // It is told in its own way: some of its versions stop over this variable.
+    if let Some(bundle) = std::env::var_os("AWS_CA_BUNDLE") {
+        rclone.arg("--ca-cert").arg(bundle).env_remove("AWS_CA_BUNDLE");
     }
+    run(rclone, bytes).await
+}
 
-    pub(super) fn per_cpu_second(&self) -> f64 {
-        rate(self.bytes, self.cpu)
-    }
-
-    pub(super) fn json(&self) -> Value {
-        json!({
-            "seconds": self.took.as_secs_f64(), "cpu_seconds": self.cpu.as_secs_f64(), "bytes": self.bytes,
-            "bytes_per_second": self.per_second(), "bytes_per_cpu_second": self.per_cpu_second(),
-        })
-    }
-
-    /// `openssl dgst -sha256` over the logs as files. `None`: it is not installed.
-    pub(super) async fn sha256(files: &[PathBuf], bytes: u64) -> Result<Option<Self>, Failed> {
-        let mut openssl = Command::new("openssl");
-        openssl.args(["dgst", "-sha256"]).args(files);
-        Self::run(openssl, bytes).await
-    }
-
-    /// `rclone check --download` of the objects in the store against copies of them in a folder. `None`: it is not
-    /// installed.
-    pub(super) async fn rclone(
-        remote: &Remote,
-        copies: &Path,
-        at_once: usize,
-        bytes: u64,
-    ) -> Result<Option<Self>, Failed> {
-        let mut rclone = Command::new("rclone");
-        rclone
-            .args(["check", "--download", "--one-way", "--config", "/dev/null", "--checkers"])
-            .arg(at_once.to_string());
-        rclone.arg(format!("bench:{}/traces", remote.place)).arg(copies.join("traces"));
-        rclone.envs(remote.variables.iter().map(|(name, value)| (format!("RCLONE_CONFIG_BENCH_{name}"), value)));
-        // It is told in its own way: some of its versions stop over this variable.
-        if let Some(bundle) = std::env::var_os("AWS_CA_BUNDLE") {
-            rclone.arg("--ca-cert").arg(bundle).env_remove("AWS_CA_BUNDLE");
+async fn run(mut command: Command, bytes: u64) -> Result<Option<Spent>, Failed> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let (cpu, began) = (Cpu::so_far()?, clock::now());
+    let output = tokio::task::spawn_blocking(move || command.output()).await.map_err(Failed::because)?;
+    let (took, cpu) = (began.elapsed(), Cpu::so_far()?.since(cpu).children);
+    match output {
+        Ok(output) if output.status.success() => Ok(Some(Spent { took, cpu, bytes })),
+        Ok(output) => {
+            let said = String::from_utf8_lossy(&output.stderr);
+            let last = said.lines().last().unwrap_or_default().to_owned();
+            Err(Failed(format!("{name} ended with {}: {last}", output.status)))
         }
-        Self::run(rclone, bytes).await
-    }
-
-    async fn run(mut command: Command, bytes: u64) -> Result<Option<Self>, Failed> {
-        let name = command.get_program().to_string_lossy().into_owned();
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        let (cpu, began) = (Cpu::so_far()?, clock::now());
-        let output = tokio::task::spawn_blocking(move || command.output()).await.map_err(Failed::because)?;
-        let (took, cpu) = (began.elapsed(), Cpu::so_far()?.since(cpu).children);
-        match output {
-            Ok(output) if output.status.success() => Ok(Some(Self { took, cpu, bytes })),
-            Ok(output) => {
-                let said = String::from_utf8_lossy(&output.stderr);
-                let last = said.lines().last().unwrap_or_default().to_owned();
-                Err(Failed(format!("{name} ended with {}: {last}", output.status)))
-            }
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(Failed(format!("{name}: {error}"))),
-        }
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Failed(format!("{name}: {error}"))),
     }
 }
 

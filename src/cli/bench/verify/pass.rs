@@ -11,13 +11,38 @@ use crate::pipeline::Pipeline;
 use crate::trace::{ByteSize, JobId, Tally};
 use crate::verify::{Budgeted, Scope, Settings, Verifier};
 
-/// What one pass took.
-pub(super) struct Pass {
+/// Bytes of logs that something was done with, and what it took.
+pub(super) struct Spent {
     pub(super) took: Duration,
-    /// Processor time of this process.
+    /// Processor time of whoever did it.
     pub(super) cpu: Duration,
-    /// Bytes of logs that were looked at.
     pub(super) bytes: u64,
+}
+
+impl Spent {
+    pub(super) fn per_second(&self) -> f64 {
+        rate(self.bytes, self.took)
+    }
+
+    pub(super) fn per_cpu_second(&self) -> f64 {
+        rate(self.bytes, self.cpu)
+    }
+
+    pub(super) fn json(&self) -> Value {
+        json!({
+            "seconds": self.took.as_secs_f64(), "cpu_seconds": self.cpu.as_secs_f64(), "bytes": self.bytes,
+            "bytes_per_second": self.per_second(), "bytes_per_cpu_second": self.per_cpu_second(),
+        })
+    }
+}
+
+fn rate(bytes: u64, took: Duration) -> f64 {
+    bytes as f64 / took.as_secs_f64().max(1e-9)
+}
+
+/// What one pass of the verifier took.
+pub(super) struct Pass {
+    pub(super) spent: Spent,
     pub(super) tally: Tally,
     /// By how much memory grew beyond what was resident before; `None` where the kernel does not tell.
     pub(super) grew: Option<u64>,
@@ -41,27 +66,14 @@ impl Pass {
         if tally.sound != tally.looks || tally.looks == 0 {
             return Err(Failed(format!("{} of {} copies are as recorded", tally.sound, tally.looks)));
         }
-        Ok(Self { took, cpu, bytes, tally, grew: is_watched.then(|| peak.saturating_sub(resident)) })
-    }
-
-    pub(super) fn per_second(&self) -> f64 {
-        rate(self.bytes, self.took)
-    }
-
-    pub(super) fn per_cpu_second(&self) -> f64 {
-        rate(self.bytes, self.cpu)
+        Ok(Self { spent: Spent { took, cpu, bytes }, tally, grew: is_watched.then(|| peak.saturating_sub(resident)) })
     }
 
     pub(super) fn json(&self) -> Value {
-        json!({
-            "seconds": self.took.as_secs_f64(), "cpu_seconds": self.cpu.as_secs_f64(), "bytes": self.bytes,
-            "chunks": self.tally.chunks, "looks": self.tally.looks, "bytes_per_second": self.per_second(),
-            "bytes_per_cpu_second": self.per_cpu_second(), "memory_grew": self.grew,
-        })
+        let mut document = self.spent.json();
+        document["chunks"] = self.tally.chunks.into();
+        document["looks"] = self.tally.looks.into();
+        document["memory_grew"] = self.grew.into();
+        document
     }
-}
-
-/// Bytes a second.
-pub(super) fn rate(bytes: u64, took: Duration) -> f64 {
-    bytes as f64 / took.as_secs_f64().max(1e-9)
 }
