@@ -13,8 +13,15 @@ use serde_json::Value;
 use crate::program::{Server, code, text, veritail};
 use crate::support::redis_server::{Durability, RedisServer};
 
-/// Nothing is written down or sampled by itself while a short run is measured.
-const QUIET: [(&str, &str); 2] = [("VERITAIL_CONTACT_INTERVAL", "10s"), ("VERITAIL_GAUGE_INTERVAL", "300s")];
+/// Nothing is written down, sampled or verified by itself while a short run is measured.
+const QUIET: [(&str, &str); 6] = [
+    ("VERITAIL_CONTACT_INTERVAL", "10s"),
+    ("VERITAIL_GAUGE_INTERVAL", "300s"),
+    ("VERITAIL_VERIFY_HOT", "off"),
+    ("VERITAIL_VERIFY_FULL", "off"),
+    ("VERITAIL_VERIFY_INVENTORY", "off"),
+    ("VERITAIL_VERIFY_CANARY", "off"),
+];
 
 fn json(output: &Output) -> Value {
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
