@@ -18,6 +18,8 @@ pub mod server;
 mod text;
 pub mod token;
 
+pub use runner::final_update;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;

@@ -7,9 +7,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use reqwest::header::{CONTENT_RANGE, CONTENT_TYPE, RANGE, RETRY_AFTER};
 use reqwest::{Client, Method, RequestBuilder, Response};
-use serde_json::json;
 
 use super::CannotStart;
+use crate::api::final_update;
 use crate::config::Verify;
 use crate::config::value::Secret;
 use crate::telemetry::errors::innermost;
@@ -74,12 +74,7 @@ impl CanaryClient for HttpClient {
     }
 
     async fn finish(&self, job: &CanaryJob, crc32: Crc32, size: ByteSize) -> Result<Reply, NoAnswer> {
-        let checksum = format!("crc32:{crc32}");
-        let put = json!({
-            "token": job.token, "state": "success", "exit_code": 0, "checksum": checksum,
-            "output": { "checksum": checksum, "bytesize": size.0 },
-            "info": { "features": { "trace_reset": true, "trace_checksum": true, "trace_size": true } },
-        });
+        let put = final_update(&job.token, "success", Some(0), (crc32, size));
         reply_to(self.of_runner(Method::PUT, job, "").json(&put)).await
     }
 

@@ -1,5 +1,7 @@
 //! Runners at work: each sends a log in patches over some time, by way of the balancer, and ends its job.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
@@ -13,7 +15,7 @@ use crate::support::server::{Client, Job};
 pub struct Load {
     /// Runners at the same time.
     pub runners: usize,
-    /// How long each takes to write its log.
+    /// How long each takes to write its log, at least: nobody ends before the fault is over.
     pub time: Duration,
 }
 
@@ -38,24 +40,27 @@ pub struct Sent {
 }
 
 /// The runners at work.
-pub struct UnderWay(JoinSet<Sent>);
+pub struct UnderWay {
+    runners: JoinSet<Sent>,
+    may_end: Arc<AtomicBool>,
+}
 
 /// Starts them.
 pub fn start(stack: &Stack, load: &Load) -> UnderWay {
     let mut runners = JoinSet::new();
+    let may_end = Arc::<AtomicBool>::default();
     for number in 0..load.runners {
-        let client = stack.client();
-        let time = load.time;
-        runners.spawn(async move { work(client, number as u64, time).await });
+        runners.spawn(work(stack.client(), number as u64, load.time, may_end.clone()));
     }
-    UnderWay(runners)
+    UnderWay { runners, may_end }
 }
 
 impl UnderWay {
-    /// Waits until every job is over.
+    /// The fault is over: waits until every job is.
     pub async fn finish(mut self) -> Vec<Sent> {
+        self.may_end.store(true, Ordering::Relaxed);
         let mut sent = Vec::new();
-        while let Some(done) = self.0.join_next().await {
+        while let Some(done) = self.runners.join_next().await {
             sent.push(done.expect("a runner's panic is caught where it happens"));
         }
         sent.sort_by_key(|sent| sent.job.id);
@@ -63,7 +68,7 @@ impl UnderWay {
     }
 }
 
-async fn work(client: Client, number: u64, time: Duration) -> Sent {
+async fn work(client: Client, number: u64, time: Duration, may_end: Arc<AtomicBool>) -> Sent {
     let job = make_job(&client).await;
     let mut dice = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut roll = move |below: usize| {
@@ -76,7 +81,7 @@ async fn work(client: Client, number: u64, time: Duration) -> Sent {
     let (job_of_task, began) = (job.clone(), Instant::now());
     let task = tokio::spawn(async move {
         let (mut runner, mut log) = (runner, Vec::new());
-        while began.elapsed() < time {
+        while began.elapsed() < time || !may_end.load(Ordering::Relaxed) {
             let line = format!("job {} line {} {:08x} ", job_of_task.id, log.len(), roll(usize::MAX));
             log.extend(line.repeat(1 + roll(200)).into_bytes());
             log.push(b'\n');

@@ -20,6 +20,7 @@ mod reader;
 mod run;
 mod runner;
 mod tally;
+mod unnamed;
 mod verifying;
 mod world;
 

@@ -16,6 +16,7 @@ use veritail::trace::{
 
 use super::clocks;
 use super::machine::Dice;
+use super::oracle::is_unnamed;
 use super::plan::NODES;
 use super::verifying::CYCLE;
 use super::world::World;
@@ -259,7 +260,7 @@ fn has_other_good_copy(world: &World, job: JobId, row: &ChunkRow, record: &Recor
 /// Every planted damage is named once and rightly, and nothing else is.
 fn check(world: &World, planted: &[Planted], before: usize) {
     let mismatches = world.database.all_mismatches();
-    let since: Vec<&Mismatch> = mismatches.iter().skip(before).collect();
+    let since: Vec<&Mismatch> = mismatches.iter().skip(before).filter(|known| !is_unnamed(known)).collect();
     let mut violations = Vec::new();
     for damage in planted {
         let Planted { job, index, kind, store, is_healed, drill, .. } = damage;
@@ -315,7 +316,8 @@ async fn every_drill_is_found(world: &World, planted: &[Planted]) {
 /// A person takes note of some open mismatches. Answers the chunks.
 async fn take_note_of_some(world: &World, dice: &Dice, planted: &[Planted]) -> BTreeSet<(JobId, Option<ChunkIndex>)> {
     let mut acknowledged = BTreeSet::new();
-    for open in world.database.all_mismatches().into_iter().filter(|known| known.resolved.is_none()) {
+    let open = world.database.all_mismatches().into_iter();
+    for open in open.filter(|known| known.resolved.is_none() && !is_unnamed(known)) {
         let is_right_again = planted.iter().any(|damage| damage.is_healed && damage.is_it(&open));
         if open.what.store != DataStore::Embedded && !is_right_again && dice.chance(500) {
             let note = Note { by: "somebody".to_owned(), comment: "seen".to_owned() };
@@ -337,7 +339,7 @@ fn everything_wrong_is_known_but(world: &World, acknowledged: &BTreeSet<(JobId, 
     let mismatches = world.database.all_mismatches();
     let open: BTreeSet<(JobId, Option<ChunkIndex>)> = mismatches
         .iter()
-        .filter(|known| known.resolved.is_none() && known.what.store != DataStore::Embedded)
+        .filter(|known| known.resolved.is_none() && known.what.store != DataStore::Embedded && !is_unnamed(known))
         .map(|known| (known.what.job, known.what.chunk))
         .collect();
     let mut violations = Vec::new();

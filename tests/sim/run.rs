@@ -1,7 +1,6 @@
 //! One seed from beginning to end: a storm with jobs in it, then calm, then the reckoning.
 #![allow(clippy::disallowed_methods, reason = "tokio's paused clock and tasks are what the simulation hands in")]
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -14,6 +13,7 @@ use veritail::trace::{ByteSize, ChunkSize, ChunkState, JobId, JobStatus, Locatio
 use super::oracle::Seen;
 use super::plan::JobPlan;
 use super::runner::Runner;
+use super::unnamed::{self, orphans};
 use super::world::World;
 use super::{faults, planted, queue, reader, verifying};
 
@@ -85,6 +85,7 @@ async fn storm_and_calm(seed: u64) -> Result<Seen, String> {
     nothing_is_left_behind(&world).await;
     let orphans = orphans(&world).len() as u64;
     planted::plant_and_find(&world).await;
+    unnamed::everything_is_known(&world);
     reckon(&world, &ids).await.map(|seen| Seen { orphans, ..seen })
 }
 
@@ -245,19 +246,4 @@ async fn nothing_is_left_behind(world: &World) {
         };
         world.oracle.lock().expect("not poisoned").violation(what);
     }
-}
-
-/// Objects that no row names. What is in quarantine is named by nobody.
-fn orphans(world: &World) -> Vec<String> {
-    let jobs = world.database.jobs();
-    let rows = jobs.iter().flat_map(|job| world.database.all_rows(job.id));
-    let named: BTreeSet<String> = rows
-        .filter_map(|row| match row.state {
-            ChunkState::Persisted { at: Location::Object(object), .. }
-            | ChunkState::Wanted { kept: Some(Location::Object(object)), .. } => Some(object.key),
-            _ => None,
-        })
-        .collect();
-    let keys = world.objects.keys().into_iter();
-    keys.filter(|key| key.starts_with("traces/") && !named.contains(key)).collect()
 }

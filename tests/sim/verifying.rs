@@ -9,6 +9,7 @@ use veritail::store::database::verifications::{RunFilter, Verifications};
 use veritail::trace::{ByteSize, JobId, Schedule};
 use veritail::verify::{Budgeted, Scope, Settings, Verifier};
 
+use super::clocks::{self, View};
 use super::machine::Dice;
 use super::world::World;
 
@@ -18,8 +19,17 @@ pub const CYCLE: Duration = Duration::from_secs(60);
 const JITTER_MS: u64 = 3000;
 const HOT_EVERY: Duration = Duration::from_secs(15);
 const FULL_EVERY: Duration = Duration::from_secs(12);
+/// The time between two inventories.
+pub const INVENTORY_EVERY: Duration = Duration::from_secs(60);
+/// Younger than this, and than clocks are apart, unnamed objects are left alone.
+const ORPHAN_GRACE: Duration = Duration::from_secs(60);
 
-pub fn settings() -> Settings {
+/// How long what no row names is left alone, by clocks that are so far apart.
+pub fn orphan_grace(clocks: &[View]) -> Duration {
+    ORPHAN_GRACE + Duration::from_millis(clocks::apart_ms(clocks))
+}
+
+pub fn settings(clocks: &[View]) -> Settings {
     let budget = |concurrency| Budgeted { bytes_per_second: ByteSize(20_000), requests_per_second: 200, concurrency };
     Settings {
         repairs: true,
@@ -32,14 +42,26 @@ pub fn settings() -> Settings {
         old_cycle: CYCLE,
         // Jobs grow old in the middle of a simulation.
         fresh_for: Duration::from_secs(100),
+        inventory: Budgeted { bytes_per_second: ByteSize::ZERO, requests_per_second: 1000, concurrency: 1 },
+        inventory_interval: INVENTORY_EVERY,
+        orphan_grace: orphan_grace(clocks),
         runs_kept_for: Duration::from_secs(24 * 3600),
         ..Settings::default()
     }
 }
 
-/// Ticks by the node's clock until the node dies.
+/// Ticks by the node's clock until the node dies. What an inventory left half done is gone on with at once.
 pub fn keep_schedules(verifier: &Verifier, rest: &Arc<AtomicBool>) {
-    for (schedule, every) in [(Schedule::Hot, HOT_EVERY), (Schedule::Full, FULL_EVERY)] {
+    let going_on = verifier.clone();
+    let go_on = async move {
+        if let Err(error) = going_on.go_on().await {
+            tracing::debug!(%error, "the inventory could not be gone on with");
+        }
+    };
+    verifier.node().seams().spawn.spawn("verify", Box::pin(go_on));
+    for (schedule, every) in
+        [(Schedule::Hot, HOT_EVERY), (Schedule::Full, FULL_EVERY), (Schedule::Inventory, INVENTORY_EVERY)]
+    {
         let ticking = tick_for_ever(verifier.clone(), schedule, every, rest.clone());
         verifier.node().seams().spawn.spawn("schedule", Box::pin(ticking));
     }

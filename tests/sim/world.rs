@@ -148,7 +148,7 @@ impl World {
         };
         let pipeline = Pipeline::new(stores, seams, settings());
         pipeline.start();
-        let verifier = Verifier::new(pipeline.clone(), verifying::settings());
+        let verifier = Verifier::new(pipeline.clone(), verifying::settings(&self.weather.trouble.clocks));
         verifying::keep_schedules(&verifier, &self.verifiers_rest);
         Node { doors: Doors { pipeline, verifier, accounts }, life, pause }
     }

@@ -6,6 +6,8 @@ pub(super) mod finalize;
 pub(super) mod queue;
 mod update;
 
+pub use update::final_update;
+
 use axum::extract::Query;
 use axum::extract::rejection::QueryRejection;
 use axum::http::header::CONNECTION;

@@ -1,12 +1,12 @@
 //! The body of a runner's PUT, read as leniently as GitLab does.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use super::{Parameters, parameter};
 use crate::api::text::Text;
 use crate::trace::claim::{BadChecksum, parse_checksum};
-use crate::trace::{ByteSize, Claim, Ending, JobStatus, Origin};
+use crate::trace::{ByteSize, Claim, Crc32, Ending, JobStatus, Origin};
 
 /// What a runner sends; odd fields count as absent.
 #[derive(ToSchema)]
@@ -62,6 +62,17 @@ pub(super) struct Update {
     pub(super) trace_reset: Option<bool>,
     /// The length of a checksum that cannot be read. It counts as absent.
     pub(super) unreadable_checksum: Option<usize>,
+}
+
+/// The body of a final PUT as a runner of our own sends it: one that can send its log again, and says all there is to say of
+/// it. What becomes of it is read in [`read`].
+pub fn final_update(token: &str, state: &str, exit_code: Option<i64>, (crc32, size): (Crc32, ByteSize)) -> Value {
+    let checksum = format!("crc32:{crc32}");
+    json!({
+        "token": token, "state": state, "exit_code": exit_code, "checksum": checksum,
+        "output": { "checksum": checksum, "bytesize": size.0 },
+        "info": { "features": { "trace_reset": true, "trace_checksum": true, "trace_size": true } },
+    })
 }
 
 /// A body that is not a JSON object.
@@ -124,13 +135,21 @@ fn whole(value: &Value) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use serde_json::json;
 
     use super::*;
-    use crate::trace::Crc32;
 
     fn read_json(json: &Value) -> Update {
         read(json.to_string().as_bytes(), &Vec::new()).expect("readable")
+    }
+
+    #[test]
+    fn a_runner_of_our_own_is_understood() {
+        let (crc32, size) = (Crc32(0x00bc_614e), ByteSize(7));
+        let update = read_json(&final_update("glcbt-1", "failed", Some(3), (crc32, size)));
+        assert_eq!((update.token.as_deref(), update.trace_reset), (Some("glcbt-1"), Some(true)));
+        let ending = ending(update.said);
+        assert_eq!((ending.status, ending.exit_code), (JobStatus::Failed, Some(3)));
+        assert_eq!(ending.claim, Some(Claim { crc32, size: Some(size) }));
     }
 
     fn ending(said: Said) -> Ending {

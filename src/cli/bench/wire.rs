@@ -10,8 +10,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::clock::{self, Instant};
+use crate::api::final_update;
 use crate::cli::Failed;
 use crate::cli::client::Client;
+use crate::trace::{ByteSize, Crc32};
 
 /// How long one request may take.
 const REQUEST: Duration = Duration::from_secs(60);
@@ -84,12 +86,7 @@ impl Wire {
     }
 
     pub(super) async fn finish(&self, job: &Job, crc32: u32, size: u64) -> Reply {
-        let checksum = format!("crc32:{crc32:08x}");
-        let put = json!({
-            "token": job.token, "state": "success", "exit_code": 0, "checksum": checksum,
-            "output": { "checksum": checksum, "bytesize": size },
-            "info": { "features": { "trace_reset": true, "trace_checksum": true, "trace_size": true } },
-        });
+        let put = final_update(&job.token, "success", Some(0), (Crc32(crc32), ByteSize(size)));
         reply_to(self.of_job(Method::PUT, job, "").json(&put)).await
     }
 

@@ -7,9 +7,11 @@ use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
 
 use super::spool::{Ending, Job, Origin};
+use crate::api::final_update;
 use crate::cli::Failed;
 use crate::cli::client::{Client, Connection, wrong_scheme};
 use crate::telemetry::errors::innermost;
+use crate::trace::{ByteSize, Crc32};
 
 /// How long one request may take.
 const REQUEST: Duration = Duration::from_secs(60);
@@ -80,12 +82,8 @@ impl Wire {
 
     /// Says how the job ended, and what its log is.
     pub(super) async fn finish(&self, job: &Job, ending: &Ending) -> Answer {
-        let checksum = format!("crc32:{:08x}", ending.crc32);
-        let put = json!({
-            "token": job.token, "state": ending.state, "exit_code": ending.exit_code, "checksum": checksum,
-            "output": { "checksum": checksum, "bytesize": ending.size },
-            "info": { "features": { "trace_reset": true, "trace_checksum": true, "trace_size": true } },
-        });
+        let whole = (Crc32(ending.crc32), ByteSize(ending.size));
+        let put = final_update(&job.token, &ending.state, ending.exit_code, whole);
         answer_to(self.of_job(Method::PUT, job, "").json(&put)).await
     }
 
