@@ -3,6 +3,7 @@
 //! A wrapped store keeps the contract of the store inside. What a hook adds is an error before the call, which then has
 //! no effect, or one after it, which takes away the answer and not the effect: the two ways in which a network fails.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -132,6 +133,7 @@ hooked! { "live", LiveStore {
     set_status(job: JobId, status: JobStatus) -> bool, Some(job);
     watch(job: JobId, until: Timestamp) -> (), Some(job);
     read_chunk(job: JobId, chunk: ChunkId) -> LiveCopy, Some(job);
+    present(copies: &[(JobId, ChunkId)]) -> BTreeSet<(JobId, ChunkId)>, None;
     release(job: JobId, chunk: ChunkId, grace: Duration) -> (), Some(job);
     scan(from: Option<Vec<u8>>, limit: usize) -> ScanPage, None;
     usage() -> LiveUsage, None;

@@ -203,11 +203,13 @@ impl Verifier {
         examiner: Examiner,
         open: &'a Open,
     ) -> Result<Tally> {
+        self.full_budget.take_amount(ByteSize::ZERO, 1).await;
+        let released = &self.node.without_live_copy(rows.iter().map(|(job, row)| (*job, row))).await;
         let look = |(job, row): &'a (JobId, ChunkRow)| {
-            let look = self.look(&self.full_budget, (*job, row), examiner, open);
+            let look = self.look(&self.full_budget, (*job, row), examiner, (open, released));
             look.map_ok(|examined| (*job, examined.tally)).boxed()
         };
-        let looks: Vec<BoxFuture<'a, _>> = rows.iter().map(look).collect();
+        let looks: Vec<BoxFuture<'_, _>> = rows.iter().map(look).collect();
         let mut seen = Tally::default();
         let mut present = None;
         for (job, look) in side_by_side(looks, self.settings.full.concurrency).await? {

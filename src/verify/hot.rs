@@ -18,7 +18,7 @@ use crate::trace::{ChunkIndex, ChunkRow, Detector, JobId, RunState, Schedule, Ta
 
 use super::hot_shards::HotShards;
 use super::runs::Running;
-use super::{Open, Verifier};
+use super::{Open, Released, Verifier};
 
 /// Rows fetched at a time.
 const PAGE: u32 = 500;
@@ -169,7 +169,11 @@ impl Verifier {
     }
 
     async fn look_while_hot(&self, job: JobId, row: &ChunkRow, examiner: Examiner, open: &Open) -> Result<Tally> {
-        let look = self.look(&self.hot_budget, (job, row), examiner, open).await.map(|examined| examined.tally);
+        // Most have one still: they were proven a moment ago.
+        let look = self
+            .look(&self.hot_budget, (job, row), examiner, (open, &Released::new()))
+            .await
+            .map(|examined| examined.tally);
         if look.as_ref().is_ok_and(|look| look.unreachable == 0 && look.moved == 0) {
             self.seen.saw(job, row, self.now());
         }

@@ -11,7 +11,7 @@ use crate::store::database::Job;
 use crate::store::database::listing::{JobFilter, Listing, Page, PageStart};
 use crate::store::database::verifications::Run;
 use crate::trace::{
-    ChunkIndex, ChunkRow, DataStore, Detector, JobId, Kind, Offset, ProjectId, Schedule, Tally, Timestamp,
+    ByteSize, ChunkIndex, ChunkRow, DataStore, Detector, JobId, Kind, Offset, ProjectId, Schedule, Tally, Timestamp,
 };
 
 use super::runs::Running;
@@ -195,11 +195,13 @@ impl Verifier {
         run: &mut Running,
     ) -> Result<bool> {
         let (job, examiner) = (checked.job, self.examiner(Detector::Manual, run.id()));
+        self.full_budget.take_amount(ByteSize::ZERO, 1).await;
+        let released = &self.node.without_live_copy(rows.iter().map(|row| (job, row))).await;
         let look = |row: &'a ChunkRow| {
-            let look = self.look(&self.full_budget, (job, row), examiner, open);
+            let look = self.look(&self.full_budget, (job, row), examiner, (open, released));
             look.map_ok(|look| (row.index, look)).boxed()
         };
-        let looks: Vec<BoxFuture<'a, _>> = rows.iter().map(look).collect();
+        let looks: Vec<BoxFuture<'_, _>> = rows.iter().map(look).collect();
         let looks = run.add_all(looks, self.settings.full.concurrency, |(_, look)| look.tally).await?;
         let Some(looks) = looks else { return Ok(false) };
         for (index, look) in looks {

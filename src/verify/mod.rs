@@ -25,7 +25,7 @@ mod settings;
 mod shards;
 mod status;
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -44,7 +44,7 @@ use crate::store::Result;
 use crate::store::database::MismatchFilter;
 use crate::store::database::verifications::{RunId, Verifications};
 use crate::telemetry::verification::{self as telemetry, Tick};
-use crate::trace::{ChunkIndex, ChunkRow, Detector, JobId, Kind, Schedule, Tally, Timestamp};
+use crate::trace::{ChunkId, ChunkIndex, ChunkRow, Detector, JobId, Kind, Schedule, Tally, Timestamp};
 
 use budget::Budget;
 
@@ -78,6 +78,8 @@ impl std::ops::Deref for Verifier {
 
 /// Chunks that have open mismatches.
 type Open = HashSet<(JobId, ChunkIndex)>;
+/// Chunks that are known to have no live copy.
+type Released = BTreeSet<(JobId, ChunkId)>;
 
 impl Verifier {
     /// A verifier on this node. Nothing runs by itself: whoever keeps the schedules calls [`tick`](Self::tick).
@@ -145,16 +147,20 @@ impl Verifier {
         Examiner { detector, run: Some(run), heals: self.settings.repairs }
     }
 
-    /// Examines one chunk within the budget.
+    /// Examines one chunk within the budget. `released`: those that are known to have no live copy.
     async fn look(
         &self,
         budget: &Budget,
         (job, row): (JobId, &ChunkRow),
         examiner: Examiner,
-        open: &Open,
+        (open, released): (&Open, &Released),
     ) -> Result<Examined> {
         budget.take(row).await;
-        let examined = self.node.examine(job, row, examiner).await?;
+        let examined = if released.contains(&(job, row.id())) {
+            self.node.examine_without_live_copy(job, row, examiner).await?
+        } else {
+            self.node.examine(job, row, examiner).await?
+        };
         if is_sound(&examined.tally) && open.contains(&(job, row.index)) {
             // Somebody put the bytes back by other means.
             self.node.note_sound_again(job, row).await?;

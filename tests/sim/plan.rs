@@ -67,6 +67,7 @@ const TARGETS: &[(&str, &str)] = &[
     ("live", "release"),
     ("live", "load"),
     ("live", "read_chunk"),
+    ("live", "present"),
     ("database", "note_contacts"),
     ("database", "set_trace_reset"),
     ("database", "mark_installed"),

@@ -127,6 +127,7 @@ live_suite!(model, embedded, redis, valkey, tls, cluster, valkey_cluster, sentin
     open_makes_a_key_that_load_reads_back,
     open_of_a_key_that_exists_is_refused_with_what_is_there,
     append_stores_bytes_and_entry_together,
+    present_names_the_copies_that_are_there,
     append_without_a_trace_key_is_refused_and_creates_nothing,
     append_in_another_epoch_is_refused_with_the_present_one,
     append_from_an_older_entry_is_refused_with_the_present_one,

@@ -11,6 +11,8 @@ mod stale;
 mod unnamed;
 mod whole;
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 
 pub use unnamed::Unnamed;
@@ -22,7 +24,8 @@ use crate::store::database::{MismatchFilter, Resolution};
 use crate::telemetry::verification as telemetry;
 use crate::trace::verdict::agree_against;
 use crate::trace::{
-    ByteSize, ChunkRow, ChunkState, DataStore, Detector, JobId, Kind, Location, Look, Record, Tally, TraceState,
+    ByteSize, ChunkId, ChunkRow, ChunkState, DataStore, Detector, JobId, Kind, Location, Look, Record, Tally,
+    TraceState,
 };
 
 use super::Pipeline;
@@ -96,6 +99,15 @@ impl Promise<'_> {
     }
 }
 
+/// What is known of a chunk's live copy before it is looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum LiveCopy {
+    /// Nothing.
+    Unknown,
+    /// It is gone.
+    Gone,
+}
+
 impl From<Examiner> for Finder {
     fn from(examiner: Examiner) -> Self {
         Self { detector: examiner.detector, run: examiner.run }
@@ -105,16 +117,48 @@ impl From<Examiner> for Finder {
 impl Pipeline {
     /// Looks at every copy of a recorded chunk. `row` as it was listed: if it is another one by now, that one is looked at.
     pub async fn examine(&self, job: JobId, row: &ChunkRow, examiner: Examiner) -> Result<Examined> {
+        self.examine_knowing(job, row, examiner, LiveCopy::Unknown).await
+    }
+
+    /// The same for a chunk of which [`without_live_copy`](Self::without_live_copy) said that there is no live copy.
+    pub async fn examine_without_live_copy(&self, job: JobId, row: &ChunkRow, examiner: Examiner) -> Result<Examined> {
+        self.examine_knowing(job, row, examiner, LiveCopy::Gone).await
+    }
+
+    /// Those of these chunks that have no live copy and need none, as nearly all that are proven. The store is asked once for
+    /// all of them; where it is away nothing is known, and each look finds out by itself.
+    pub async fn without_live_copy(
+        &self,
+        rows: impl Iterator<Item = (JobId, &ChunkRow)> + Send,
+    ) -> BTreeSet<(JobId, ChunkId)> {
+        let proven = rows.filter(|(_, row)| Promise::of(row).is_some_and(|promise| !promise.needs_live));
+        let proven: Vec<(JobId, ChunkId)> = proven.map(|(job, row)| (job, row.id())).collect();
+        match self.stores().live.present(&proven).await {
+            Ok(present) => proven.into_iter().filter(|copy| !present.contains(copy)).collect(),
+            Err(error) => {
+                tracing::debug!(%error, "live copies could not be asked for at once");
+                BTreeSet::new()
+            }
+        }
+    }
+
+    async fn examine_knowing(
+        &self,
+        job: JobId,
+        row: &ChunkRow,
+        examiner: Examiner,
+        mut live_copy: LiveCopy,
+    ) -> Result<Examined> {
         let mut row = row.clone();
         for _ in 0..ROUNDS {
-            match self.examine_once(job, &row, examiner).await? {
+            match self.examine_once(job, &row, examiner, live_copy).await? {
                 Some(mut examined) => {
                     // A row that promises nothing yet has no copies.
                     examined.tally.chunks = u64::from(examined.tally.looks > 0);
                     return Ok(examined);
                 }
                 None => match self.stores().database.chunk(job, row.index).await? {
-                    Some(now) => row = now,
+                    Some(now) => (row, live_copy) = (now, LiveCopy::Unknown),
                     // Erased meanwhile.
                     None => break,
                 },
@@ -124,15 +168,21 @@ impl Pipeline {
     }
 
     /// `None`: the row is another one by now.
-    async fn examine_once(&self, job: JobId, row: &ChunkRow, examiner: Examiner) -> Result<Option<Examined>> {
+    async fn examine_once(
+        &self,
+        job: JobId,
+        row: &ChunkRow,
+        examiner: Examiner,
+        live_copy: LiveCopy,
+    ) -> Result<Option<Examined>> {
         let Some(promise) = Promise::of(row) else { return Ok(Some(Examined::default())) };
-        let mut sights = self.look_around(job, row, &promise).await;
+        let mut sights = self.look_around(job, row, &promise, live_copy).await;
         if has_difference(&sights) {
             // What is seen once may be a row that moved, or bytes that were on their way.
             if !self.is_unchanged(job, row).await? {
                 return Ok(None);
             }
-            let mut again = self.look_around(job, row, &promise).await;
+            let mut again = self.look_around(job, row, &promise, LiveCopy::Unknown).await;
             sights.retain_mut(|first| {
                 let Look::Differs(_) = first.look else { return true };
                 // A live copy that is gone by now went as it should.
@@ -223,9 +273,12 @@ impl Pipeline {
     }
 
     /// Every copy that there should be, and the live one if it is still there.
-    async fn look_around(&self, job: JobId, row: &ChunkRow, promise: &Promise<'_>) -> Vec<Sight> {
+    async fn look_around(&self, job: JobId, row: &ChunkRow, promise: &Promise<'_>, live_copy: LiveCopy) -> Vec<Sight> {
         let live = self.stores().live.as_ref();
         let live_copy = async {
+            if live_copy == LiveCopy::Gone {
+                return None;
+            }
             let looking = look_live(live, job, row.id(), promise.record);
             let sight = self.sight(live.name(), looking).await;
             let is_gone = sight.look == Look::Differs(Kind::Missing) && !promise.needs_live;

@@ -5,6 +5,7 @@
 //! acknowledged is therefore there after a `kill -9` or a power cut, and appends of many jobs share the cost of the disk.
 //! Reads see committed state only. They may meet the disk, so they run on the runtime's blocking threads.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -128,6 +129,19 @@ impl LiveStore for EmbeddedLive {
             let view = space.view();
             let trace = view.trace(job, now)?.map(Into::into);
             Ok(LiveCopy { trace, bytes: view.bytes(job, chunk, now)? })
+        })
+        .await
+    }
+
+    async fn present(&self, copies: &[(JobId, ChunkId)]) -> Result<BTreeSet<(JobId, ChunkId)>> {
+        let copies = copies.to_vec();
+        self.read(move |space, now| {
+            let view = space.view();
+            let is_there = |(job, chunk): &(JobId, ChunkId)| Ok(view.copy(*job, *chunk, now)?.is_some());
+            copies
+                .into_iter()
+                .filter_map(|copy| is_there(&copy).map(|there| there.then_some(copy)).transpose())
+                .collect()
         })
         .await
     }

@@ -4,6 +4,7 @@
 //! job, in the embedded store one batch; the contract below is the script's. No method ever removes bytes that were not
 //! released by name.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -228,6 +229,10 @@ pub trait LiveStore: Send + Sync {
 
     /// A chunk's copy and the entry beside it, in one step.
     async fn read_chunk(&self, job: JobId, chunk: ChunkId) -> Result<LiveCopy>;
+
+    /// Those of these copies that are there, of any jobs. For whoever looks for what is left over: of most there is nothing,
+    /// and that is said of many at once. They may come and go meanwhile.
+    async fn present(&self, copies: &[(JobId, ChunkId)]) -> Result<BTreeSet<(JobId, ChunkId)>>;
 
     /// The copy is proven elsewhere: it goes by itself after `grace` (0: now). The first release counts, but for one
     /// without grace, which removes the copy in any case: an erased trace leaves nothing. A missing copy is no error.

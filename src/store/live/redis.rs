@@ -8,14 +8,14 @@
 //! [`masters`] brings a command to the master of its slot and says when it is sent again; [`node`] keeps the connection to
 //! one server; [`marks`] knows a server that lost its last writes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use ::redis::{FromRedisValue, InfoDict, RedisError};
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures::future::join_all;
+use futures::future::{join_all, try_join_all};
 
 use self::access::{Access, Certificates};
 use self::errors::error;
@@ -213,6 +213,29 @@ impl RedisLive {
         T::from_redis_value(answer).map_err(|unreadable| error(unreadable.into()))
     }
 
+    /// Those of a job's copies that are there. One command where there is none: that is nearly always so.
+    async fn present_of(&self, job: JobId, chunks: Vec<ChunkId>) -> Result<Vec<(JobId, ChunkId)>> {
+        let mut present = Vec::new();
+        if self.exist(job, &chunks).await? > 0 {
+            for chunk in chunks {
+                if self.exist(job, &[chunk]).await? > 0 {
+                    present.push((job, chunk));
+                }
+            }
+        }
+        Ok(present)
+    }
+
+    /// How many of a job's copies are there.
+    async fn exist(&self, job: JobId, chunks: &[ChunkId]) -> Result<u64> {
+        let mut exist = ::redis::cmd("EXISTS");
+        chunks.iter().for_each(|chunk| {
+            exist.arg(keys::chunk(job, *chunk));
+        });
+        let answer = self.masters.call(keys::slot(job), &exist).await.map_err(error)?;
+        u64::from_redis_value(answer).map_err(|unreadable| error(unreadable.into()))
+    }
+
     /// What every master says of its memory and of its evictions.
     async fn infos(&self) -> Result<BTreeMap<String, InfoDict>> {
         let asked = self.masters.map().masters().into_iter().map(|(_, node)| async move {
@@ -284,6 +307,15 @@ impl LiveStore for RedisLive {
         let mut fields: Fields = self.run(&self.scripts.read_chunk, keys::slot(job), &keys, &[]).await?;
         let bytes = fields.pop().flatten();
         Ok(LiveCopy { trace: replies::trace(fields)?, bytes })
+    }
+
+    async fn present(&self, copies: &[(JobId, ChunkId)]) -> Result<BTreeSet<(JobId, ChunkId)>> {
+        let mut by_job: BTreeMap<JobId, Vec<ChunkId>> = BTreeMap::new();
+        for (job, chunk) in copies {
+            by_job.entry(*job).or_default().push(*chunk);
+        }
+        let asked = by_job.into_iter().map(|(job, chunks)| self.present_of(job, chunks));
+        Ok(try_join_all(asked).await?.concat().into_iter().collect())
     }
 
     async fn release(&self, job: JobId, chunk: ChunkId, grace: Duration) -> Result<()> {

@@ -51,6 +51,8 @@ names! {
         Watch = "watch",
         /// Live: a chunk's copy.
         ReadChunk = "read_chunk",
+        /// Live: which copies are there.
+        Present = "present",
         /// Live: a copy may go.
         Release = "release",
         /// Live: one page of everything.

@@ -49,6 +49,22 @@ pub(super) async fn append_stores_bytes_and_entry_together(rig: Rig) {
     assert_eq!(copy.trace.expect("the trace lies beside it").entry, Entry::Live(end));
 }
 
+pub(super) async fn present_names_the_copies_that_are_there(rig: Rig) {
+    let store = &*rig.store;
+    let other = JobId(JOB.0 + 1);
+    assert!(store.present(&[]).await.unwrap().is_empty());
+    for job in [JOB, other] {
+        append(store, job, &open(store, job).await, b"abc").await;
+    }
+    let next = ChunkId { epoch: chunk(0).epoch.next(), ..chunk(0) };
+    let there = [(JOB, chunk(0)), (other, chunk(0))];
+    let asked = [there[0], (JOB, chunk(1)), (JOB, next), there[1], (JobId(JOB.0 + 2), chunk(0))];
+    assert_eq!(store.present(&asked).await.unwrap(), BTreeSet::from(there));
+    store.release(JOB, chunk(0), Duration::ZERO).await.unwrap();
+    store.release(other, chunk(0), LONG).await.unwrap();
+    assert_eq!(store.present(&asked).await.unwrap(), BTreeSet::from([there[1]]), "it goes later");
+}
+
 pub(super) async fn append_without_a_trace_key_is_refused_and_creates_nothing(rig: Rig) {
     let (append, _) = append_of(&empty_end(), b"abc");
     assert!(matches!(refused(rig.store.append(JOB, append).await.unwrap()), Refusal::Absent));

@@ -251,6 +251,11 @@ impl LiveStore for ModelLive {
         })
     }
 
+    async fn present(&self, copies: &[(JobId, ChunkId)]) -> Result<BTreeSet<(JobId, ChunkId)>> {
+        let state = self.state();
+        Ok(copies.iter().copied().filter(|copy| state.kept.chunks.contains_key(copy)).collect())
+    }
+
     async fn release(&self, job: JobId, chunk: ChunkId, grace: Duration) -> Result<()> {
         let expires = self.after(grace);
         let mut state = self.state();
