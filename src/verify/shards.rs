@@ -213,6 +213,8 @@ mod tests {
             assert!(is_near, "{at} after {seconds} s: {standing:?}");
         }
         assert!(of(150, 261).has_time() && !of(150, 279).has_time());
+        let just_late = Standing { walked: 0.0, due: WAITS, projected: AIM };
+        assert!(!just_late.has_time(), "half of what is left for that is over");
         assert!(of(300, 900).is_over() && !of(300, 899).is_over() && !of(299, 900).is_over());
         assert!(of(299, 900).is_due() && !of(300, 900).is_due() && !of(200, 450).is_due());
     }

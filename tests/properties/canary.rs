@@ -18,8 +18,8 @@ use veritail::seams::real::{NoFailPoints, SystemChance, TokioSpawn};
 use veritail::store::database::drills::{CANARY, CANARY_PROJECT, Drill, DrillFilter};
 use veritail::store::database::{Database, Job, NewJob};
 use veritail::trace::{
-    ByteSize, ChunkSize, Claim, Crc32, DataStore, Detection, Ending, JobId, JobStatus, Kind, Offset, Origin, Schedule,
-    Timestamp,
+    ByteSize, ChunkIndex, ChunkSize, Claim, Crc32, DataStore, Detection, Ending, JobId, JobStatus, Kind, Offset,
+    Origin, Schedule, Timestamp,
 };
 use veritail::verify::canary::{CanaryClient, CanaryJob, NoAnswer, Reply};
 use veritail::verify::{self, CanaryDamage, Verifier};
@@ -224,6 +224,7 @@ fn rounds_that_go_well_are_measured_and_read_one_of_the_older_logs_again() {
         assert_eq!(jobs.len(), 3);
         for job in &jobs {
             assert_eq!((job.status, job.size), (JobStatus::Success, Some(ByteSize(WHOLE as u64))));
+            assert_eq!(job.chunk_size, ChunkSize::new(16_384).expect("in range"));
         }
         let mut reads = cage.asked(Asks::Read);
         reads.dedup();
@@ -239,10 +240,8 @@ fn rounds_that_go_well_are_measured_and_read_one_of_the_older_logs_again() {
         assert_eq!(page.value(&series), 3.0, "{stage}");
     }
     assert_eq!(page.value("append_to_read_seconds_count"), 3.0);
-    assert_eq!(
-        page.value("canary_last_success_timestamp_seconds"),
-        1_700_000_600.0 + page.value("append_to_read_seconds_sum")
-    );
+    let succeeded = page.value("canary_last_success_timestamp_seconds") - 1_700_000_000.0;
+    assert!((600.0..660.0).contains(&succeeded), "{succeeded}");
 }
 
 fn flipped(bytes: Bytes) -> Bytes {
@@ -320,7 +319,7 @@ fn what_was_appended_may_come_a_moment_later_and_not_never() {
     let (result, asked, took) = round_of(never);
     assert_eq!((result, took), (TIMEOUT, Duration::from_secs(120)));
     // It looks every 50 ms.
-    assert_eq!(asked.len(), 1 + 120 * 20);
+    assert!((1 + 120 * 20..4 + 120 * 20).contains(&asked.len()), "{}", asked.len());
 }
 
 #[test]
@@ -514,6 +513,8 @@ fn everything_that_can_be_damaged_has_its_turn_and_is_found() {
     assert_eq!(turns, all);
     for drill in &drills {
         assert_eq!((drill.result, drill.what.by.as_str()), (Some(Detection::Found), CANARY), "{drill:?}");
+        // The last chunk, which is live for longest.
+        assert_eq!(drill.what.chunk, ChunkIndex(2));
     }
     assert_eq!(ended(&page), [9.0, 0.0, 0.0, 0.0]);
 }

@@ -37,11 +37,12 @@ struct Left {
     live: Arc<ModelLive>,
     database: Arc<ModelDatabase>,
     copy: (JobId, ChunkId),
+    began: Instant,
 }
 
 impl Left {
     async fn new() -> Self {
-        let clock = Arc::new(Virtual::new());
+        let (began, clock) = (Instant::now(), Arc::new(Virtual::new()));
         let database = Arc::new(ModelDatabase::new(clock.clone()));
         let live = Arc::new(ModelLive::new(clock.clone()));
         let stores = Stores {
@@ -68,7 +69,12 @@ impl Left {
         let default = verify::Settings::default();
         let inventory = verify::Budgeted { requests_per_second: 0, ..default.inventory };
         let settings = verify::Settings { orphan_grace: GRACE, inventory, ..default };
-        Self { verifier: Verifier::new(node(stores), settings), live, database, copy: (job, chunk) }
+        Self { verifier: Verifier::new(node(stores), settings), live, database, copy: (job, chunk), began }
+    }
+
+    /// Waits until it was proven elsewhere for so long.
+    async fn was_left_for(&self, time: Duration) {
+        tokio::time::sleep_until(self.began + time).await;
     }
 
     /// How long it took.
@@ -124,11 +130,9 @@ async fn closed(node: &Pipeline) -> JobId {
 fn a_copy_is_stale_once_it_was_needed_by_nobody_for_the_grace_and_two_sweeps_left_it() {
     counted(async {
         let left = Left::new().await;
-        let over_at = left.database.job(left.copy.0).await.expect("a model").expect("a job").closed_at;
-        assert_eq!(over_at, Some(BEGIN));
-        tokio::time::sleep(GRACE - Duration::from_millis(1)).await;
+        left.was_left_for(GRACE - Duration::from_millis(1)).await;
         assert_eq!((left.inventory().await, left.found()), (Duration::ZERO, vec![]), "a moment too early");
-        tokio::time::sleep(GRACE).await;
+        left.was_left_for(2 * GRACE).await;
         assert_eq!(left.inventory().await, WAIT);
         assert_eq!(left.found(), [(left.copy.0, Kind::StaleCopy)]);
         let run = left.run().await;
@@ -136,7 +140,7 @@ fn a_copy_is_stale_once_it_was_needed_by_nobody_for_the_grace_and_two_sweeps_lef
     });
     counted(async {
         let left = Left::new().await;
-        tokio::time::sleep(GRACE).await;
+        left.was_left_for(GRACE).await;
         assert_eq!(left.inventory().await, WAIT, "in time");
         assert_eq!(left.found(), [(left.copy.0, Kind::StaleCopy)]);
     });
@@ -146,7 +150,7 @@ fn a_copy_is_stale_once_it_was_needed_by_nobody_for_the_grace_and_two_sweeps_lef
 fn one_that_the_sweep_removes_meanwhile_is_none() {
     counted(async {
         let left = Left::new().await;
-        tokio::time::sleep(GRACE).await;
+        left.was_left_for(GRACE).await;
         let goes = async {
             tokio::time::sleep(WAIT - SECOND).await;
             assert!(left.live.lose_chunk(left.copy.0, left.copy.1));
@@ -161,7 +165,7 @@ fn one_that_the_sweep_removes_meanwhile_is_none() {
 fn while_it_waits_the_run_is_heard_of_and_can_be_stopped() {
     counted(async {
         let left = Left::new().await;
-        tokio::time::sleep(GRACE).await;
+        left.was_left_for(GRACE).await;
         let stops = async {
             tokio::time::sleep(SECOND * 301).await;
             let run = left.run().await;
