@@ -10,8 +10,8 @@ use tokio::time::Instant;
 use veritail::pipeline::{AppendRequest, Appended, BodyBroken, FinalPut, Finalized, Pipeline, Settings, Stores};
 use veritail::seams::Seams;
 use veritail::seams::real::{NoFailPoints, SystemChance, TokioSpawn};
+use veritail::store::database::NewJob;
 use veritail::store::database::verifications::{Run, RunFilter, Verifications as _};
-use veritail::store::database::{Database as _, NewJob};
 use veritail::store::hooked::Hooked;
 use veritail::trace::{
     ByteSize, ChunkId, ChunkSize, Claim, Crc32, Ending, JobId, JobStatus, Kind, Offset, Origin, RunState, Schedule,

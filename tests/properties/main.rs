@@ -10,6 +10,7 @@ mod arithmetic;
 mod canary;
 mod checksums;
 mod copies;
+mod hot;
 mod late;
 mod left_over;
 mod manual;

@@ -47,6 +47,8 @@ impl Rig {
     async fn close(&self, log: &[u8]) {
         assert!(matches!(self.append(0, log, log.len()).await, Appended::Accepted { .. }));
         assert!(matches!(self.finalize(log).await, Finalized::Done { .. }));
+        // What was acknowledged is written down.
+        self.node.sweep().await.expect("models");
     }
 
     async fn lose_object(&self, index: u32) {

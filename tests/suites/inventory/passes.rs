@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use veritail::pipeline::Stores;
 use veritail::seams::within;
+use veritail::store::database::verifications::{Run, RunFilter};
 use veritail::store::hooked::{Call, Hook};
 use veritail::store::object::keys;
 use veritail::store::{Result, StoreError};
@@ -13,7 +15,7 @@ use veritail::telemetry::verification::Tick;
 use veritail::trace::{ChunkIndex, Epoch, JobId, RunState, Schedule};
 use veritail::verify::{Settings, Verifier};
 
-use super::rig::{Rig, finish, in_production, log, on_models, open, verify_settings};
+use super::rig::{Ahead, Rig, finish, in_production, log, on_models, open, verify_settings};
 use crate::support::hooks::{Faults, Recorder, Side};
 
 /// Once in a day.
@@ -78,9 +80,17 @@ async fn what_a_crash_left_is_taken_up_at_the_next_start_and_no_more() {
     assert_eq!(recorder.count("object_store", "list"), 0);
 }
 
+/// Somebody asks the newest run to stop.
+async fn stop(stores: &Stores) -> Result<Option<Run>> {
+    let newest = RunFilter { schedule: Some(Schedule::Inventory), limit: 1, ..RunFilter::default() };
+    let run = stores.verifications.runs(newest).await?.remove(0);
+    stores.verifications.ask_to_stop(run.id, "somebody").await
+}
+
 /// Somebody asks the run to stop at a call of this name, once so many of them were made.
 struct StopsAt {
-    rig: Arc<Rig>,
+    stores: Stores,
+    clock: Arc<Ahead>,
     operation: &'static str,
     left: AtomicU32,
     /// Listings since then.
@@ -95,11 +105,11 @@ impl Hook for StopsAt {
         }
         if call.operation == self.operation && self.left.load(Ordering::SeqCst) > 0 {
             if self.left.fetch_sub(1, Ordering::SeqCst) == 1 {
-                let asked = self.rig.stores.verifications.ask_to_stop(self.rig.last_run().await.id, "somebody").await?;
+                let asked = stop(&self.stores).await?;
                 assert_eq!(asked.unwrap().stop_asked_by.as_deref(), Some("somebody"));
             }
             // What is seen is written down every second.
-            self.rig.pass(Duration::from_secs(2));
+            self.clock.pass(Duration::from_secs(2));
         }
         Ok(())
     }
@@ -124,10 +134,11 @@ async fn full_of_things(rig: &Rig) {
 #[tokio::test]
 async fn a_pass_that_is_stopped_stops_wherever_it_is_and_the_next_one_does_the_rest() {
     for (operation, calls) in [("list", 1), ("list", 2), ("list", 90), ("list", 257), ("scan", 1)] {
-        let rig = Arc::new(on_models());
+        let rig = on_models();
         full_of_things(&rig).await;
         let (left, goes_on) = (AtomicU32::new(calls), AtomicU32::new(0));
-        let stops = Arc::new(StopsAt { rig: rig.clone(), operation, left, goes_on });
+        let stops =
+            Arc::new(StopsAt { stores: rig.stores.clone(), clock: rig.clock.clone(), operation, left, goes_on });
         let verifier = daily_over(&rig, stops.clone());
         assert_eq!(verifier.tick(Schedule::Inventory).await.unwrap(), Tick::Ran);
         let run = rig.last_run().await;
