@@ -97,6 +97,23 @@ mod tests {
     }
 
     #[test]
+    fn at_the_end_of_a_cycle_everything_was_looked_at_since_it_began() {
+        let first = covered(&cursor(7, None), 1.0, PROMISED, Timestamp(130_000));
+        assert_eq!(first, Covered { eligible: 7, covered: 7, oldest: Duration::ZERO });
+        let previous = Cycle { started_at: Timestamp(10_000), ended_at: Timestamp(100_000), chunks: 5 };
+        let second = covered(&cursor(7, Some(previous)), 1.0, PROMISED, Timestamp(130_000));
+        assert_eq!(second, Covered { eligible: 7, covered: 7, oldest: Duration::from_secs(30) });
+    }
+
+    #[test]
+    fn a_look_at_the_last_moment_is_in_time() {
+        let previous = Cycle { started_at: Timestamp(10_000), ended_at: Timestamp(100_000), chunks: 1000 };
+        let at = |now| covered(&cursor(500, Some(previous)), 0.5, PROMISED, Timestamp(now));
+        assert_eq!(at(155_000), Covered { eligible: 1000, covered: 1000, oldest: PROMISED });
+        assert_eq!(at(155_001).covered, 500);
+    }
+
+    #[test]
     fn in_time_all_is_covered_and_the_next_chunk_is_the_oldest() {
         let previous = Cycle { started_at: Timestamp(10_000), ended_at: Timestamp(100_000), chunks: 1000 };
         let covered = covered(&cursor(500, Some(previous)), 0.5, PROMISED, Timestamp(150_000));

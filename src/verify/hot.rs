@@ -29,7 +29,7 @@ const SEALED_MAX: u32 = 10_000;
 /// Nodes' clocks may be apart by so much.
 const CLOCKS_APART: Duration = Duration::from_secs(60);
 /// After a longer pause, what was proven before it is left to the full run.
-const LOOKS_BACK: Duration = Duration::from_secs(24 * 3600);
+const LOOKS_BACK: Duration = Duration::from_hours(24);
 
 /// What this node has looked at, and when.
 #[derive(Default)]

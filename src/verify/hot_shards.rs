@@ -122,6 +122,12 @@ mod tests {
     }
 
     #[test]
+    fn what_is_said_twice_counts_once_and_what_there_is_not_counts_nothing() {
+        assert_eq!("shards 0-3, 2".parse(), Ok(HotShards(0b1111)));
+        assert_eq!(HotShards::from_iter([1, 3, 1, SHARDS, SHARDS + 1]), HotShards(0b1010));
+    }
+
+    #[test]
     fn what_is_taken_away_is_gone() {
         let (some, others) = (HotShards(0b1110), HotShards(0b0110));
         assert_eq!(some.without(others), HotShards(0b1000));

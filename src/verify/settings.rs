@@ -69,7 +69,7 @@ pub struct Budgeted {
     pub concurrency: usize,
 }
 
-const DAY: Duration = Duration::from_secs(24 * 3600);
+const DAY: Duration = Duration::from_hours(24);
 
 impl Default for Settings {
     fn default() -> Self {

@@ -84,11 +84,9 @@ impl Standing {
         let walked = if is_empty { 1.0 } else { ((cursor.at.job.0 - cursor.from.0) as f64 / whole).clamp(0.0, 1.0) };
         let elapsed = now.since(cursor.started_at).as_secs_f64() / promised.as_secs_f64().max(0.001);
         let due = (elapsed / AIM).min(1.0);
-        // Whoever is where they should be will be done when they mean to; whoever is not goes on as fast as so far.
+        // Whoever is late goes on as fast as so far; whoever is not will be done when they mean to.
         let projected = if walked >= 1.0 {
             elapsed.min(AIM)
-        } else if walked >= due {
-            AIM
         } else if walked > 0.0 {
             (elapsed / walked).max(AIM)
         } else {
@@ -99,7 +97,7 @@ impl Standing {
 
     /// Whether a walk has to go on now.
     pub(super) fn is_due(&self) -> bool {
-        self.walked < self.due || (self.walked < 1.0 && self.due >= 1.0)
+        self.walked < self.due
     }
 
     /// Whether a walk can wait and still be done in time.
@@ -186,6 +184,58 @@ mod tests {
         assert!(standing.is_due() && !standing.is_over());
         assert!((standing.projected - 5.0).abs() < 0.01, "{standing:?}");
         assert!(Standing::of(&cursor(0, 90), JobId(100), promised, half).projected < 1.0);
+    }
+
+    #[test]
+    fn a_standing_is_told_in_shares_of_the_way_and_of_the_promised_time() {
+        let of = |at, seconds: i64| {
+            let now = Timestamp(seconds * 1000);
+            Standing::of(&cursor(100, at), JobId(300), Duration::from_secs(1000), now)
+        };
+        for (at, seconds, walked, due, projected) in [
+            (100, 0, 0.0, 0.0, 0.9),
+            // A quarter of the way, and half of it should be.
+            (150, 450, 0.25, 0.5, 1.8),
+            (150, 4500, 0.25, 1.0, 18.0),
+            // Not begun yet.
+            (100, 450, 0.0, 0.5, 1.35),
+            // In time, and ahead.
+            (200, 450, 0.5, 0.5, 0.9),
+            (250, 450, 0.75, 0.5, 0.9),
+            // At the end, and behind it.
+            (300, 450, 1.0, 0.5, 0.45),
+            (300, 990, 1.0, 1.0, 0.9),
+            (400, 450, 1.0, 0.5, 0.45),
+        ] {
+            let standing = of(at, seconds);
+            let is = [standing.walked, standing.due, standing.projected];
+            let is_near = is.iter().zip([walked, due, projected]).all(|(is, should)| (is - should).abs() < 1e-9);
+            assert!(is_near, "{at} after {seconds} s: {standing:?}");
+        }
+        assert!(of(150, 261).has_time() && !of(150, 279).has_time());
+        let just_late = Standing { walked: 0.0, due: WAITS, projected: AIM };
+        assert!(!just_late.has_time(), "half of what is left for that is over");
+        assert!(of(300, 900).is_over() && !of(300, 899).is_over() && !of(299, 900).is_over());
+        assert!(of(299, 900).is_due() && !of(300, 900).is_due() && !of(200, 450).is_due());
+    }
+
+    #[test]
+    fn behind_the_last_chunk_that_there_can_be_is_the_next_job() {
+        let place = |job, index| Place { job: JobId(job), index: ChunkIndex(index) };
+        assert_eq!(behind(JobId(7), ChunkIndex(3)), place(7, 4));
+        assert_eq!(behind(JobId(7), ChunkIndex(u32::MAX)), place(8, 0));
+    }
+
+    #[test]
+    fn the_shards_of_two_tiers_have_the_same_jobs() {
+        for shard in Shard::all() {
+            let other = shard.in_tier(Tier::Old);
+            assert_eq!(
+                (other.tier, other.number, other.block_at(JobId(5))),
+                (Tier::Old, shard.number, shard.block_at(JobId(5)))
+            );
+        }
+        assert_eq!(Shard::all().map(|shard| shard.to_string()).nth(17).as_deref(), Some("old/01"));
     }
 
     #[test]

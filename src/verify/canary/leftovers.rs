@@ -11,7 +11,7 @@ use super::super::Verifier;
 use super::client::CanaryJob;
 
 /// How long a sound trace is kept, to be read again.
-const KEPT_FOR: Duration = Duration::from_secs(6 * 3600);
+const KEPT_FOR: Duration = Duration::from_hours(6);
 /// Traces and drills that are looked at.
 const MOST: u32 = 1000;
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use veritail::pipeline::Stores;
+use veritail::pipeline::{Stores, UNNAMED_GRACE};
 use veritail::store::database::{Found, MismatchFilter};
 use veritail::store::object::{codec, keys};
 use veritail::telemetry::verification::Tick;
@@ -39,6 +39,7 @@ macro_rules! inventory_suite {
             quarantine_is_kept_for_its_time,
             live_copies_of_an_unknown_job_are_orphans,
             a_live_copy_that_the_sweep_left_is_stale,
+            bytes_in_the_database_that_no_row_names_are_weighed_too,
         );
     };
     (@rules $name:ident, $open:expr; $($rule:ident),+ $(,)?) => {
@@ -283,4 +284,35 @@ pub async fn a_live_copy_that_the_sweep_left_is_stale(rig: &Rig) {
     rig.node.sweep_live().await.unwrap();
     rig.inventory().await;
     assert_eq!(rig.found().await, [(job, Kind::StaleCopy, live, false)]);
+}
+
+/// The sweep removes them by itself: what is there an hour after it should have is the inventory's, however short its own
+/// grace is.
+pub async fn bytes_in_the_database_that_no_row_names_are_weighed_too(rig: &Rig) {
+    let (unknown, job) = (JobId(1000), rig.closed().await);
+    let spill = rig.stores.spill.as_ref();
+    let (spare, of_before) = (stray(job, 0), stray(unknown, 3));
+    for key in [&spare, &of_before] {
+        spill.put(key, codec::encode(b"of before").into()).await.unwrap();
+    }
+    let is_there = async |key: &str| spill.get(key, ByteSize(1)).await.unwrap().is_some();
+    let hasty = Settings { orphan_grace: Duration::ZERO, ..verify_settings() };
+    let hasty = Verifier::new(rig.node.clone(), hasty);
+    rig.pass(UNNAMED_GRACE + 59 * MINUTE);
+    assert_eq!(hasty.tick(Schedule::Inventory).await.unwrap(), Tick::Ran);
+    assert_eq!((rig.found().await, is_there(&spare).await), (vec![], true), "that is for the sweep to finish");
+
+    rig.pass(2 * MINUTE);
+    assert_eq!(hasty.tick(Schedule::Inventory).await.unwrap(), Tick::Ran);
+    assert_eq!((is_there(&spare).await, is_there(&of_before).await), (false, true));
+    assert_eq!(rig.found().await, [(unknown, Kind::Orphan, DataStore::Database, true)]);
+    let known = rig.stores.database.mismatches(MismatchFilter::default()).await.unwrap().remove(0);
+    let what = (known.what.chunk, known.what.epoch, known.what.detector);
+    assert_eq!(what, (Some(ChunkIndex(3)), Epoch(1), Detector::Inventory));
+
+    rig.inventory().await;
+    assert_eq!(rig.found().await, [(unknown, Kind::Orphan, DataStore::Database, true)], "it is still there");
+    spill.delete(&of_before).await.unwrap();
+    rig.inventory().await;
+    assert_eq!(rig.found().await, [(unknown, Kind::Orphan, DataStore::Database, false)]);
 }

@@ -5,14 +5,17 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use veritail::pipeline::Stores;
 use veritail::seams::within;
+use veritail::store::database::verifications::{Run, RunFilter};
 use veritail::store::hooked::{Call, Hook};
+use veritail::store::object::keys;
 use veritail::store::{Result, StoreError};
 use veritail::telemetry::verification::Tick;
-use veritail::trace::{RunState, Schedule};
+use veritail::trace::{ChunkIndex, Epoch, JobId, RunState, Schedule};
 use veritail::verify::{Settings, Verifier};
 
-use super::rig::{Rig, finish, in_production, log, on_models, open, verify_settings};
+use super::rig::{Ahead, Rig, finish, in_production, log, on_models, open, verify_settings};
 use crate::support::hooks::{Faults, Recorder, Side};
 
 /// Once in a day.
@@ -75,6 +78,85 @@ async fn what_a_crash_left_is_taken_up_at_the_next_start_and_no_more() {
     recorder.reset();
     daily_over(&rig, recorder.clone()).go_on().await.unwrap();
     assert_eq!(recorder.count("object_store", "list"), 0);
+}
+
+/// Somebody asks the newest run to stop.
+async fn stop(stores: &Stores) -> Result<Option<Run>> {
+    let newest = RunFilter { schedule: Some(Schedule::Inventory), limit: 1, ..RunFilter::default() };
+    let run = stores.verifications.runs(newest).await?.remove(0);
+    stores.verifications.ask_to_stop(run.id, "somebody").await
+}
+
+/// Somebody asks the run to stop at a call of this name, once so many of them were made.
+struct StopsAt {
+    stores: Stores,
+    clock: Arc<Ahead>,
+    operation: &'static str,
+    left: AtomicU32,
+    /// Listings since then.
+    goes_on: AtomicU32,
+}
+
+#[async_trait]
+impl Hook for StopsAt {
+    async fn before(&self, call: &Call) -> Result<()> {
+        if self.left.load(Ordering::SeqCst) == 0 && matches!(call.operation, "list" | "scan") {
+            self.goes_on.fetch_add(1, Ordering::SeqCst);
+        }
+        if call.operation == self.operation && self.left.load(Ordering::SeqCst) > 0 {
+            if self.left.fetch_sub(1, Ordering::SeqCst) == 1 {
+                let asked = stop(&self.stores).await?;
+                assert_eq!(asked.unwrap().stop_asked_by.as_deref(), Some("somebody"));
+            }
+            // What is seen is written down every second.
+            self.clock.pass(Duration::from_secs(2));
+        }
+        Ok(())
+    }
+
+    async fn after(&self, _call: &Call, _took: Duration, _failed: Option<&StoreError>) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// Something lies below every prefix, in quarantine, in the live store, and is known from before.
+async fn full_of_things(rig: &Rig) {
+    for number in 0..4096 {
+        let key = keys::chunk_key(JobId(10_000 + number), ChunkIndex(0), Epoch(1), "0f1e");
+        rig.stores.objects.put(&key, "of before".into()).await.unwrap();
+    }
+    let bad = keys::quarantine_key(JobId(10_000), ChunkIndex(0), Epoch(1), "0f1e");
+    rig.stores.objects.put(&bad, "bad".into()).await.unwrap();
+    rig.pass(Duration::from_secs(60));
+    open(&rig.node, &log(1)).await;
+}
+
+#[tokio::test]
+async fn a_pass_that_is_stopped_stops_wherever_it_is_and_the_next_one_does_the_rest() {
+    for (operation, calls) in [("list", 1), ("list", 2), ("list", 90), ("list", 257), ("scan", 1)] {
+        let rig = on_models();
+        full_of_things(&rig).await;
+        let (left, goes_on) = (AtomicU32::new(calls), AtomicU32::new(0));
+        let stops =
+            Arc::new(StopsAt { stores: rig.stores.clone(), clock: rig.clock.clone(), operation, left, goes_on });
+        let verifier = daily_over(&rig, stops.clone());
+        assert_eq!(verifier.tick(Schedule::Inventory).await.unwrap(), Tick::Ran);
+        let run = rig.last_run().await;
+        let goes_on = stops.goes_on.load(Ordering::SeqCst);
+        assert_eq!((run.state, goes_on), (RunState::Stopped, 0), "{calls} times {operation}: {run:?}");
+        assert_eq!(run.message, None);
+
+        // What it did is done, and what it did not is due at once.
+        let recorder = Arc::new(Recorder::default());
+        assert_eq!(daily_over(&rig, recorder.clone()).tick(Schedule::Inventory).await.unwrap(), Tick::Ran);
+        let listings = recorder.count("object_store", "list");
+        // How many were done before the live store had its turn is by chance.
+        let done = if operation == "list" { calls - 1 } else { 256 };
+        assert!((257 - u64::from(done)..=257).contains(&listings), "{listings} after {calls} times {operation}");
+        let last = rig.last_run().await;
+        assert!(last.id > run.id && last.state == RunState::Complete, "{last:?}");
+        assert_eq!(verifier.tick(Schedule::Inventory).await.unwrap(), Tick::Idle);
+    }
 }
 
 #[tokio::test]

@@ -38,6 +38,12 @@ pub const CHUNK: usize = 1024;
 #[derive(Default)]
 pub struct Ahead(AtomicI64);
 
+impl Ahead {
+    pub fn pass(&self, time: Duration) {
+        self.0.fetch_add(time.as_millis() as i64, Ordering::SeqCst);
+    }
+}
+
 #[async_trait]
 impl Clock for Ahead {
     fn now(&self) -> Timestamp {
@@ -131,7 +137,7 @@ impl Rig {
     }
 
     pub fn pass(&self, time: Duration) {
-        self.clock.0.fetch_add(time.as_millis() as i64, Ordering::SeqCst);
+        self.clock.pass(time);
     }
 
     /// One inventory by this node's verifier.

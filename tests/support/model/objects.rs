@@ -20,6 +20,7 @@ pub struct ModelObjects {
     damage_next_put: AtomicBool,
     /// Read wrong the next time.
     misread: Mutex<Option<String>>,
+    keeps_versions: AtomicBool,
     listing: Option<Mutex<Listing>>,
 }
 
@@ -75,6 +76,7 @@ impl ModelObjects {
             objects: Mutex::default(),
             damage_next_put: AtomicBool::new(false),
             misread: Mutex::default(),
+            keeps_versions: AtomicBool::new(false),
             listing: None,
         }
     }
@@ -125,6 +127,11 @@ impl ModelObjects {
     /// The next object is not kept as it is written, and the store says nothing.
     pub fn damage_next_put(&self) {
         self.damage_next_put.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it says that it keeps what is deleted or put over.
+    pub fn keep_versions(&self, keeps: bool) {
+        self.keeps_versions.store(keeps, Ordering::Relaxed);
     }
 
     /// From now on every object is kept as it is written, and read as it is kept.
@@ -215,6 +222,10 @@ impl ObjectStore for ModelObjects {
         let listed = shown.into_iter().filter(move |(key, _)| key.starts_with(&prefix));
         let listed = listed.map(|(key, Shown { size, written })| Ok(Listed { key, size, modified: Some(written) }));
         stream::iter(listed).boxed()
+    }
+
+    fn keeps_versions(&self) -> bool {
+        self.keeps_versions.load(Ordering::Relaxed)
     }
 
     async fn ping(&self) -> Result<()> {

@@ -1,0 +1,184 @@
+//! The hot run over models: what it looks at again, and what it leaves alone.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use veritail::pipeline::{Appended, Finalized, Pipeline, Settings, Stores};
+use veritail::store::database::leases::When;
+use veritail::store::database::verifications::RunFilter;
+use veritail::store::hooked::{Call, Hook, Hooked};
+use veritail::store::{Result, StoreError};
+use veritail::telemetry::verification::Tick;
+use veritail::trace::{ByteSize, Schedule, Tally};
+use veritail::verify::{self, Verifier};
+
+use crate::rig::{Rig, now};
+use crate::support::hooks::Recorder;
+
+const CHUNK: u32 = 64;
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// Its clock stands still: whoever waits for the budget waits for ever.
+fn settings() -> verify::Settings {
+    let default = verify::Settings::default();
+    let free = verify::Budgeted { bytes_per_second: ByteSize::ZERO, requests_per_second: 0, ..default.hot };
+    verify::Settings { hot: free, full: free, ..default }
+}
+
+impl Rig {
+    async fn with_log(log: &[u8]) -> Self {
+        let rig = Self::new(CHUNK).await;
+        assert!(matches!(rig.append(0, log, log.len()).await, Appended::Accepted { .. }));
+        rig
+    }
+
+    /// A closed trace of so many chunks.
+    async fn of_chunks(chunks: u32) -> Self {
+        let log: Vec<u8> = (0..chunks * CHUNK).map(|at| (at % 253) as u8).collect();
+        let rig = Self::with_log(&log).await;
+        assert!(matches!(rig.finalize(&log).await, Finalized::Done { .. }));
+        rig
+    }
+
+    /// What the newest run of this schedule saw, after a tick a while later.
+    async fn seen_after(&self, time: Duration, verifier: &Verifier) -> Tally {
+        self.clock.pass(time);
+        assert_eq!(verifier.tick(Schedule::Hot).await.expect("models"), Tick::Ran);
+        let newest = RunFilter { schedule: Some(Schedule::Hot), limit: 1, ..RunFilter::default() };
+        self.node.stores().verifications.runs(newest).await.expect("a model").remove(0).tally
+    }
+
+    fn node_over(&self, stores: Stores) -> Pipeline {
+        Pipeline::new(stores, self.other.seams().clone(), Settings::default())
+    }
+}
+
+#[test]
+fn what_was_looked_at_is_not_looked_at_again_by_the_same_node() {
+    now(async {
+        let rig = Rig::of_chunks(3).await;
+        let verifier = Verifier::new(rig.other.clone(), settings());
+        // Objects and live copies.
+        let seen = rig.seen_after(60 * SECOND, &verifier).await;
+        assert_eq!((seen.chunks, seen.looks, seen.sound), (3, 6, 6));
+        for _ in 0..3 {
+            assert_eq!(rig.seen_after(60 * SECOND, &verifier).await, Tally::default());
+        }
+    });
+}
+
+#[test]
+fn an_open_end_is_looked_at_every_five_minutes() {
+    now(async {
+        let rig = Rig::with_log(&[7; 40]).await;
+        let verifier = Verifier::new(rig.other.clone(), settings());
+        let mut looks = Vec::new();
+        for _ in 0..12 {
+            looks.push(rig.seen_after(60 * SECOND, &verifier).await.looks);
+        }
+        assert_eq!(looks, [1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0]);
+    });
+}
+
+/// Fails every call of this name for as long as it is on.
+struct Away(&'static str, AtomicBool);
+
+#[async_trait]
+impl Hook for Away {
+    async fn before(&self, call: &Call) -> Result<()> {
+        if call.operation == self.0 && self.1.load(Ordering::SeqCst) {
+            return Err(StoreError::unavailable(call.store, "as the test says"));
+        }
+        Ok(())
+    }
+
+    async fn after(&self, _call: &Call, _took: Duration, _failed: Option<&StoreError>) -> Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn what_could_not_be_reached_is_looked_at_again() {
+    now(async {
+        let rig = Rig::of_chunks(3).await;
+        let stores = rig.other.stores().clone();
+        let away = Arc::new(Away("get", AtomicBool::new(true)));
+        let objects = Arc::new(Hooked::new(stores.objects.clone(), away.clone(), rig.clock.clone()));
+        let verifier = Verifier::new(rig.node_over(Stores { objects, ..stores }), settings());
+        let seen = rig.seen_after(60 * SECOND, &verifier).await;
+        assert_eq!((seen.looks, seen.unreachable), (6, 3));
+        away.1.store(false, Ordering::SeqCst);
+        let seen = rig.seen_after(60 * SECOND, &verifier).await;
+        assert_eq!((seen.chunks, seen.sound, seen.unreachable), (3, seen.looks, 0));
+        assert_eq!(rig.seen_after(60 * SECOND, &verifier).await, Tally::default());
+    });
+}
+
+/// Of jobs whose turn another node has nothing is looked at: neither the open end nor what was proven.
+#[test]
+fn jobs_of_another_nodes_shards_are_left_to_it() {
+    for is_closed in [false, true] {
+        now(async {
+            let rig = if is_closed { Rig::of_chunks(3).await } else { Rig::with_log(&[7; 40]).await };
+            let leases = &rig.node.stores().leases;
+            let held = leases.take("verify/hot/01", "another", HOUR, When::Early).await.expect("a model");
+            assert!(held.is_some());
+            let verifier = Verifier::new(rig.other.clone(), settings());
+            assert_eq!(rig.seen_after(60 * SECOND, &verifier).await, Tally::default());
+        });
+    }
+}
+
+/// A node that has seen nothing yet goes by the last whole run: what was proven in the minute before it, or in the last
+/// three, is looked at.
+#[test]
+fn a_new_node_looks_back_behind_the_last_run_and_no_further() {
+    for (minutes, chunks) in [(3, 3), (4, 0), (60, 0)] {
+        now(async {
+            let rig = Rig::of_chunks(3).await;
+            let before = Verifier::new(rig.other.clone(), settings());
+            for _ in 1..minutes {
+                rig.seen_after(60 * SECOND, &before).await;
+            }
+            let new = Verifier::new(rig.node_over(rig.other.stores().clone()), settings());
+            assert_eq!(rig.seen_after(60 * SECOND, &new).await.chunks, chunks, "{minutes} minutes later");
+        });
+    }
+}
+
+/// More than one page of rows.
+#[test]
+fn all_that_was_proven_lately_is_looked_at_a_page_at_a_time() {
+    for (chunks, pages) in [(3, 1), (500, 2), (520, 2)] {
+        now(async {
+            let rig = Rig::of_chunks(chunks).await;
+            let (stores, recorder) = (rig.other.stores().clone(), Arc::new(Recorder::default()));
+            let verifications =
+                Arc::new(Hooked::new(stores.verifications.clone(), recorder.clone(), rig.clock.clone()));
+            let verifier = Verifier::new(rig.node_over(Stores { verifications, ..stores }), settings());
+            let seen = rig.seen_after(60 * SECOND, &verifier).await;
+            let asked: u64 =
+                recorder.list().iter().filter(|(_, call, _)| *call == "persisted_since").map(|(.., count)| count).sum();
+            assert_eq!((seen.chunks, seen.sound, asked), (u64::from(chunks), seen.looks, pages));
+        });
+    }
+}
+
+/// The full run's walk, over more than one save of its cursor: every chunk once.
+#[test]
+fn a_long_trace_is_walked_through_once() {
+    for chunks in [63, 64, 65, 130] {
+        now(async {
+            let rig = Rig::of_chunks(chunks).await;
+            let verifier = Verifier::new(rig.other.clone(), settings());
+            assert_eq!(verifier.tick(Schedule::Full).await.expect("models"), Tick::Idle);
+            rig.clock.pass(24 * 7 * HOUR);
+            assert_eq!(verifier.tick(Schedule::Full).await.expect("models"), Tick::Ran);
+            let runs = rig.node.stores().verifications.runs(RunFilter::default()).await.expect("a model");
+            assert_eq!(runs.iter().map(|run| run.tally.chunks).sum::<u64>(), u64::from(chunks));
+        });
+    }
+}

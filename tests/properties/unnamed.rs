@@ -1,0 +1,203 @@
+//! Stored bytes that no row names, over models: what they are worth by what the database says of their job and chunk.
+
+use std::time::Duration;
+
+use veritail::pipeline::examine::{Examiner, Unnamed};
+use veritail::pipeline::{Appended, Finalized};
+use veritail::store::database::{Database as _, MismatchFilter};
+use veritail::store::object::{Listed, codec, keys};
+use veritail::trace::{ByteSize, ChunkIndex, ChunkState, DataStore, Detector, Epoch, JobId, Kind};
+
+use crate::rig::{Rig, now};
+
+const CHUNK: u32 = 64;
+const GRACE: Duration = Duration::from_secs(3600);
+
+fn log() -> Vec<u8> {
+    (0..150).collect()
+}
+
+const EXAMINER: Examiner = Examiner { detector: Detector::Inventory, run: None, heals: true };
+
+impl Rig {
+    async fn finished() -> Self {
+        let rig = Self::new(CHUNK).await;
+        assert!(matches!(rig.append(0, &log(), 150).await, Appended::Accepted { .. }));
+        assert!(matches!(rig.finalize(&log()).await, Finalized::Done { .. }));
+        rig.clock.pass(GRACE);
+        rig
+    }
+
+    /// What becomes of bytes under this key.
+    async fn weigh(&self, key: &str, bytes: &[u8], removes: bool) -> Unnamed {
+        let objects = &self.node.stores().objects;
+        objects.put(key, codec::encode(bytes).into()).await.expect("a model");
+        self.weigh_what_is(key, removes).await
+    }
+
+    async fn weigh_what_is(&self, key: &str, removes: bool) -> Unnamed {
+        let listed = Listed { key: key.to_owned(), size: ByteSize(17), modified: None };
+        let parsed = keys::parse(key).expect("one of ours");
+        let weighed = self.node.examine_unnamed(DataStore::ObjectStore, (&listed, &parsed), EXAMINER, (GRACE, removes));
+        weighed.await.expect("models")
+    }
+
+    async fn has(&self, key: &str) -> bool {
+        self.node.stores().objects.get(key, ByteSize(1)).await.expect("a model").is_some()
+    }
+
+    fn change_row(&self, index: u32, change: impl FnOnce(&mut veritail::trace::ChunkRow)) {
+        assert!(self.database.damage_row(self.job, ChunkIndex(index), change));
+    }
+}
+
+fn key_of(job: JobId, index: u32, epoch: u32) -> String {
+    keys::chunk_key(job, ChunkIndex(index), Epoch(epoch), "0f1e")
+}
+
+#[test]
+fn a_spare_copy_goes_where_that_is_the_policy_and_its_chunk_is_sound() {
+    now(async {
+        let rig = Rig::finished().await;
+        let key = key_of(rig.job, 0, 1);
+        assert_eq!(rig.weigh(&key, b"half of it", false).await, Unnamed::Noted);
+        assert!(rig.has(&key).await);
+        let [noted] = &rig.database.all_mismatches()[..] else { panic!("one mismatch") };
+        assert_eq!((noted.what.kind, noted.what.found.size), (Kind::Orphan, Some(ByteSize(17))));
+        assert_eq!(rig.weigh(&key, b"half of it", true).await, Unnamed::Removed);
+        assert!(!rig.has(&key).await);
+        assert_eq!(rig.weigh_what_is(&key, true).await, Unnamed::Settled, "it is gone");
+        // What the row names is no spare copy.
+        let row = rig.database.chunk(rig.job, ChunkIndex(0)).await.expect("a model").expect("a row");
+        let named = row.persistent_copy().expect("a copy").object().key.clone();
+        assert_eq!((rig.weigh_what_is(&named, true).await, rig.has(&named).await), (Unnamed::Settled, true));
+    });
+}
+
+#[test]
+fn a_copy_of_a_later_epoch_than_the_rows_is_no_spare_one() {
+    now(async {
+        let rig = Rig::finished().await;
+        assert_eq!(rig.weigh(&key_of(rig.job, 0, 2), b"of later", true).await, Unnamed::Noted);
+        rig.change_row(0, |row| row.epoch = Epoch(2));
+        assert_eq!(rig.weigh(&key_of(rig.job, 0, 2), b"of the same", true).await, Unnamed::Removed);
+        assert_eq!(rig.weigh(&key_of(rig.job, 0, 1), b"of before", true).await, Unnamed::Removed);
+    });
+}
+
+#[test]
+fn what_no_persistent_copy_stands_beside_waits_while_the_job_goes_on_and_is_an_orphan_afterwards() {
+    now(async {
+        let rig = Rig::new(CHUNK).await;
+        assert!(matches!(rig.append(0, &log(), 150).await, Appended::Accepted { .. }));
+        rig.clock.pass(GRACE);
+        for index in [0, 7] {
+            let key = key_of(rig.job, index, 1);
+            assert_eq!(rig.weigh(&key, &log()[..64], true).await, Unnamed::Settled, "{index}");
+        }
+        assert_eq!(rig.weigh(&key_of(JobId(99), 0, 1), b"of before", true).await, Unnamed::Noted);
+
+        let rig = Rig::finished().await;
+        assert_eq!(rig.weigh(&key_of(rig.job, 7, 1), b"no such chunk", true).await, Unnamed::Noted);
+        rig.change_row(0, |row| {
+            let ChunkState::Persisted { record, .. } = row.state else { panic!("persisted") };
+            row.state = ChunkState::Sealed { record };
+        });
+        assert_eq!(rig.weigh(&key_of(rig.job, 0, 1), &log()[..64], true).await, Unnamed::Noted);
+    });
+}
+
+/// By the clock of the node: what was erased within the grace is left to the erasing.
+#[test]
+fn what_lies_there_of_an_erased_trace_goes_after_the_grace() {
+    for quarantined in [false, true] {
+        now(async {
+            let rig = Rig::finished().await;
+            rig.node.erase(rig.job, "admin").await.expect("models");
+            let key = match quarantined {
+                true => keys::quarantine_key(rig.job, ChunkIndex(0), Epoch(1), "0f1e"),
+                false => key_of(rig.job, 0, 1),
+            };
+            rig.clock.pass(GRACE - Duration::from_millis(1));
+            assert_eq!(rig.weigh(&key, b"late", true).await, Unnamed::Settled);
+            rig.clock.pass(Duration::from_millis(1));
+            assert_eq!(rig.weigh(&key, b"late", false).await, Unnamed::Noted);
+            assert_eq!((rig.weigh(&key, b"late", true).await, rig.has(&key).await), (Unnamed::Removed, false));
+        });
+    }
+    // Otherwise what is in quarantine stays there, whatever the database says of its chunk.
+    now(async {
+        let rig = Rig::finished().await;
+        let key = keys::quarantine_key(rig.job, ChunkIndex(0), Epoch(1), "0f1e");
+        assert_eq!(rig.weigh(&key, b"bad", true).await, Unnamed::Settled);
+        let unknown = keys::quarantine_key(JobId(99), ChunkIndex(0), Epoch(1), "0f1e");
+        assert_eq!(rig.weigh(&unknown, b"bad", true).await, Unnamed::Noted);
+    });
+}
+
+/// The chunk was healed, perhaps from these very bytes: the next look finds nothing wrong, and removes them.
+#[test]
+fn a_spare_copy_stays_while_its_chunk_is_bad_and_while_it_is_healed() {
+    now(async {
+        let rig = Rig::finished().await;
+        let row = rig.database.chunk(rig.job, ChunkIndex(0)).await.expect("a model").expect("a row");
+        let (good, bad) = (key_of(rig.job, 0, 1), row.persistent_copy().expect("a copy").object().key.clone());
+        rig.node.stores().objects.delete(&bad).await.expect("a model");
+        // Its live copy is gone too.
+        rig.clock.pass(GRACE);
+        assert_eq!(rig.weigh(&good, b"as bad", true).await, Unnamed::Noted);
+        assert!(rig.has(&good).await);
+        assert_eq!(rig.weigh(&good, &log()[..64], true).await, Unnamed::Settled);
+        assert!(rig.has(&good).await);
+        assert_eq!((rig.weigh_what_is(&good, true).await, rig.has(&good).await), (Unnamed::Removed, false));
+        assert_eq!(rig.read(0, 150).await, log());
+    });
+}
+
+#[test]
+fn an_orphan_is_resolved_once_it_is_gone_or_a_row_names_it_and_not_because_of_its_neighbours() {
+    now(async {
+        let rig = Rig::finished().await;
+        let (one, other) = (key_of(JobId(99), 0, 1), key_of(JobId(99), 1, 1));
+        let again = key_of(JobId(99), 0, 2);
+        let bad = keys::quarantine_key(JobId(98), ChunkIndex(0), Epoch(1), "0f1e");
+        for key in [&one, &other, &again, &bad] {
+            assert_eq!(rig.weigh(key, b"of before", true).await, Unnamed::Noted);
+        }
+        let open = async || {
+            let open = MismatchFilter { open: Some(true), ..MismatchFilter::default() };
+            rig.database.mismatches(open).await.expect("a model")
+        };
+        let resolve = async || {
+            let mut resolved = 0;
+            for known in open().await {
+                resolved += u32::from(rig.node.resolve_if_gone(&known).await.expect("models"));
+            }
+            resolved
+        };
+        assert_eq!((resolve().await, open().await.len()), (0, 4));
+        let objects = &rig.node.stores().objects;
+        objects.delete(&one).await.expect("a model");
+        assert_eq!((resolve().await, open().await.len()), (1, 3));
+        for key in [&other, &again, &bad] {
+            objects.delete(key).await.expect("a model");
+        }
+        assert_eq!((resolve().await, open().await.len()), (3, 0));
+    });
+}
+
+/// Two nodes of one installation may have live stores of different kinds for a while.
+#[test]
+fn what_lies_in_a_store_of_another_node_is_not_this_nodes_to_resolve() {
+    now(async {
+        let rig = Rig::finished().await;
+        assert_eq!(rig.weigh(&key_of(JobId(99), 0, 1), b"of before", true).await, Unnamed::Noted);
+        let mut known = rig.database.all_mismatches().remove(0);
+        let live = rig.node.stores().live.name();
+        known.what.store = if live == DataStore::Redis { DataStore::Embedded } else { DataStore::Redis };
+        assert!(!rig.node.resolve_if_gone(&known).await.expect("models"));
+        // This node's own live store has no such copy.
+        known.what.store = live;
+        assert!(rig.node.resolve_if_gone(&known).await.expect("models"));
+    });
+}
