@@ -57,13 +57,18 @@ fn every_change_of_a_rule_is_seen_by_its_tests() {
         }
     });
     let survivors = survivors.into_inner().expect("all threads ended");
-    let equivalent: BTreeSet<String> =
-        equivalent().into_iter().filter(|line| titles.iter().any(|title| line.starts_with(&format!("{title} ")))).collect();
+    let equivalent: BTreeSet<String> = equivalent()
+        .into_iter()
+        .filter(|line| titles.iter().any(|title| line.starts_with(&format!("{title} "))))
+        .collect();
     println!("{count} changes of {} rules, of which {} change nothing", titles.len(), equivalent.len());
     let lines = |lines: BTreeSet<&String>| lines.into_iter().map(|line| format!("{line}\n")).collect::<String>();
     let unseen = lines(survivors.difference(&equivalent).collect());
     let unmet = lines(equivalent.difference(&survivors).collect());
-    assert!(unseen.is_empty() && unmet.is_empty(), "not seen:\n{unseen}\nin equivalent.txt, and seen or none:\n{unmet}");
+    assert!(
+        unseen.is_empty() && unmet.is_empty(),
+        "not seen:\n{unseen}\nin equivalent.txt, and seen or none:\n{unmet}"
+    );
 }
 
 /// The changes that change nothing: lines before which stands why, as `#`.
