@@ -257,7 +257,8 @@ async fn the_canary_is_not_caught(mut site: Site, post: &Post) {
     for said in all.iter().filter(|message| message.name() == NAME && message.label("job") == job && message.firing) {
         page(post, &site, NAME, false, &[("kind", said.label("kind")), ("store", said.label("store"))]).await;
     }
-    only(post, &site, &[NAME]);
+    // A ticket and no page: nodes that end in the middle of the canary's runs may leave it a log that is short.
+    only(post, &site, &[NAME, "VeritailLiveBytesLost"]);
 }
 
 /// Waits until it is known what came of the canary's newest damage, and is this.
