@@ -15,9 +15,9 @@ use crate::trace::{DataStore, Detection, Detector, Kind, Schedule};
 
 /// An append is quick if it is answered within this time, in seconds: the threshold of the objective on latency, and a
 /// bound of the histogram, so that the share of quick ones is counted and not estimated.
-pub const QUICK_APPEND: f64 = 0.25;
+pub const QUICK_APPEND: f64 = 0.5;
 /// Requests and stages: 1 ms to 60 s.
-const SECONDS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, QUICK_APPEND, 0.5, 1.0, 2.5, 10.0, 60.0];
+const SECONDS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, QUICK_APPEND, 1.0, 2.5, 10.0, 60.0];
 /// Store calls: 0.25 ms to 30 s.
 const CALL_SECONDS: &[f64] = &[0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.25, 1.0, 5.0, 30.0];
 /// Background tasks: 10 ms to 5 min.

@@ -103,7 +103,7 @@ pub fn judged(program: &str, arguments: &[&str]) -> (bool, String) {
     (output.status.success(), String::from_utf8_lossy(&said).into_owned())
 }
 
-/// The tests of one alert: the blocks of its file's tests that are about it, each with its own series.
+/// The tests of one rule: the blocks of its file's tests that are about it, each with its own series.
 pub fn tests_of(rule: &Rule) -> Vec<String> {
     let mut blocks = Vec::new();
     for file in files(".test.yml") {
@@ -114,7 +114,11 @@ pub fn tests_of(rule: &Rule) -> Vec<String> {
         let text = read(&file);
         let (head, tests) = text.split_once("\ntests:\n").expect("a file of tests");
         let every = head.lines().find_map(|line| line.strip_prefix("evaluation_interval: ")).expect("an interval");
-        let about = [format!("alertname=\"{}\"", rule.name), format!("alertname: {}\n", rule.name)];
+        let about = match rule.alerts {
+            true => vec![format!("alertname=\"{}\"", rule.name), format!("alertname: {}\n", rule.name)],
+            // As the whole name: those of other times begin alike.
+            false => ["'", ")", " ", "{"].iter().map(|end| format!("{}{end}", rule.name)).collect(),
+        };
         for block in tests.split("  - interval: ").skip(1) {
             if about.iter().any(|about| block.contains(about)) {
                 // The comment of the block behind it is none of it.

@@ -179,10 +179,16 @@ fn no_rule_names_a_whole_number_as_a_bound_and_every_bound_is_one_of_the_histogr
                 assert!(number.fract() != 0.0, "{}: le={bound:?}", rule.name);
                 let row = row(&rows, &name).expect("a histogram");
                 assert!(row.buckets.contains(&number), "{}: {name} has no bound {bound}", rule.name);
+                // The only bound that a rule speaks of is that of the objective.
+                assert_eq!(number, table::QUICK_APPEND, "{}", rule.name);
             }
         }
     }
     assert!(seen > 5, "{seen}");
+    for page in ["docs/operations/telemetry.md", "docs/operations/alerts.md"] {
+        let objective = format!("within {} s", table::QUICK_APPEND);
+        assert!(read(&root().join(page)).contains(&objective), "{page} does not say {objective}");
+    }
 }
 
 /// `..._rate1h` is over an hour, all of it.

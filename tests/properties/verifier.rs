@@ -189,6 +189,37 @@ fn so_is_one_that_closed_as_corrupt() {
     });
 }
 
+/// A chunk's object goes, and comes back as it was.
+async fn lose_and_bring_back(rig: &Rig, meanwhile: impl AsyncFnOnce()) {
+    let (objects, key) = (&rig.node.stores().objects, rig.key(1).await);
+    let whole = objects.get(&key, ByteSize(1000)).await.expect("a model").expect("an object");
+    objects.delete(&key).await.expect("a model");
+    rig.full(&rig.verifier()).await;
+    meanwhile().await;
+    objects.put(&key, whole).await.expect("a model");
+    rig.full(&rig.verifier()).await;
+    let resolved: Vec<_> =
+        rig.found().await.iter().map(|found| found.resolved.map(|(resolution, _)| resolution)).collect();
+    assert_eq!(resolved, [Some(Resolution::Repaired)]);
+}
+
+/// The verdict that a reader is told.
+async fn told(rig: &Rig) -> (Verdict, bool) {
+    let report = rig.node.integrity(rig.job).await.expect("models").expect("a job");
+    (report.verdict, report.crc32.is_some())
+}
+
+#[test]
+fn the_verdict_is_corrupt_while_damage_that_was_found_later_is_open_and_what_it_was_once_that_is_healed() {
+    now(async {
+        let rig = Rig::new(CHUNK).await;
+        rig.closed().await;
+        assert_eq!(told(&rig).await.0, Verdict::Verified);
+        lose_and_bring_back(&rig, async || assert_eq!(told(&rig).await.0, Verdict::Corrupt)).await;
+        assert_eq!(told(&rig).await, (Verdict::Verified, true));
+    });
+}
+
 /// The first job's shard is another node's, which dies with it.
 #[test]
 fn a_hot_run_of_the_other_shards_does_not_stand_for_one_of_this_shard() {

@@ -1,9 +1,11 @@
 //! One Veritail with stores of its own and a little load: a job of Prometheus.
 
 use std::process::Child;
+use std::sync::Arc;
 
 use sqlx::{Executor as _, PgConnection};
 use tempfile::TempDir;
+use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio::task::JoinHandle;
 use veritail::pipeline::Stores;
 
@@ -22,8 +24,6 @@ const VARIABLES: &[(&str, &str)] = &[
     ("VERITAIL_LIVE_GRACE", "1s"),
     ("VERITAIL_LEASE_TIME", "2s"),
     ("VERITAIL_SPILL_AFTER", "1s"),
-    // Alerts follow it: a busy machine is not to be taken for a node that writes nothing down.
-    ("VERITAIL_CONTACT_INTERVAL", "4s"),
     ("VERITAIL_OBJECT_PATIENCE", "3s"),
     ("VERITAIL_OBJECT_TIMEOUT", "2s"),
     ("VERITAIL_OBJECT_RETRY_FOR", "500ms"),
@@ -42,6 +42,8 @@ pub struct Site {
     nodes: Vec<Node>,
     client: Client,
     load: JoinHandle<()>,
+    /// Held by the load while one of its jobs is under way.
+    job_under_way: Arc<Mutex<()>>,
     variables: Vec<(String, String)>,
     switch: Switch,
     production: Production,
@@ -54,15 +56,15 @@ struct Node {
 }
 
 impl Site {
-    /// Starts it; it answers when this returns.
-    pub async fn start(name: &'static str, nodes: usize, durability: Durability) -> Self {
+    /// Starts it, with settings besides those of all; it answers when this returns.
+    pub async fn start(name: &'static str, nodes: usize, durability: Durability, own: &[(&str, &str)]) -> Self {
         let mut production = Production::start().await;
         if durability != Durability::Nothing {
             production.redis = RedisServer::start_with(Product::Redis, durability, &[]);
         }
         let switch = Switch::before(production.s3_port()).await;
         let mut variables = production.variables(switch.port());
-        variables.extend(VARIABLES.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        variables.extend(variables_of(VARIABLES).chain(variables_of(own)));
         let started: Vec<Node> = (0..nodes)
             .map(|_| {
                 let mut node = Node {
@@ -77,8 +79,9 @@ impl Site {
         // The last node: the first to be restarted is another, where there are two.
         let address = std::net::SocketAddr::from(([127, 0, 0, 1], started[nodes - 1].port));
         let client = Client::new(address, ADMIN_TOKEN);
-        let load = tokio::spawn(load_for_ever(client.clone()));
-        Self { name, nodes: started, client, load, variables, switch, production }
+        let job_under_way = Arc::new(Mutex::new(()));
+        let load = tokio::spawn(load_for_ever(client.clone(), job_under_way.clone()));
+        Self { name, nodes: started, client, load, job_under_way, variables, switch, production }
     }
 
     /// The name of its job.
@@ -102,6 +105,11 @@ impl Site {
         let ends = logs
             .map(|log| log.lines().rev().take(30).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join("\n"));
         ends.collect::<Vec<_>>().join("\n---\n")
+    }
+
+    /// Waits until no job of the load is under way; none begins while the answer is kept.
+    pub async fn between_jobs(&self) -> OwnedMutexGuard<()> {
+        self.job_under_way.clone().lock_owned().await
     }
 
     /// Its stores, past the nodes.
@@ -148,12 +156,22 @@ impl Site {
         panic!("{table} is not to be had: {said:?}");
     }
 
+    /// From their next start on its nodes have these settings instead.
+    pub fn set(&mut self, settings: &[(&str, &str)]) {
+        self.variables.extend(variables_of(settings));
+    }
+
     /// Stops a node as a restart does, and starts it on the same port.
     pub fn restart(&mut self, node: usize) {
         let variables = self.variables.clone();
         self.nodes[node].stop();
         self.nodes[node].start(&variables);
     }
+}
+
+/// Of several of a name the last counts.
+fn variables_of<'a>(settings: &'a [(&'a str, &'a str)]) -> impl Iterator<Item = (String, String)> + 'a {
+    settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
 }
 
 impl Node {
@@ -185,18 +203,20 @@ impl Drop for Site {
 }
 
 /// A job after the other, each with a few patches and a reader, at some requests a second. It bears whatever happens.
-async fn load_for_ever(client: Client) {
+async fn load_for_ever(client: Client, job_under_way: Arc<Mutex<()>>) {
     loop {
+        let under_way = job_under_way.lock().await;
         // A job of its own task: a runner that gives up ends with a panic.
         let client = client.clone();
         let _ = tokio::spawn(async move {
             let job = client.make_job_with_reset(true).await;
             let log = log(6_000);
-            let mut runner = Runner::new(&client, &job).with_patches_of(2_500).with_patience(1000);
+            let mut runner = Runner::new(&client, &job).with_patches_of(2_500).with_patience(100_000);
             runner.finish(&log).await;
             let _ = client.trace_request(&job).try_answer().await;
         })
         .await;
+        drop(under_way);
         tokio::time::sleep(std::time::Duration::from_secs(1)).await;
     }
 }
