@@ -203,7 +203,6 @@ impl Verifier {
         examiner: Examiner,
         open: &'a Open,
     ) -> Result<Tally> {
-        self.full_budget.take_amount(ByteSize::ZERO, 1).await;
         let released = &self.node.without_live_copy(rows.iter().map(|(job, row)| (*job, row))).await;
         let look = |(job, row): &'a (JobId, ChunkRow)| {
             let look = self.look(&self.full_budget, (*job, row), examiner, (open, released));

@@ -11,7 +11,7 @@ use crate::store::database::Job;
 use crate::store::database::listing::{JobFilter, Listing, Page, PageStart};
 use crate::store::database::verifications::Run;
 use crate::trace::{
-    ByteSize, ChunkIndex, ChunkRow, DataStore, Detector, JobId, Kind, Offset, ProjectId, Schedule, Tally, Timestamp,
+    ChunkIndex, ChunkRow, DataStore, Detector, JobId, Kind, Offset, ProjectId, Schedule, Tally, Timestamp,
 };
 
 use super::runs::Running;
@@ -195,7 +195,6 @@ impl Verifier {
         run: &mut Running,
     ) -> Result<bool> {
         let (job, examiner) = (checked.job, self.examiner(Detector::Manual, run.id()));
-        self.full_budget.take_amount(ByteSize::ZERO, 1).await;
         let released = &self.node.without_live_copy(rows.iter().map(|row| (job, row))).await;
         let look = |row: &'a ChunkRow| {
             let look = self.look(&self.full_budget, (job, row), examiner, (open, released));

@@ -286,7 +286,7 @@ struct Stops {
 #[async_trait]
 impl Hook for Stops {
     async fn before(&self, call: &Call) -> Result<()> {
-        if call.operation == "read_chunk" && call.job == Some(self.at) {
+        if call.operation == "chunks" && call.job == Some(self.at) {
             self.rig.clock.pass(Duration::from_secs(1));
             *self.asked.lock().expect("no test panics here") += 1;
             self.rig.database.ask_to_stop(self.rig.newest_run().await.id, "somebody").await?;
@@ -307,8 +307,8 @@ fn a_run_that_is_stopped_ends_with_what_it_saw_and_says_nothing_of_the_trace_it_
             let stores = first.other.stores().clone();
             let rig = Rig { job: first.job, ..first.with_job_of("group/unused").await };
             let hook = Arc::new(Stops { rig, at: at.job, asked: Mutex::default() });
-            let live = Arc::new(Hooked::new(stores.live.clone(), hook.clone(), first.clock.clone()));
-            let node = Pipeline::new(Stores { live, ..stores }, first.other.seams().clone(), Settings::default());
+            let database = Arc::new(Hooked::new(stores.database.clone(), hook.clone(), first.clock.clone()));
+            let node = Pipeline::new(Stores { database, ..stores }, first.other.seams().clone(), Settings::default());
             let (tally, told) = told(&reports(&node), Scope::Jobs(vec![JobId(1), JobId(2), JobId(3)])).await;
             assert_eq!(numbers(&told), told_of);
             let run = first.newest_run().await;
