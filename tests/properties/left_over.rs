@@ -10,20 +10,18 @@ use tokio::time::Instant;
 use veritail::pipeline::{AppendRequest, Appended, BodyBroken, FinalPut, Finalized, Pipeline, Settings, Stores};
 use veritail::seams::Seams;
 use veritail::seams::real::{NoFailPoints, SystemChance, TokioSpawn};
-use veritail::store::database::NewJob;
 use veritail::store::database::verifications::{Run, RunFilter, Verifications as _};
 use veritail::store::hooked::Hooked;
 use veritail::trace::{
-    ByteSize, ChunkId, ChunkSize, Claim, Crc32, Ending, JobId, JobStatus, Kind, Offset, Origin, RunState, Schedule,
+    ByteSize, ChunkId, Claim, Crc32, Ending, JobId, JobStatus, Kind, Offset, Origin, RunState, Schedule,
 };
 use veritail::verify::{self, Verifier};
 
 use crate::passing::{BEGIN, Virtual, counted};
+use crate::rig::{models, running_job};
 use crate::support::hooks::{Faults, Side};
 use crate::support::model::database::ModelDatabase;
-use crate::support::model::leases::ModelLeases;
 use crate::support::model::live::ModelLive;
-use crate::support::model::objects::ModelObjects;
 
 /// The grace of what nobody needs.
 const GRACE: Duration = Duration::from_secs(24 * 3600);
@@ -43,17 +41,7 @@ struct Left {
 impl Left {
     async fn new() -> Self {
         let (began, clock) = (Instant::now(), Arc::new(Virtual::new()));
-        let database = Arc::new(ModelDatabase::new(clock.clone()));
-        let live = Arc::new(ModelLive::new(clock.clone()));
-        let stores = Stores {
-            live: live.clone(),
-            database: database.clone(),
-            objects: Arc::new(ModelObjects::new(clock.clone())),
-            spill: database.chunk_bytes(),
-            leases: Arc::new(ModelLeases::new(clock.clone())),
-            verifications: database.clone(),
-            drills: database.clone(),
-        };
+        let (live, database, stores) = models(clock.clone());
         let node = |stores| {
             let (chance, spawn, points) = (Arc::new(SystemChance), Arc::new(TokioSpawn), Arc::new(NoFailPoints));
             Pipeline::new(stores, Seams { clock: clock.clone(), chance, spawn, points }, Settings::default())
@@ -97,18 +85,7 @@ impl Left {
 /// Its only chunk stays live, since the final PUT could not let it go.
 async fn closed(node: &Pipeline) -> JobId {
     let log = b"a short log";
-    let new = NewJob {
-        project_path: "group/demo".to_owned(),
-        name: "rspec".to_owned(),
-        token_sha256: [0; 32],
-        status: JobStatus::Running,
-        payload: None,
-        chunk_size: ChunkSize::new(64).expect("in range"),
-        trace_limit: ByteSize::ZERO,
-        trace_reset: Some(true),
-        at: BEGIN,
-    };
-    let job = node.stores().database.create_job(new).await.expect("a model");
+    let job = node.stores().database.create_job(running_job(64, BEGIN)).await.expect("a model");
     let (declared, trace_limit) = (Some(ByteSize::of(log)), ByteSize::ZERO);
     let request = AppendRequest { job: job.id, made_at: job.created_at, trace_limit, start: Offset::ZERO, declared };
     let body: Vec<Result<Bytes, BodyBroken>> = vec![Ok(Bytes::from_static(log))];

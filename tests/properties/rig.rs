@@ -7,8 +7,8 @@ use futures::TryStreamExt as _;
 use veritail::pipeline::{
     AppendRequest, Appended, BodyBroken, FinalPut, Finalized, Mode, OpenedReading, Pipeline, Settings, Stores,
 };
-use veritail::seams::Seams;
 use veritail::seams::real::{NoFailPoints, SystemChance, TokioSpawn};
+use veritail::seams::{Clock, Seams};
 use veritail::store::database::{Database, NewJob};
 use veritail::trace::{ByteSize, ChunkSize, Claim, Crc32, Ending, JobId, JobStatus, Offset, Origin, Timestamp};
 
@@ -31,34 +31,14 @@ pub struct Rig {
 impl Rig {
     pub async fn new(chunk_size: u32) -> Self {
         let clock = Arc::new(ManualClock::at(Timestamp(1_700_000_000_000)));
-        let (live, database) = (Arc::new(ModelLive::new(clock.clone())), Arc::new(ModelDatabase::new(clock.clone())));
-        let stores = Stores {
-            live: live.clone(),
-            database: database.clone(),
-            objects: Arc::new(ModelObjects::new(clock.clone())),
-            spill: database.chunk_bytes(),
-            leases: Arc::new(ModelLeases::new(clock.clone())),
-            verifications: database.clone(),
-            drills: database.clone(),
-        };
+        let (live, database, stores) = models(clock.clone());
         let seams = Seams {
             clock: clock.clone(),
             chance: Arc::new(SystemChance),
             spawn: Arc::new(TokioSpawn),
             points: Arc::new(NoFailPoints),
         };
-        let new = NewJob {
-            project_path: "group/demo".to_owned(),
-            name: "rspec".to_owned(),
-            token_sha256: [0; 32],
-            status: JobStatus::Running,
-            payload: None,
-            chunk_size: ChunkSize::new(chunk_size).expect("in range"),
-            trace_limit: ByteSize::ZERO,
-            trace_reset: Some(true),
-            at: Timestamp(1_700_000_000_000),
-        };
-        let job = database.create_job(new).await.expect("a model").id;
+        let job = database.create_job(running_job(chunk_size, Timestamp(1_700_000_000_000))).await.expect("a model").id;
         let node = || Pipeline::new(stores.clone(), seams.clone(), Settings::default());
         Self { node: node(), other: node(), clock, live, database, job }
     }
@@ -105,6 +85,36 @@ impl Rig {
         };
         let pieces: Vec<Bytes> = reading.stream(Offset(from)..Offset(to)).try_collect().await.expect("sound");
         pieces.concat()
+    }
+}
+
+/// Models that go by this clock, and all of them as stores.
+pub fn models(clock: Arc<dyn Clock>) -> (Arc<ModelLive>, Arc<ModelDatabase>, Stores) {
+    let (live, database) = (Arc::new(ModelLive::new(clock.clone())), Arc::new(ModelDatabase::new(clock.clone())));
+    let stores = Stores {
+        live: live.clone(),
+        database: database.clone(),
+        objects: Arc::new(ModelObjects::new(clock.clone())),
+        spill: database.chunk_bytes(),
+        leases: Arc::new(ModelLeases::new(clock)),
+        verifications: database.clone(),
+        drills: database.clone(),
+    };
+    (live, database, stores)
+}
+
+/// A job that runs, and whose runner can send its log again.
+pub fn running_job(chunk_size: u32, at: Timestamp) -> NewJob {
+    NewJob {
+        project_path: "group/demo".to_owned(),
+        name: "rspec".to_owned(),
+        token_sha256: [0; 32],
+        status: JobStatus::Running,
+        payload: None,
+        chunk_size: ChunkSize::new(chunk_size).expect("in range"),
+        trace_limit: ByteSize::ZERO,
+        trace_reset: Some(true),
+        at,
     }
 }
 

@@ -213,14 +213,16 @@ impl RedisLive {
         T::from_redis_value(answer).map_err(|unreadable| error(unreadable.into()))
     }
 
-    /// Those of a job's copies that are there. One command where there is none: that is nearly always so.
+    /// Those of a job's copies that are there. One command where there is none, which is nearly always so, or where all are.
     async fn present_of(&self, job: JobId, chunks: Vec<ChunkId>) -> Result<Vec<(JobId, ChunkId)>> {
+        let count = self.exist(job, &chunks).await?;
+        if count == chunks.len() as u64 {
+            return Ok(chunks.into_iter().map(|chunk| (job, chunk)).collect());
+        }
         let mut present = Vec::new();
-        if self.exist(job, &chunks).await? > 0 {
-            for chunk in chunks {
-                if self.exist(job, &[chunk]).await? > 0 {
-                    present.push((job, chunk));
-                }
+        for chunk in chunks.into_iter().filter(|_| count > 0) {
+            if self.exist(job, &[chunk]).await? > 0 {
+                present.push((job, chunk));
             }
         }
         Ok(present)
