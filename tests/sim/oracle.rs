@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::time::Duration;
 
 use veritail::pipeline::ReadError;
 use veritail::store::database::{Job, Mismatch, Resolution};
@@ -328,10 +329,12 @@ impl Truth {
                     !could_send || !there || asked_enough,
                     "corrupt, and its runner was there and could have sent again",
                 );
-                // A reader may have had good bytes in hand, and repaired a copy after the verdict.
+                // A reader or the verifier may have had good bytes in hand, and repaired a copy after the verdict: on another
+                // node, whose clock may be behind.
+                let apart = Duration::from_millis(self.clocks_apart_ms);
                 let healed_since = mismatches
                     .iter()
-                    .any(|mismatch| mismatch.resolved.is_some_and(|(_, at)| Some(at) >= job.closed_at));
+                    .any(|mismatch| mismatch.resolved.is_some_and(|(_, at)| Some(at.after(apart)) >= job.closed_at));
                 must(!open.is_empty() || healed_since, "corrupt without an open mismatch");
             }
             Verdict::Pending | Verdict::Erased => must(false, "it has no verdict"),
