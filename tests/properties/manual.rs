@@ -136,6 +136,27 @@ fn every_scope_has_its_traces_and_says_what_each_came_to() {
     });
 }
 
+/// Live copies are asked for at once, before the looks: what is still there has to be looked at all the same.
+#[test]
+fn the_live_copies_of_what_is_proven_are_looked_at_as_long_as_they_are_there() {
+    now(async {
+        let rig = Rig::new(CHUNK).await;
+        rig.close(&log()).await;
+        let verifier = reports(&rig.other);
+        let looked = async || told(&verifier, Scope::Jobs(vec![rig.job])).await.0;
+        let sound = Tally { chunks: 3, looks: 6, sound: 6, bytes: ByteSize(300), ..Tally::default() };
+        assert_eq!(looked().await, sound);
+        let row = rig.database.chunk(rig.job, ChunkIndex(1)).await.expect("a model").expect("a row");
+        assert!(rig.live.flip_byte(rig.job, row.id(), ByteSize(7)));
+        let (tally, told) = told(&verifier, Scope::Jobs(vec![rig.job])).await;
+        assert_eq!(tally, Tally { sound: 5, differs: 1, ..sound });
+        assert_eq!(told[0].differences, [(Some(ChunkIndex(1)), Kind::Checksum, DataStore::Embedded)]);
+        rig.clock.pass(HOUR);
+        rig.node.sweep().await.expect("models");
+        assert_eq!(looked().await, Tally { looks: 3, sound: 3, bytes: ByteSize(150), ..sound });
+    });
+}
+
 #[test]
 fn a_whole_that_does_not_add_up_is_a_difference_of_its_trace() {
     now(async {

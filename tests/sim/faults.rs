@@ -28,7 +28,7 @@ pub async fn harm(world: Arc<World>, dice: Dice) {
         }
         if trouble.live_harm && dice.chance(250) {
             harm_live(&world, &dice, &mut backup);
-        } else if dice.chance(300) {
+        } else if dice.chance(300) && trouble.live_harm {
             backup = world.live.snapshot();
         }
         if trouble.object_rot && dice.chance(250) {

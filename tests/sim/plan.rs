@@ -141,6 +141,18 @@ impl Trouble {
         calls == 0 && !slow && !nodes && !stores && !self.live_full && !self.puts_damaged && self.target.is_none()
     }
 
+    /// The same trouble, of which none harms a byte that was kept.
+    pub fn without_harm(self) -> Self {
+        Self {
+            live_harm: false,
+            object_rot: false,
+            puts_damaged: false,
+            failovers: false,
+            database_set_back: false,
+            ..self
+        }
+    }
+
     pub fn roll(dice: &Dice) -> Self {
         let some = |dice: &Dice, max: u64| if dice.chance(500) { dice.below(max) } else { 0 };
         Self {
@@ -202,6 +214,13 @@ impl JobPlan {
             erase_after_ms: dice.chance(150).then(|| dice.below(90_000)),
             pending,
         }
+    }
+
+    /// The same with a log of many chunks.
+    pub fn long(dice: &Dice) -> Self {
+        let plan = Self::roll(dice);
+        let log_size = u64::from(plan.chunk_size) * dice.between(300, 1500) + dice.below(u64::from(plan.chunk_size));
+        Self { log_size, trace_limit: 0, patch_max: log_size / dice.between(10, 40), ..plan }
     }
 
     /// What a job request says of it, or the one who made the job.

@@ -10,6 +10,7 @@ use veritail::store::live::{Entry, Found, LiveStore};
 use veritail::store::object::keys;
 use veritail::trace::{ByteSize, ChunkSize, ChunkState, JobId, JobStatus, Location, TraceState};
 
+use super::machine::Dice;
 use super::oracle::Seen;
 use super::plan::JobPlan;
 use super::runner::Runner;
@@ -29,31 +30,52 @@ const UNTIL_ERASED_AGAIN_MS: u64 = 1_000_000;
 
 /// Runs a seed. The error is the first guarantee that did not hold.
 pub fn simulate(seed: u64) -> Result<Seen, String> {
+    in_virtual_time(storm_and_calm(seed))
+}
+
+pub fn in_virtual_time<T>(work: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
         .build()
         .expect("a runtime without I/O");
-    runtime.block_on(storm_and_calm(seed))
+    runtime.block_on(work)
 }
 
 async fn storm_and_calm(seed: u64) -> Result<Seen, String> {
     let world = World::new(seed);
     tracing::info!(?world.weather.trouble, "seed {seed}");
-    let jobs = create_jobs(&world, seed).await;
+    let jobs = create_jobs(&world, seed, JobPlan::roll).await;
+    let ids: Vec<JobId> = jobs.iter().map(|(id, _, _)| *id).collect();
+    let is_erased = jobs.iter().any(|(_, plan, _)| plan.erase_after_ms.is_some());
+    storm(&world, jobs).await?;
+    world.verifiers_rest.store(true, Ordering::Relaxed);
+    world.sleep_ms(AFTERMATH_MS).await;
+    if is_erased {
+        world.all_down_for(UNTIL_ERASED_AGAIN_MS).await;
+        world.sleep_ms(AFTERMATH_MS).await;
+    }
+    world.verifiers_rest.store(false, Ordering::Relaxed);
+    nothing_is_left_behind(&world).await;
+    let orphans = orphans(&world).len() as u64;
+    planted::plant_and_find(&world).await;
+    unnamed::everything_is_known(&world);
+    reckon(&world, &ids).await.map(|seen| Seen { orphans, ..seen })
+}
+
+/// The lives of jobs in a storm, and then in the calm until each of them is over.
+pub async fn storm(world: &Arc<World>, jobs: Vec<(JobId, JobPlan, Vec<u8>)>) -> Result<(), String> {
     let ids: Vec<JobId> = jobs.iter().map(|(id, _, _)| *id).collect();
     tokio::spawn(faults::harm(world.clone(), world.dice.fork()));
     tokio::spawn(verifying::verify_now_and_then(world.clone(), world.dice.fork(), ids.clone()));
     tokio::spawn(reader::read_now_and_then(world.clone(), world.dice.fork(), ids.clone()));
     let mut runners = Vec::new();
     let mut waiting = Vec::new();
-    let mut is_erased = false;
     for (id, plan, log) in jobs {
         if let Some(after) = plan.cancel_after_ms {
             tokio::spawn(cancel(world.clone(), id, after));
         }
         if let Some(after) = plan.erase_after_ms {
-            is_erased = true;
             tokio::spawn(erase(world.clone(), id, after));
         }
         if plan.pending {
@@ -73,26 +95,14 @@ async fn storm_and_calm(seed: u64) -> Result<Seen, String> {
     let _ = tokio::time::timeout(Duration::from_millis(STORM_MS), all).await;
     tracing::info!("the storm is over");
     world.calm();
-    give_up_waiting(&world, &ids).await?;
-    wait_for_the_end(&world).await?;
-    world.verifiers_rest.store(true, Ordering::Relaxed);
-    world.sleep_ms(AFTERMATH_MS).await;
-    if is_erased {
-        world.all_down_for(UNTIL_ERASED_AGAIN_MS).await;
-        world.sleep_ms(AFTERMATH_MS).await;
-    }
-    world.verifiers_rest.store(false, Ordering::Relaxed);
-    nothing_is_left_behind(&world).await;
-    let orphans = orphans(&world).len() as u64;
-    planted::plant_and_find(&world).await;
-    unnamed::everything_is_known(&world);
-    reckon(&world, &ids).await.map(|seen| Seen { orphans, ..seen })
+    give_up_waiting(world, &ids).await?;
+    wait_for_the_end(world).await
 }
 
-async fn create_jobs(world: &Arc<World>, seed: u64) -> Vec<(JobId, JobPlan, Vec<u8>)> {
+pub async fn create_jobs(world: &Arc<World>, seed: u64, plan: fn(&Dice) -> JobPlan) -> Vec<(JobId, JobPlan, Vec<u8>)> {
     let mut jobs = Vec::new();
     for number in 0..world.dice.between(1, 4) {
-        let mut plan = JobPlan::roll(&world.dice);
+        let mut plan = plan(&world.dice);
         // A job that waits again after a restore is given to another runner, whose bytes are not the first one's.
         plan.pending &= !world.weather.trouble.database_set_back;
         let log = plan.log(seed.wrapping_add(number * 1_000_003));
@@ -178,7 +188,7 @@ async fn wait_for_the_end(world: &World) -> Result<(), String> {
 }
 
 /// The guarantees, held against what there is.
-async fn reckon(world: &Arc<World>, ids: &[JobId]) -> Result<Seen, String> {
+pub async fn reckon(world: &Arc<World>, ids: &[JobId]) -> Result<Seen, String> {
     let dice = world.dice.fork();
     for id in ids.iter().copied() {
         let read = world.request(&dice, move |node| async move { reader::read(&node, id).await }).await;

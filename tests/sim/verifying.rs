@@ -29,7 +29,49 @@ pub fn orphan_grace(clocks: &[View]) -> Duration {
     ORPHAN_GRACE + Duration::from_millis(clocks::apart_ms(clocks))
 }
 
-pub fn settings(clocks: &[View]) -> Settings {
+/// The shortest time between two ticks.
+const SHORTEST: Duration = Duration::from_secs(2);
+
+/// How often the verifiers look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// Cycles of a minute, within narrow budgets.
+    Minutes,
+    /// As often as can be, without a budget.
+    Shortest,
+}
+
+impl Pace {
+    fn schedules(self) -> [(Schedule, Duration); 3] {
+        let [hot, full, inventory] = match self {
+            Self::Minutes => [HOT_EVERY, FULL_EVERY, INVENTORY_EVERY],
+            Self::Shortest => [SHORTEST, SHORTEST, INVENTORY_EVERY],
+        };
+        [(Schedule::Hot, hot), (Schedule::Full, full), (Schedule::Inventory, inventory)]
+    }
+
+    pub fn settings(self, clocks: &[View]) -> Settings {
+        let settings = settings(clocks);
+        if self == Self::Minutes {
+            return settings;
+        }
+        let unlimited =
+            |concurrency| Budgeted { bytes_per_second: ByteSize::ZERO, requests_per_second: 0, concurrency };
+        Settings {
+            hot: unlimited(4),
+            hot_interval: SHORTEST,
+            open_interval: Duration::ZERO,
+            full: unlimited(3),
+            full_slice: Duration::from_secs(10),
+            fresh_cycle: SHORTEST,
+            old_cycle: SHORTEST,
+            inventory: unlimited(1),
+            ..settings
+        }
+    }
+}
+
+fn settings(clocks: &[View]) -> Settings {
     let budget = |concurrency| Budgeted { bytes_per_second: ByteSize(20_000), requests_per_second: 200, concurrency };
     Settings {
         repairs: true,
@@ -51,7 +93,7 @@ pub fn settings(clocks: &[View]) -> Settings {
 }
 
 /// Ticks by the node's clock until the node dies. What an inventory left half done is gone on with at once.
-pub fn keep_schedules(verifier: &Verifier, rest: &Arc<AtomicBool>) {
+pub fn keep_schedules(verifier: &Verifier, pace: Pace, rest: &Arc<AtomicBool>) {
     let going_on = verifier.clone();
     let go_on = async move {
         if let Err(error) = going_on.go_on().await {
@@ -59,9 +101,7 @@ pub fn keep_schedules(verifier: &Verifier, rest: &Arc<AtomicBool>) {
         }
     };
     verifier.node().seams().spawn.spawn("verify", Box::pin(go_on));
-    for (schedule, every) in
-        [(Schedule::Hot, HOT_EVERY), (Schedule::Full, FULL_EVERY), (Schedule::Inventory, INVENTORY_EVERY)]
-    {
+    for (schedule, every) in pace.schedules() {
         let ticking = tick_for_ever(verifier.clone(), schedule, every, rest.clone());
         verifier.node().seams().spawn.spawn("schedule", Box::pin(ticking));
     }

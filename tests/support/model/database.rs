@@ -9,6 +9,7 @@ use super::objects::ModelObjects;
 use async_trait::async_trait;
 use veritail::seams::Clock;
 use veritail::store::Result;
+use veritail::store::database::verifications::Place;
 use veritail::store::database::{
     Backlog, Basis, Closing, Contact, Database, Deletion, Erased, Job, Mismatch, MismatchFilter, NewJob, NewMismatch,
     Note, Opened, Recorded, Resolution, Rewind, RowOpened, Unfinished, Waiting, decide,
@@ -98,6 +99,15 @@ impl Tables {
     /// Rows with a persistent copy, with their jobs, in order.
     pub(super) fn kept(&self) -> impl Iterator<Item = (JobId, &ChunkRow, &Location)> {
         self.rows.iter().filter_map(|((job, _), row)| Some((*job, &row.row, row.row.persistent_copy()?)))
+    }
+
+    /// The same, from a place on, of jobs before `to`.
+    pub(super) fn kept_from(&self, at: Place, to: JobId) -> impl Iterator<Item = (JobId, &ChunkRow)> {
+        let rows = (at.job < to).then(|| self.rows.range((at.job, at.index)..(to, ChunkIndex(0))));
+        rows.into_iter()
+            .flatten()
+            .filter(|(_, row)| row.row.persistent_copy().is_some())
+            .map(|((job, _), row)| (*job, &row.row))
     }
 
     fn row(&self, job: JobId, index: ChunkIndex) -> Option<&ChunkRow> {

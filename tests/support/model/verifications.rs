@@ -163,9 +163,7 @@ impl Verifications for ModelDatabase {
 
     async fn kept_chunks(&self, at: Place, to: JobId, limit: u32) -> Result<Vec<(JobId, ChunkRow)>> {
         let tables = self.tables();
-        let is_ahead = |job: JobId, row: &ChunkRow| Place { job, index: row.index } >= at && job < to;
-        let kept = tables.kept().filter(|(job, row, _)| is_ahead(*job, row));
-        Ok(kept.take(limit as usize).map(|(job, row, _)| (job, row.clone())).collect())
+        Ok(tables.kept_from(at, to).take(limit as usize).map(|(job, row)| (job, row.clone())).collect())
     }
 
     async fn persisted_since(
