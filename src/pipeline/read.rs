@@ -147,7 +147,8 @@ impl Pipeline {
         at: &Location,
         detector: Detector,
     ) -> std::result::Result<Option<Bytes>, ReadError> {
-        let looked = self.look_persisted(at, record).await.reached()?;
+        let look = || self.look_persisted(at, record);
+        let looked = look().await.confirmed_by(look()).await.reached()?;
         let Look::Differs(kind) = looked.look else { return Ok(looked.bytes) };
         // The live copy may still be there: for a while after the move, or for longer after a crash.
         let good = look_live(self.stores().live.as_ref(), job.id, row.id(), record).await.sound();

@@ -49,6 +49,17 @@ impl Looked {
         if self.look == Look::Sound { self.bytes } else { None }
     }
 
+    /// A difference counts only if the next look sees one too: what is seen once may be bytes that were on their way.
+    /// Nothing is asked `again` otherwise.
+    pub async fn confirmed_by(self, again: impl Future<Output = Self> + Send) -> Self {
+        let Look::Differs(_) = self.look else { return self };
+        let again = again.await;
+        if again.look == Look::Sound {
+            tracing::warn!(look = %self.look, "a copy was read wrong once, and right a moment later");
+        }
+        again
+    }
+
     /// The look; an unreachable store is the error it gave.
     pub fn reached(self) -> Result<Self> {
         match self.error {

@@ -50,6 +50,27 @@ fn a_sound_copy_is_one_request_and_gives_its_bytes() {
 }
 
 #[test]
+fn what_is_read_wrong_once_is_sound_and_what_is_wrong_twice_differs() {
+    now(async {
+        let (stored, record) = (codec::encode(PROMISED), Record::of(PROMISED));
+        let (row, recorder) = (written(&stored), Arc::new(Recorder::default()));
+        let model = Arc::new(ModelObjects::new(clock()));
+        let objects: Arc<dyn ObjectStore> = model.clone();
+        let asked = Hooked::new(objects, recorder.clone(), clock());
+        model.put(KEY, Bytes::from(stored)).await.expect("a model");
+        let look = async || {
+            let look = || look_object(&asked, &row, &record);
+            look().await.confirmed_by(look()).await.look
+        };
+        assert_eq!((look().await, recorder.count("object_store", "get")), (Look::Sound, 1));
+        model.misread_once(KEY);
+        assert_eq!((look().await, recorder.count("object_store", "get")), (Look::Sound, 3));
+        model.delete(KEY).await.expect("a model");
+        assert_eq!((look().await, recorder.count("object_store", "get")), (Look::Differs(Kind::Missing), 5));
+    });
+}
+
+#[test]
 fn a_copy_that_is_absent_differs_and_one_that_cannot_be_asked_for_is_an_error() {
     now(async {
         let (stored, record) = (codec::encode(PROMISED), Record::of(PROMISED));

@@ -34,6 +34,13 @@ pub async fn harm(world: Arc<World>, dice: Dice) {
         if trouble.object_rot && dice.chance(250) {
             harm_objects(&world, &dice);
         }
+        if trouble.misreads
+            && let keys = world.objects.keys()
+            && !keys.is_empty()
+        {
+            world.weather.tally.count("object read wrong once");
+            world.objects.misread_once(dice.pick::<String>(&keys));
+        }
         if trouble.puts_damaged && dice.chance(300) {
             // Found by the read-back before anything was promised: no harm to any trace.
             world.weather.tally.count("object not kept as written");

@@ -23,6 +23,8 @@ pub struct Trouble {
     pub object_rot: bool,
     /// Objects: not kept as written.
     pub puts_damaged: bool,
+    /// Objects: read wrong once, and right a moment later.
+    pub misreads: bool,
     pub live_full: bool,
     /// One call that goes wrong far more often than the others.
     pub target: Option<Target>,
@@ -141,12 +143,13 @@ impl Trouble {
         calls == 0 && !slow && !nodes && !stores && !self.live_full && !self.puts_damaged && self.target.is_none()
     }
 
-    /// The same trouble, of which none harms a byte that was kept.
+    /// The same trouble, of which none harms a byte that was kept; what a look gets wrong is right at the next.
     pub fn without_harm(self) -> Self {
         Self {
             live_harm: false,
             object_rot: false,
             puts_damaged: false,
+            misreads: true,
             failovers: false,
             database_set_back: false,
             ..self
@@ -168,6 +171,7 @@ impl Trouble {
             live_harm: dice.chance(400),
             object_rot: dice.chance(200),
             puts_damaged: dice.chance(300),
+            misreads: false,
             live_full: dice.chance(150),
             target: dice.chance(400).then(|| Target::roll(dice)),
             delivered_twice: if dice.chance(300) { dice.below(300) } else { 0 },
