@@ -6,7 +6,7 @@ use veritail::pipeline::examine::{Examiner, Unnamed};
 use veritail::pipeline::{Appended, Finalized};
 use veritail::store::database::{Database as _, MismatchFilter};
 use veritail::store::object::{Listed, codec, keys};
-use veritail::trace::{ByteSize, ChunkIndex, ChunkState, DataStore, Detector, Epoch, JobId, Kind};
+use veritail::trace::{ByteSize, ChunkId, ChunkIndex, ChunkState, DataStore, Detector, Epoch, JobId, Kind};
 
 use crate::rig::{Rig, now};
 
@@ -199,5 +199,34 @@ fn what_lies_in_a_store_of_another_node_is_not_this_nodes_to_resolve() {
         // This node's own live store has no such copy.
         known.what.store = live;
         assert!(rig.node.resolve_if_gone(&known).await.expect("models"));
+    });
+}
+
+/// A live copy is left over since its trace is over, or since it or a later copy of its chunk is proven.
+#[test]
+fn a_live_copy_is_left_over_once_its_chunk_is_proven_in_its_epoch_or_later() {
+    now(async {
+        let rig = Rig::new(CHUNK).await;
+        assert!(matches!(rig.append(0, &log(), 150).await, Appended::Accepted { .. }));
+        rig.clock.pass(GRACE);
+        let chunk = |index, epoch| ChunkId { index: ChunkIndex(index), epoch: Epoch(epoch) };
+        let is_left = async |index, epoch| {
+            let job = rig.database.job(rig.job).await.expect("a model").expect("a job");
+            rig.node.was_left_over(&job, chunk(index, epoch), GRACE).await.expect("models")
+        };
+        assert!(!is_left(0, 1).await, "it waits for a persistent copy");
+        rig.node.sweep().await.expect("models");
+        assert!(!is_left(0, 1).await, "it was proven just now");
+        rig.clock.pass(GRACE);
+        assert!(is_left(0, 1).await);
+        assert!(!is_left(0, 2).await, "of a later epoch than the row");
+        assert!(!is_left(2, 1).await && !is_left(9, 1).await, "not proven, or unheard of");
+        rig.change_row(0, |row| row.epoch = Epoch(3));
+        assert!(is_left(0, 2).await && is_left(0, 3).await && !is_left(0, 4).await);
+        rig.change_row(0, |row| {
+            let ChunkState::Persisted { record, .. } = row.state else { panic!("persisted") };
+            row.state = ChunkState::Sealed { record };
+        });
+        assert!(!is_left(0, 1).await, "its row changed: it is needed again");
     });
 }
