@@ -340,7 +340,7 @@ fn bytes_of_an_earlier_epoch_are_a_stale_copy() {
                 let bytes = codec::encode(bytes).into();
                 match in_database {
                     true => rig.node.stores().spill.put(&key(&rig), bytes).await.expect("a model"),
-                    false => rig.store(&key(&rig), Bytes::from(bytes)).await,
+                    false => rig.store(&key(&rig), bytes).await,
                 }
                 assert_eq!(rig.look_at(0, REPORTS).await.1, [(*kind, DataStore::ObjectStore)], "{}", key(&rig));
             });
@@ -463,6 +463,9 @@ fn a_loss_that_is_known_is_the_only_one() {
         // took note of it.
         for id in again {
             resolve(id, Resolution::Resent).await;
+        }
+        for epoch in 100..250 {
+            note(NewMismatch { epoch: Epoch(epoch), ..known(1, Kind::Checksum, object_store) }).await;
         }
         let id = note(known(0, Kind::Size, object_store)).await;
         for is_acknowledged in [false, true] {
