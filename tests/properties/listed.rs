@@ -291,12 +291,15 @@ fn nobody_else_removes_what_is_in_quarantine() {
     for (repairs, kept_for) in [(false, 10 * DAY), (true, Duration::ZERO), (false, Duration::ZERO)] {
         counted(async {
             let place = Place::new(150).await;
-            place.put(&keys::quarantine_key(place.job, ChunkIndex(0), Epoch::FIRST, "0f1e"), b"bad").await;
+            let key = keys::quarantine_key(place.job, ChunkIndex(0), Epoch::FIRST, "0f1e");
+            place.put(&key, b"bad").await;
             tokio::time::sleep(40 * DAY).await;
             let settings =
                 verify::Settings { repairs, quarantine_kept_for: kept_for, ..place.verifier.settings().clone() };
             let place = Place { verifier: Verifier::new(place.node.clone(), settings), ..place };
             assert_eq!(place.inventory().await, (BARE + 1, seen(4, 0)));
+            let kept = place.node.stores().objects.get_whole(&key).await.expect("a model");
+            assert_eq!(kept.as_deref(), Some(&b"bad"[..]));
         });
     }
 }
