@@ -3,7 +3,6 @@
 //! Each shard is a walk in the order of jobs and chunks that never ends. Where it stands is saved every few chunks under
 //! a version; whoever has the shard's turn goes on from there, on any node, after any crash.
 
-use std::cmp::Ordering;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -44,8 +43,7 @@ impl Verifier {
         }
         self.show_coverage(&shards);
         shards.retain(|(_, standing, _)| standing.is_due() || standing.is_over());
-        let lag = |standing: &Standing| standing.due - standing.walked;
-        shards.sort_by(|(_, one, _), (_, other, _)| lag(other).partial_cmp(&lag(one)).unwrap_or(Ordering::Equal));
+        shards.sort_by(|(_, one, _), (_, other, _)| other.lag().total_cmp(&one.lag()));
         let open = self.open_mismatches().await?;
         let mut worked = false;
         for (shard, ..) in shards {

@@ -116,9 +116,6 @@ impl Verifier {
                     left = left.without(looked_at);
                     since = since.min(run.started_at.before(CLOCKS_APART));
                 }
-                if left.is_empty() || run.started_at < earliest {
-                    break;
-                }
             }
             if left.is_empty() {
                 return Ok(since.max(earliest));

@@ -95,6 +95,11 @@ impl Standing {
         Self { walked, due, projected }
     }
 
+    /// How far a walk is behind where it should be, as a share of the way; below 0 where it is ahead.
+    pub(super) fn lag(&self) -> f64 {
+        self.due - self.walked
+    }
+
     /// Whether a walk has to go on now.
     pub(super) fn is_due(&self) -> bool {
         self.walked < self.due
@@ -102,7 +107,7 @@ impl Standing {
 
     /// Whether a walk can wait and still be done in time.
     pub(super) fn has_time(&self) -> bool {
-        self.due - self.walked < WAITS
+        self.lag() < WAITS
     }
 
     /// Whether the cycle is at its end: everything is behind it, and its time is over.
@@ -211,6 +216,7 @@ mod tests {
             let is = [standing.walked, standing.due, standing.projected];
             let is_near = is.iter().zip([walked, due, projected]).all(|(is, should)| (is - should).abs() < 1e-9);
             assert!(is_near, "{at} after {seconds} s: {standing:?}");
+            assert!((standing.lag() - (due - walked)).abs() < 1e-9, "{standing:?}");
         }
         assert!(of(150, 261).has_time() && !of(150, 279).has_time());
         let just_late = Standing { walked: 0.0, due: WAITS, projected: AIM };

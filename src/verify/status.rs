@@ -118,7 +118,7 @@ impl Verifier {
     }
 
     async fn status_of(&self, schedule: Schedule) -> Result<ScheduleStatus> {
-        let filter = RunFilter { schedule: Some(schedule), limit: 1, ..RunFilter::default() };
+        let filter = RunFilter { schedule: Some(schedule), state: None, before: None, limit: 1 };
         let newest = self.verifications().runs(filter).await?;
         let complete = RunFilter { state: Some(RunState::Complete), ..filter };
         let complete = self.verifications().runs(complete).await?;

@@ -15,8 +15,11 @@ use veritail::pipeline::{
 };
 use veritail::seams::Seams;
 use veritail::seams::real::{NoFailPoints, SystemChance, TokioSpawn};
-use veritail::store::database::drills::{CANARY, CANARY_PROJECT, Drill, DrillFilter};
+use veritail::store::StoreError;
+use veritail::store::database::drills::{CANARY, CANARY_PROJECT, Drill, DrillFilter, Drills as _, NewDrill};
 use veritail::store::database::{Database, Job, NewJob};
+use veritail::store::hooked::{Call, Hook, Hooked};
+use veritail::store::object::ObjectStore;
 use veritail::trace::{
     ByteSize, ChunkIndex, ChunkSize, Claim, Crc32, DataStore, Detection, Ending, JobId, JobStatus, Kind, Offset,
     Origin, Schedule, Timestamp,
@@ -142,17 +145,38 @@ struct Cage {
     client: Arc<Client>,
     database: Arc<ModelDatabase>,
     objects: Arc<ModelObjects>,
+    slow: Arc<Slow>,
+}
+
+/// How long every PUT of an object takes.
+#[derive(Default)]
+struct Slow(Mutex<Duration>);
+
+#[async_trait]
+impl Hook for Slow {
+    async fn before(&self, call: &Call) -> Result<(), StoreError> {
+        let time = *self.0.lock().expect("no test panics while it says so");
+        if call.operation == "put" && !time.is_zero() {
+            tokio::time::sleep(time).await;
+        }
+        Ok(())
+    }
+
+    async fn after(&self, _call: &Call, _took: Duration, _failed: Option<&StoreError>) -> Result<(), StoreError> {
+        Ok(())
+    }
 }
 
 impl Cage {
     fn new(settings: verify::Settings, node: Settings, script: Script) -> Self {
         let clock = Arc::new(Virtual::new());
         let database = Arc::new(ModelDatabase::new(clock.clone()));
-        let objects = Arc::new(ModelObjects::new(clock.clone()));
+        let (objects, slow) = (Arc::new(ModelObjects::new(clock.clone())), Arc::new(Slow::default()));
+        let put_slowly: Arc<dyn ObjectStore> = objects.clone();
         let stores = Stores {
             live: Arc::new(ModelLive::new(clock.clone())),
             database: database.clone(),
-            objects: objects.clone(),
+            objects: Arc::new(Hooked::new(put_slowly, slow.clone(), clock.clone())),
             spill: database.chunk_bytes(),
             leases: Arc::new(ModelLeases::new(clock.clone())),
             verifications: database.clone(),
@@ -164,7 +188,7 @@ impl Cage {
         let client = Arc::new(Client { node: node.clone(), script, asked: Mutex::default() });
         let verifier = Verifier::new(node, settings);
         verifier.set_canary_client(client.clone());
-        Self { verifier, client, database, objects }
+        Self { verifier, client, database, objects, slow }
     }
 
     /// One that damages nothing.
@@ -185,13 +209,11 @@ impl Cage {
 
     /// The canary's jobs whose traces are not erased.
     async fn jobs(&self) -> Vec<Job> {
-        use veritail::store::database::drills::Drills as _;
         self.database.canary_jobs(1000).await.expect("a model")
     }
 
     /// All drills, oldest first.
     async fn drills(&self) -> Vec<Drill> {
-        use veritail::store::database::drills::Drills as _;
         let mut drills = self.database.drills(&DrillFilter::default()).await.expect("a model");
         drills.reverse();
         drills
@@ -388,7 +410,9 @@ fn appends_without_progress_are_given_up_and_those_with_some_are_not() {
         let (result, asked, took) = round_of(again);
         assert_eq!(result, if fails < 100 { OK } else { ERROR }, "{fails}");
         assert_eq!(asked.iter().filter(|asks| **asks == at).count(), 100);
+        // Between two of them it waits, and not once it is given up.
         assert!(took >= Duration::from_millis(99 * 500), "{took:?}");
+        assert!(fails < 100 || took < Duration::from_millis(100 * 500), "{took:?}");
         let again = move |asks: Asks, before: usize| match asks {
             asks if asks == at && before < fails => Gets::Reply(Reply::Moved(Offset(3 * PATCH as u64))),
             _ => Gets::Answer,
@@ -580,4 +604,97 @@ fn damage_that_nobody_finds_is_missed_and_the_round_goes_on() {
     assert_eq!((within, drills[0].result), (deadline, Some(Detection::Missed)), "{drills:?}");
     assert_eq!(drills[1].what.must_be_found_by.since(drills[1].what.at), deadline);
     assert_eq!(ended(&page)[0], 3.0);
+}
+
+/// The canary waits until its first chunk has moved to the object store.
+#[test]
+fn a_chunk_that_moves_slowly_is_waited_for_and_measured() {
+    let ((), page) = counted(async {
+        let cage = Cage::of(|_, _, _| Gets::Answer);
+        *cage.slow.0.lock().expect("no test panics while it says so") = Duration::from_secs(20);
+        cage.round().await;
+    });
+    assert_eq!(ended(&page), OK);
+    let migrated = page.value("canary_stage_duration_seconds_sum{stage=\"migrate\"}");
+    assert!((20.0..20.2).contains(&migrated), "{migrated}");
+}
+
+/// The trace waits for that, and a trace that waits must not be taken for one whose runner vanished.
+#[test]
+fn damage_of_a_live_copy_has_to_be_found_within_a_quarter_of_the_time_that_a_runner_may_be_silent() {
+    let (drills, _) = counted(async {
+        let settings = verify::Settings {
+            canary_damage: CanaryDamage::On,
+            canary_deadline: Duration::from_secs(63),
+            ..verify::Settings::default()
+        };
+        let node = Settings { runner_timeout: Duration::from_secs(200), ..Settings::default() };
+        let cage = Cage::new(settings, node, Box::new(|_, _, _| Gets::Answer));
+        for _ in 0..2 {
+            cage.round().await;
+        }
+        cage.drills().await
+    });
+    for (drill, seconds) in drills.iter().zip([50, 63]) {
+        let within = drill.what.must_be_found_by.since(drill.what.at);
+        assert_eq!(within, Duration::from_secs(seconds), "{drill:?}");
+        // It is looked for every sixtieth of the time, and missed after twice of it.
+        let ended = drill.ended_at.expect("it ended").since(drill.what.at).as_millis();
+        let missed = u128::from(seconds) * 2000;
+        assert!((missed..missed + 1200).contains(&ended), "{ended}: {drill:?}");
+    }
+    assert_eq!(drills.len(), 2);
+}
+
+async fn announce(cage: &Cage, job: JobId, within: Duration) {
+    let what = NewDrill {
+        job,
+        chunk: ChunkIndex(0),
+        kind: Kind::Checksum,
+        store: DataStore::ObjectStore,
+        by: "somebody".to_owned(),
+        at: cage.now(),
+        must_be_found_by: cage.now().after(within),
+    };
+    cage.database.announce(&what).await.expect("a model");
+}
+
+#[test]
+fn a_drill_of_somebody_else_is_no_turn_of_the_canarys() {
+    let (drills, _) = counted(async {
+        let settings = verify::Settings { canary_damage: CanaryDamage::On, ..verify::Settings::default() };
+        let cage = Cage::new(settings, Settings::default(), Box::new(|_, _, _| Gets::Answer));
+        announce(&cage, JobId(999), 1000 * HOUR).await;
+        let rounds = async {
+            for _ in 0..2 {
+                cage.round().await;
+            }
+        };
+        futures::future::select(Box::pin(rounds), Box::pin(looks(&cage))).await;
+        cage.drills().await
+    });
+    let turns: Vec<_> = drills.iter().filter(|drill| drill.what.by == CANARY).map(|drill| drill.what.kind).collect();
+    assert_eq!((turns, drills.len()), (vec![Kind::Checksum, Kind::Checksum], 3));
+}
+
+/// However many other drills there were since then, and only once all of its own have ended.
+#[test]
+fn a_log_that_was_damaged_goes_once_what_came_of_it_is_known() {
+    counted(async {
+        let cage = Cage::of(|_, _, _| Gets::Answer);
+        for _ in 0..3 {
+            cage.round().await;
+        }
+        let is_kept = async |job| cage.jobs().await.iter().any(|kept| kept.id == JobId(job));
+        announce(&cage, JobId(1), Duration::from_secs(1)).await;
+        announce(&cage, JobId(2), 1000 * HOUR).await;
+        announce(&cage, JobId(2), Duration::from_secs(1)).await;
+        tokio::time::sleep(EVERY).await;
+        cage.database.settle_drills(cage.now()).await.expect("a model");
+        for _ in 0..150 {
+            announce(&cage, JobId(999), 1000 * HOUR).await;
+        }
+        cage.round().await;
+        assert_eq!((is_kept(1).await, is_kept(2).await, is_kept(3).await), (false, true, true));
+    });
 }

@@ -7,11 +7,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use veritail::pipeline::{Appended, Finalized, Pipeline, Settings, Stores};
 use veritail::store::database::leases::When;
-use veritail::store::database::verifications::RunFilter;
+use veritail::store::database::verifications::{NewRun, RunFilter};
 use veritail::store::hooked::{Call, Hook, Hooked};
 use veritail::store::{Result, StoreError};
 use veritail::telemetry::verification::Tick;
-use veritail::trace::{ByteSize, Schedule, Tally};
+use veritail::trace::{ByteSize, RunState, Schedule, Tally};
 use veritail::verify::{self, Verifier};
 
 use crate::rig::{Rig, now};
@@ -49,6 +49,16 @@ impl Rig {
         assert_eq!(verifier.tick(Schedule::Hot).await.expect("models"), Tick::Ran);
         let newest = RunFilter { schedule: Some(Schedule::Hot), limit: 1, ..RunFilter::default() };
         self.node.stores().verifications.runs(newest).await.expect("a model").remove(0).tally
+    }
+
+    /// A whole run of other nodes was, so long after the clock's time.
+    async fn ran(&self, after: Duration, scope: &str) {
+        let at = self.node.seams().clock.now().after(after);
+        let (scope, node) = (scope.to_owned(), "another".to_owned());
+        let run = NewRun { schedule: Schedule::Hot, scope, node, expected: None, at };
+        let verifications = &self.node.stores().verifications;
+        let run = verifications.begin_run(&run).await.expect("a model");
+        verifications.end_run(run.id, RunState::Complete, None, &Tally::default(), at).await.expect("a model");
     }
 
     fn node_over(&self, stores: Stores) -> Pipeline {
@@ -147,6 +157,68 @@ fn a_new_node_looks_back_behind_the_last_run_and_no_further() {
             assert_eq!(rig.seen_after(60 * SECOND, &new).await.chunks, chunks, "{minutes} minutes later");
         });
     }
+}
+
+/// What was proven since the last two ticks is looked at, and a minute more, whatever the time between two ticks.
+#[test]
+fn a_new_node_looks_back_for_two_intervals_and_a_minute() {
+    for (minutes, chunks) in [(11, 3), (12, 0)] {
+        now(async {
+            let rig = Rig::of_chunks(3).await;
+            rig.ran((minutes - 1) * 60 * SECOND, "all shards").await;
+            let settings = verify::Settings { hot_interval: 300 * SECOND, ..settings() };
+            let new = Verifier::new(rig.other.clone(), settings);
+            assert_eq!(rig.seen_after(minutes * 60 * SECOND, &new).await.chunks, chunks, "{minutes} minutes later");
+        });
+    }
+}
+
+/// Runs are asked for a page at a time, until all shards had one or they are too long ago.
+#[test]
+fn a_new_node_looks_for_the_last_run_of_every_shard_within_a_day() {
+    const OTHERS: &str = "shards 0, 2-15";
+    let minutes = |count: u32| count * 60 * SECOND;
+    for (runs, apart, whole, pages, chunks) in [
+        // The first was a whole one.
+        (40, minutes(10), 40, 1, 0),
+        (120, minutes(10), 120, 1, 0),
+        // One in the middle.
+        (120, minutes(10), 60, 2, 0),
+        // None within a day, and no more runs than these.
+        (120, minutes(10), 0, 3, 3),
+        (100, minutes(10), 0, 3, 3),
+        (20, minutes(10), 0, 1, 3),
+        // The second page is from before yesterday.
+        (150, minutes(20), 0, 2, 0),
+        (150, minutes(20), 70, 2, 0),
+    ] {
+        now(async {
+            let rig = Rig::of_chunks(3).await;
+            for run in 1..=runs {
+                rig.ran(run * apart, if run == whole { "all shards" } else { OTHERS }).await;
+            }
+            let (stores, recorder) = (rig.other.stores().clone(), Arc::new(Recorder::default()));
+            let verifications =
+                Arc::new(Hooked::new(stores.verifications.clone(), recorder.clone(), rig.clock.clone()));
+            let new = Verifier::new(rig.node_over(Stores { verifications, ..stores }), settings());
+            let seen = rig.seen_after((runs + 1) * apart, &new).await;
+            let asked: u64 =
+                recorder.list().iter().filter(|(_, call, _)| *call == "runs").map(|(.., count)| count).sum();
+            assert_eq!((asked, seen.chunks), (pages, chunks), "{runs} runs, {apart:?} apart, the whole one {whole}");
+        });
+    }
+}
+
+#[test]
+fn every_open_end_that_is_due_is_looked_at() {
+    now(async {
+        let first = Rig::with_log(&[7; 40]).await;
+        let second = first.with_job_of("group/demo").await;
+        assert!(matches!(second.append(0, &[7; 30], 30).await, Appended::Accepted { .. }));
+        let verifier = Verifier::new(first.other.clone(), settings());
+        let seen = first.seen_after(60 * SECOND, &verifier).await;
+        assert_eq!((seen.chunks, seen.sound, seen.bytes), (2, 2, ByteSize(70)));
+    });
 }
 
 /// More than one page of rows.

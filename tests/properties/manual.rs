@@ -16,6 +16,7 @@ use veritail::trace::{
 use veritail::verify::{self, Scope, TraceChecked, Verifier, Wanted};
 
 use crate::rig::{Rig, now};
+use crate::support::hooks::Recorder;
 
 const CHUNK: u32 = 64;
 const HOUR: Duration = Duration::from_secs(3600);
@@ -27,7 +28,7 @@ fn log() -> Vec<u8> {
 
 impl Rig {
     /// The same with another job, of this project.
-    async fn with_job_of(&self, project: &str) -> Self {
+    pub async fn with_job_of(&self, project: &str) -> Self {
         let new = NewJob {
             project_path: project.to_owned(),
             name: "rspec".to_owned(),
@@ -413,4 +414,24 @@ fn differences_have_the_label_of_a_person_and_the_number_of_the_run() {
         let run = first.newest_run().await.id;
         assert_eq!((found.what.detector, found.what.run), (Detector::Manual, Some(run.0)));
     });
+}
+
+/// A page that is full may not be the last one; one that is not is. There is one row more than there are chunks.
+#[test]
+fn no_more_pages_of_chunks_are_asked_for_than_there_are() {
+    let asked = |chunks: u32| {
+        now(async {
+            let rig = Rig::new(CHUNK).await;
+            let log: Vec<u8> = (10..chunks * CHUNK).map(|at| (at % 253) as u8).collect();
+            rig.close(&log).await;
+            let (stores, recorder) = (rig.other.stores().clone(), Arc::new(Recorder::default()));
+            let database = Arc::new(Hooked::new(stores.database.clone(), recorder.clone(), rig.clock.clone()));
+            let node = Pipeline::new(Stores { database, ..stores }, rig.other.seams().clone(), Settings::default());
+            let (tally, _) = told(&reports(&node), Scope::Jobs(vec![rig.job])).await;
+            assert_eq!(tally.chunks, u64::from(chunks));
+            recorder.count("database", "chunks")
+        })
+    };
+    let few = asked(254);
+    assert_eq!([asked(255), asked(256)], [few + 1, few + 1]);
 }

@@ -61,6 +61,13 @@ impl Rig {
         node.append(request, futures::stream::iter(pieces)).await.expect("a model")
     }
 
+    /// Lets what goes on beside the requests come to its end, such as records that are written.
+    pub async fn settle(&self) {
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+    }
+
     pub async fn finalize(&self, log: &[u8]) -> Finalized {
         let claim = Claim { crc32: Crc32::of(log), size: Some(ByteSize::of(log)) };
         self.end_on(&self.node, Some(claim)).await

@@ -1,12 +1,17 @@
 //! Stored bytes that no row names, over models: what they are worth by what the database says of their job and chunk.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use veritail::pipeline::examine::{Examiner, Unnamed};
-use veritail::pipeline::{Appended, Finalized};
+use veritail::pipeline::{Appended, Finalized, Pipeline, Settings, Stores};
 use veritail::store::database::{Database as _, MismatchFilter};
+use veritail::store::hooked::{Call, Hook, Hooked};
 use veritail::store::object::{Listed, codec, keys};
-use veritail::trace::{ByteSize, ChunkIndex, ChunkState, DataStore, Detector, Epoch, JobId, Kind};
+use veritail::store::{Result, StoreError};
+use veritail::trace::{ByteSize, ChunkId, ChunkIndex, ChunkState, DataStore, Detector, Epoch, JobId, Kind, Version};
 
 use crate::rig::{Rig, now};
 
@@ -199,5 +204,82 @@ fn what_lies_in_a_store_of_another_node_is_not_this_nodes_to_resolve() {
         // This node's own live store has no such copy.
         known.what.store = live;
         assert!(rig.node.resolve_if_gone(&known).await.expect("models"));
+    });
+}
+
+/// A live copy is left over since its trace is over, or since it or a later copy of its chunk is proven.
+#[test]
+fn a_live_copy_is_left_over_once_its_chunk_is_proven_in_its_epoch_or_later() {
+    now(async {
+        let rig = Rig::new(CHUNK).await;
+        assert!(matches!(rig.append(0, &log(), 150).await, Appended::Accepted { .. }));
+        rig.clock.pass(GRACE);
+        let chunk = |index, epoch| ChunkId { index: ChunkIndex(index), epoch: Epoch(epoch) };
+        let is_left = async |index, epoch| {
+            let job = rig.database.job(rig.job).await.expect("a model").expect("a job");
+            rig.node.was_left_over(&job, chunk(index, epoch), GRACE).await.expect("models")
+        };
+        assert!(!is_left(0, 1).await, "it waits for a persistent copy");
+        rig.node.sweep().await.expect("models");
+        assert!(!is_left(0, 1).await, "it was proven just now");
+        rig.clock.pass(GRACE);
+        assert!(is_left(0, 1).await);
+        assert!(!is_left(0, 2).await, "of a later epoch than the row");
+        assert!(!is_left(2, 1).await && !is_left(9, 1).await, "not proven, or unheard of");
+        rig.change_row(0, |row| row.epoch = Epoch(3));
+        assert!(is_left(0, 2).await && is_left(0, 3).await && !is_left(0, 4).await);
+        rig.change_row(0, |row| {
+            let ChunkState::Persisted { record, .. } = row.state else { panic!("persisted") };
+            row.state = ChunkState::Sealed { record };
+        });
+        assert!(!is_left(0, 1).await, "its row changed: it is needed again");
+    });
+}
+
+/// The runner is asked for the chunk again while its spare copy is weighed: that may be the only one then.
+struct AskedForAgain {
+    rig: Arc<Rig>,
+    calls: AtomicU32,
+}
+
+#[async_trait]
+impl Hook for AskedForAgain {
+    async fn before(&self, call: &Call) -> Result<()> {
+        if call.operation == "chunk" && self.calls.fetch_add(1, Ordering::SeqCst) == 1 {
+            self.rig.change_row(0, |row| {
+                let record = row.record().copied();
+                row.state = ChunkState::Wanted { record, kept: None, asked_in: Epoch(2) };
+                row.version = Version(row.version.0 + 1);
+            });
+        }
+        Ok(())
+    }
+
+    async fn after(&self, _call: &Call, _took: Duration, _failed: Option<&StoreError>) -> Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_spare_copy_of_a_chunk_that_is_asked_for_meanwhile_stays() {
+    now(async {
+        let rig = Arc::new(Rig::new(CHUNK).await);
+        assert!(matches!(rig.append(0, &log(), 150).await, Appended::Accepted { .. }));
+        rig.clock.pass(GRACE / 6);
+        rig.node.sweep().await.expect("models");
+        let row = rig.database.chunk(rig.job, ChunkIndex(0)).await.expect("a model").expect("a row");
+        let objects = &rig.node.stores().objects;
+        objects.delete(&row.persistent_copy().expect("a copy").object().key).await.expect("a model");
+        assert!(rig.live.lose_chunk(rig.job, row.id()));
+        let stores = rig.other.stores().clone();
+        let hook = Arc::new(AskedForAgain { rig: rig.clone(), calls: AtomicU32::new(0) });
+        let database = Arc::new(Hooked::new(stores.database.clone(), hook, rig.clock.clone()));
+        let node = Pipeline::new(Stores { database, ..stores }, rig.other.seams().clone(), Settings::default());
+        let key = key_of(rig.job, 0, 1);
+        objects.put(&key, codec::encode(b"half of it").into()).await.expect("a model");
+        let listed = Listed { key: key.clone(), size: ByteSize(17), modified: None };
+        let parsed = keys::parse(&key).expect("one of ours");
+        let weighed = node.examine_unnamed(DataStore::ObjectStore, (&listed, &parsed), EXAMINER, (GRACE, true));
+        assert_eq!((weighed.await.expect("models"), rig.has(&key).await), (Unnamed::Noted, true));
     });
 }

@@ -9,17 +9,18 @@ use bytes::Bytes;
 use veritail::pipeline::{Appended, Finalized, Pipeline, Settings, Stores};
 use veritail::store::database::leases::When;
 use veritail::store::database::verifications::{Run, RunFilter};
-use veritail::store::database::{Database, Job, Mismatch, MismatchFilter, Note, Resolution};
+use veritail::store::database::{Basis, Database, Job, Mismatch, MismatchFilter, NewMismatch, Note, Resolution};
 use veritail::store::hooked::{Call, Hook, Hooked};
 use veritail::store::object::codec;
 use veritail::store::{Result, StoreError};
 use veritail::trace::{
-    ByteSize, ChunkIndex, ChunkState, DataStore, Detector, Epoch, Kind, Location, Offset, RunState, Schedule, Sha256,
-    StoredObject, Verdict,
+    ByteSize, ChunkId, ChunkIndex, ChunkState, DataStore, Detector, Epoch, JobId, Kind, Location, Offset, RunState,
+    Schedule, Sha256, StoredObject, Verdict,
 };
-use veritail::verify::{self, Verifier};
+use veritail::verify::{self, Scope, Verifier};
 
 use crate::rig::{Rig, now};
+use crate::support::hooks::Recorder;
 
 const CHUNK: u32 = 64;
 const MINUTE: Duration = Duration::from_secs(60);
@@ -445,5 +446,72 @@ fn damage_that_cannot_be_decoded_is_told_by_what_lies_in_the_store() {
         for found in [first, second] {
             assert_eq!((found.what.expected.size, found.what.found.size), (Some(ByteSize(64)), None));
         }
+    });
+}
+
+/// What is written down of a chunk that is sound: whoever found it, unless it is of bytes that no row speaks for.
+#[test]
+fn a_sound_look_resolves_what_was_seen_at_copies_and_is_told_of_all_that_is_open() {
+    now(async {
+        let log: Vec<u8> = (0..200).collect();
+        let rig = Rig::new(CHUNK).await;
+        assert!(matches!(rig.append(0, &log, 200).await, Appended::Accepted { .. }));
+        assert!(matches!(rig.finalize(&log).await, Finalized::Done { .. }));
+        rig.clock.pass(HOUR);
+        let known = |job, index, kind, detector| NewMismatch {
+            job,
+            chunk: Some(ChunkIndex(index)),
+            epoch: Epoch::FIRST,
+            kind,
+            store: DataStore::ObjectStore,
+            detector,
+            run: None,
+            node: "another".to_owned(),
+            expected: Default::default(),
+            found: Default::default(),
+            first_difference: None,
+            notify_at: None,
+            at: rig.node.seams().clock.now(),
+        };
+        // As many of other jobs come before them.
+        let others = (0..150).map(|other| known(JobId(1000 + other), 0, Kind::Missing, Detector::Full));
+        let own = [
+            known(rig.job, 0, Kind::Missing, Detector::Full),
+            known(rig.job, 1, Kind::Missing, Detector::Inventory),
+            known(rig.job, 2, Kind::StaleCopy, Detector::Full),
+            known(rig.job, 3, Kind::StaleCopy, Detector::Inventory),
+        ];
+        for what in others.chain(own) {
+            rig.database.open_mismatch(&what, Basis::Nothing).await.expect("a model");
+        }
+        let (stores, recorder) = (rig.other.stores().clone(), Arc::new(Recorder::default()));
+        let database = Arc::new(Hooked::new(stores.database.clone(), recorder.clone(), rig.clock.clone()));
+        let verifier = rig.verifier_over(Stores { database, ..stores });
+        rig.full(&verifier).await;
+        let open: Vec<bool> =
+            rig.database.all_mismatches()[150..].iter().map(|known| known.resolved.is_none()).collect();
+        assert_eq!(open, [false, false, false, true]);
+        // What is resolved is not resolved again.
+        recorder.reset();
+        rig.full(&verifier).await;
+        assert_eq!(recorder.count("database", "mismatches"), 2, "once for each tick: {:?}", recorder.list());
+        assert_eq!(recorder.count("database", "resolve_mismatches"), 0);
+    });
+}
+
+/// Bytes that the runner was asked for are no copies, and none of them is sound.
+#[test]
+fn what_has_no_copies_is_not_sound() {
+    now(async {
+        let rig = Rig::new(CHUNK).await;
+        assert!(matches!(rig.append(0, &log(), 150).await, Appended::Accepted { .. }));
+        let lost = ChunkId { index: ChunkIndex(0), epoch: Epoch::FIRST };
+        assert!(rig.live.flip_byte(rig.job, lost, ByteSize(3)));
+        rig.hot(&rig.verifier()).await;
+        assert!(rig.found().await.iter().all(|found| found.resolved.is_none()), "{:?}", rig.found().await);
+        let (jobs, by) = (Scope::Jobs(vec![rig.job]), "a test".to_owned());
+        rig.verifier().verify(jobs, by, |_| ()).await.expect("models");
+        assert!(rig.found().await.iter().any(|found| found.what.chunk == Some(ChunkIndex(0))));
+        assert!(rig.found().await.iter().all(|found| found.resolved.is_none()), "{:?}", rig.found().await);
     });
 }

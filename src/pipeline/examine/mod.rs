@@ -188,7 +188,7 @@ impl Pipeline {
                 // A live copy that is gone by now went as it should.
                 let Some(at) = again.iter().position(|second| second.store == first.store) else { return false };
                 let second = again.swap_remove(at);
-                if second.look == Look::Sound {
+                if let Look::Sound = second.look {
                     let (store, look) = (first.store, first.look);
                     tracing::warn!(job_id = job.0, chunk = row.index.0, %store, %look,
                         "job {job}: chunk {} was read wrong from {store} once, and right a moment later", row.index);

@@ -72,6 +72,11 @@ impl ModelDatabase {
         self.tables().rows.get_mut(&(job, index)).map(|row| damage(&mut row.row)).is_some()
     }
 
+    /// Changes a job without anybody's knowledge. False if there is none.
+    pub fn change_job(&self, job: JobId, change: impl FnOnce(&mut Job)) -> bool {
+        self.tables().jobs.get_mut(&job).map(change).is_some()
+    }
+
     /// Loses the rows of a job that `which` says, without anybody's knowledge.
     pub fn lose_rows(&self, job: JobId, which: impl Fn(&ChunkRow) -> bool) {
         self.tables().rows.retain(|(of, _), row| *of != job || !which(&row.row));

@@ -1,0 +1,227 @@
+//! The full run's walks over models: where they stop, what they wait for, what they pass over, and what that costs.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use veritail::pipeline::{Appended, Finalized, Pipeline, Settings, Stores};
+use veritail::store::database::verifications::{Run, RunFilter, Verifications as _};
+use veritail::store::database::{Database as _, MismatchFilter};
+use veritail::store::hooked::{Call, Hook, Hooked};
+use veritail::store::{Result, StoreError};
+use veritail::telemetry::verification::Tick;
+use veritail::trace::{ChunkIndex, Kind, RunState, Schedule, Tally};
+use veritail::verify::{self, Verifier};
+
+use crate::rig::{Rig, now};
+use crate::support::clock::ManualClock;
+use crate::support::hooks::{Faults, Recorder, Side};
+
+const CHUNK: u32 = 64;
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(24 * 3600);
+const CYCLE: Duration = Duration::from_secs(7 * 24 * 3600);
+const SLICE: Duration = Duration::from_secs(50);
+
+/// Its clock stands still: whoever waits for the budget waits for ever.
+fn settings() -> verify::Settings {
+    let default = verify::Settings::default();
+    let full =
+        verify::Budgeted { bytes_per_second: veritail::trace::ByteSize::ZERO, requests_per_second: 0, ..default.full };
+    verify::Settings { full, full_slice: SLICE, ..default }
+}
+
+impl Rig {
+    /// Ends its job's trace, of so many chunks.
+    async fn of_so_many(self, chunks: u32) -> Self {
+        let log: Vec<u8> = (0..chunks * CHUNK).map(|at| (at % 253) as u8).collect();
+        assert!(matches!(self.append(0, &log, log.len()).await, Appended::Accepted { .. }));
+        assert!(matches!(self.finalize(&log).await, Finalized::Done { .. }));
+        self
+    }
+
+    fn walker(&self, stores: Stores) -> Verifier {
+        Verifier::new(Pipeline::new(stores, self.other.seams().clone(), Settings::default()), settings())
+    }
+
+    /// A verifier whose calls for rows, and whose reads of objects, this hook sees.
+    fn hooked_walker(&self, hook: Arc<dyn Hook>) -> Verifier {
+        let stores = self.other.stores().clone();
+        let verifications = Arc::new(Hooked::new(stores.verifications.clone(), hook.clone(), self.clock.clone()));
+        let objects = Arc::new(Hooked::new(stores.objects.clone(), hook, self.clock.clone()));
+        self.walker(Stores { verifications, objects, ..stores })
+    }
+
+    /// What the walks over fresh jobs saw so far, in cycles that ended and in those under way.
+    async fn walked(&self) -> Tally {
+        let cursors = self.database.cursors().await.expect("a model");
+        let mut all = Tally::default();
+        cursors.iter().filter(|cursor| cursor.shard.starts_with("fresh/")).for_each(|cursor| all += cursor.tally);
+        self.ended_walks().await.iter().for_each(|run| all += run.tally);
+        all
+    }
+
+    async fn ended_walks(&self) -> Vec<Run> {
+        let filter = RunFilter { schedule: Some(Schedule::Full), limit: 10_000, ..RunFilter::default() };
+        let runs = self.database.runs(filter).await.expect("a model");
+        runs.into_iter().filter(|run| run.state != RunState::Running && run.scope.starts_with("fresh/")).collect()
+    }
+}
+
+/// A tick works for its slice, and stops when that is over to the moment.
+struct Passes(Arc<ManualClock>);
+
+#[async_trait]
+impl Hook for Passes {
+    async fn before(&self, call: &Call) -> Result<()> {
+        if call.operation == "kept_chunks" {
+            self.0.pass(SLICE);
+        }
+        Ok(())
+    }
+
+    async fn after(&self, _call: &Call, _took: Duration, _failed: Option<&StoreError>) -> Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_tick_stops_when_its_time_is_over_and_the_next_goes_on_there() {
+    now(async {
+        let rig = Rig::new(CHUNK).await.of_so_many(150).await;
+        rig.clock.pass(HOUR);
+        let verifier = rig.hooked_walker(Arc::new(Passes(rig.clock.clone())));
+        verifier.tick(Schedule::Full).await.expect("models");
+        rig.clock.pass(CYCLE);
+        for walked in [64, 128, 150] {
+            assert_eq!(verifier.tick(Schedule::Full).await.expect("models"), Tick::Ran);
+            assert_eq!(rig.walked().await.chunks, walked);
+        }
+    });
+}
+
+/// A page that is full may not be the last one; one that is not is.
+#[test]
+fn no_more_pages_of_rows_are_asked_for_than_there_are() {
+    for (chunks, pages) in [(63, 1), (64, 2), (65, 2), (128, 3)] {
+        now(async {
+            let rig = Rig::new(CHUNK).await.of_so_many(chunks).await;
+            rig.clock.pass(HOUR);
+            let recorder = Arc::new(Recorder::default());
+            let verifier = rig.hooked_walker(recorder.clone());
+            verifier.tick(Schedule::Full).await.expect("models");
+            rig.clock.pass(CYCLE - HOUR);
+            verifier.tick(Schedule::Full).await.expect("models");
+            let asked = recorder.list().into_iter().filter(|(_, operation, _)| *operation == "kept_chunks");
+            assert_eq!(
+                (rig.walked().await.chunks, asked.map(|(.., count)| count).sum::<u64>()),
+                (u64::from(chunks), pages)
+            );
+        });
+    }
+}
+
+/// Each shard has its own blocks of jobs.
+#[test]
+fn a_job_is_looked_at_by_its_own_shard_alone() {
+    now(async {
+        let mut rig = Rig::new(CHUNK).await.of_so_many(2).await;
+        while rig.job.0 < 1030 {
+            rig = rig.with_job_of("group/many").await;
+        }
+        let rig = rig.of_so_many(3).await;
+        let verifier = rig.walker(rig.other.stores().clone());
+        verifier.tick(Schedule::Full).await.expect("models");
+        rig.clock.pass(CYCLE);
+        verifier.tick(Schedule::Full).await.expect("models");
+        let mut met: Vec<(String, u64)> = Vec::new();
+        for cursor in rig.database.cursors().await.expect("a model") {
+            let ended = rig.ended_walks().await;
+            let ended = ended.iter().filter(|run| run.scope == cursor.shard).map(|run| run.tally.chunks).sum::<u64>();
+            met.push((cursor.shard, cursor.tally.chunks + ended));
+        }
+        met.retain(|(_, chunks)| *chunks > 0);
+        assert_eq!(met, [("fresh/00".to_owned(), 2), ("fresh/01".to_owned(), 3)]);
+    });
+}
+
+/// It waits for what it could not reach as long as it has time, and for a whole store whatever the time.
+#[test]
+fn what_could_not_be_reached_is_waited_for_while_there_is_time() {
+    for (elapsed, away, seen) in [
+        // It has time.
+        (6 * HOUR, 0, (3, 0)),
+        (6 * HOUR, 1, (0, 0)),
+        (6 * HOUR, 3, (0, 0)),
+        // It has none.
+        (2 * DAY, 1, (3, 1)),
+        (2 * DAY, 3, (0, 0)),
+    ] {
+        now(async {
+            let rig = Rig::new(CHUNK).await.of_so_many(3).await;
+            rig.clock.pass(HOUR);
+            let faults = Arc::new(Faults::default());
+            let verifier = rig.hooked_walker(faults.clone());
+            verifier.tick(Schedule::Full).await.expect("models");
+            rig.clock.pass(elapsed);
+            for _ in 0..away {
+                faults.fail("object_store", "get", Side::Before);
+            }
+            verifier.tick(Schedule::Full).await.expect("models");
+            let walked = rig.walked().await;
+            assert_eq!(((walked.chunks, walked.unreachable), faults.left()), (seen, 0), "{away} after {elapsed:?}");
+            // By now they are back.
+            verifier.tick(Schedule::Full).await.expect("models");
+            let walked = rig.walked().await;
+            assert_eq!((walked.chunks, walked.unreachable), (3, seen.1), "{away} after {elapsed:?}");
+            rig.clock.pass(CYCLE);
+            verifier.tick(Schedule::Full).await.expect("models");
+            let ended = rig.ended_walks().await;
+            let ended: Vec<_> = ended.iter().filter(|run| run.tally.chunks > 0).map(|run| run.state).collect();
+            assert_eq!(ended, [if seen.1 == 0 { RunState::Complete } else { RunState::Partial }]);
+        });
+    }
+}
+
+/// The first of two traces ends before the page does, and lost its last row.
+#[test]
+fn the_whole_of_each_trace_of_a_page_is_looked_at_once() {
+    now(async {
+        let first = Rig::new(CHUNK).await.of_so_many(2).await;
+        let second = first.with_job_of("group/demo").await.of_so_many(3).await;
+        let third = second.with_job_of("group/demo").await.of_so_many(2).await;
+        first.database.lose_rows(first.job, |row| row.index == ChunkIndex(1));
+        third.database.lose_rows(third.job, |row| row.index == ChunkIndex(1));
+        let recorder = Arc::new(Recorder::default());
+        let stores = first.other.stores().clone();
+        let database = Arc::new(Hooked::new(stores.database.clone(), recorder.clone(), first.clock.clone()));
+        let verifier = first.walker(Stores { database, ..stores });
+        verifier.tick(Schedule::Full).await.expect("models");
+        first.clock.pass(CYCLE - HOUR);
+        verifier.tick(Schedule::Full).await.expect("models");
+        let walked = first.walked().await;
+        assert_eq!((walked.chunks, walked.differs), (5, 2));
+        let found = first.database.mismatches(MismatchFilter::default()).await.expect("a model");
+        let found: Vec<_> = found.iter().map(|found| (found.what.job, found.what.chunk, found.what.kind)).collect();
+        assert_eq!(found, [(first.job, None, Kind::TraceSize), (third.job, None, Kind::TraceSize)]);
+        assert!(found.len() == 2 && second.job > first.job);
+    });
+}
+
+/// A job that grows old in the middle of the long walk stays with the short one until the next long one begins.
+#[test]
+fn a_job_that_grows_old_is_never_without_a_walk() {
+    now(async {
+        let rig = Rig::new(CHUNK).await.of_so_many(3).await;
+        let settings = verify::Settings { fresh_for: 10 * DAY, ..settings() };
+        let verifier = Verifier::new(rig.other.clone(), settings);
+        verifier.tick(Schedule::Full).await.expect("models");
+        for cycles in 1..=4u64 {
+            for _ in 0..2 {
+                rig.clock.pass(CYCLE / 2);
+                verifier.tick(Schedule::Full).await.expect("models");
+            }
+            assert_eq!(rig.walked().await.chunks, 3 * cycles);
+        }
+    });
+}
