@@ -29,13 +29,19 @@ pub(super) async fn sample_for_ever(
         metrics::connections(idle, in_use, most);
         show_live_count(node.live_count(), node.settings().live_sweep_interval, began);
         probe(&node).await;
-        let sampled = within(clock.as_ref(), interval.max(PATIENCE), sample(node.stores(), began)).await;
-        let sampled = sampled.unwrap_or_else(|| Err(StoreError::unavailable("database", "no answer in time")));
-        if let Err(error) = &sampled {
+        // One that does not answer keeps nobody from seeing the other.
+        let patience = interval.max(PATIENCE);
+        let (database, live) = futures::join!(
+            within(clock.as_ref(), patience, sample_database(&node, began)),
+            within(clock.as_ref(), patience, sample_live(node.stores())),
+        );
+        let database = database.unwrap_or_else(|| Err(StoreError::unavailable("database", "no answer in time")));
+        let live = live.unwrap_or_else(|| Err(StoreError::unavailable("live", "no answer in time")));
+        for error in [&database, &live].into_iter().filter_map(|sampled| sampled.as_ref().err()) {
             tracing::warn!(%error, "gauges could not be sampled");
         }
         let now = clock.now();
-        metrics::task_ran(Task::Gauges, sampled.is_ok(), now.ms_since(began), now);
+        metrics::task_ran(Task::Gauges, database.is_ok() && live.is_ok(), now.ms_since(began), now);
         clock.sleep(interval).await;
     }
 }
@@ -70,22 +76,27 @@ async fn probe(node: &Pipeline) {
     }
 }
 
-async fn sample(stores: &Stores, now: Timestamp) -> Result<()> {
-    let database = stores.database.as_ref();
+async fn sample_database(node: &Pipeline, now: Timestamp) -> Result<()> {
+    let (database, settings) = (node.stores().database.as_ref(), node.settings());
     metrics::corrupt_traces(&database.corrupt_traces().await?);
     let backlog = database.backlog().await?;
     let oldest = backlog.oldest.map_or(0, |sealed| now.ms_since(sealed));
     metrics::backlog(backlog.chunks, backlog.bytes, oldest);
     let spill = database.spill().await?;
-    metrics::spill(spill.chunks, spill.bytes, spill.oldest.map_or(0, |spilled| now.ms_since(spilled)));
+    let oldest = spill.oldest.map_or(0, |spilled| now.ms_since(spilled));
+    metrics::spill(spill.chunks, spill.bytes, settings.spill_max, oldest);
     let unfinished = database.unfinished().await?;
     metrics::live(unfinished.live_chunks, unfinished.live_bytes);
     let ended: Vec<_> = unfinished.ended.iter().map(|(status, jobs, _)| (*status, *jobs)).collect();
     let oldest = unfinished.ended.iter().map(|(_, _, since)| now.ms_since(*since)).max().unwrap_or(0);
-    metrics::finished_but_live(&ended, oldest);
+    metrics::finished_but_live(&ended, oldest, settings.resend_window);
+    Ok(())
+}
+
+async fn sample_live(stores: &Stores) -> Result<()> {
     if stores.live.name() == DataStore::Redis {
         let usage = stores.live.usage().await?;
-        metrics::redis_usage(usage.used, usage.limit, usage.evicted);
+        metrics::redis_usage(usage.used, usage.limit, usage.fullest, usage.evicted);
     }
     Ok(())
 }

@@ -30,7 +30,7 @@ pub(super) async fn start(config: &Verify, verifier: &Verifier) -> Result<Schedu
     ];
     for (schedule, cron) in schedules {
         let Some(expression) = cron.expression() else { continue };
-        telemetry::interval(schedule, promised(schedule, cron, config));
+        telemetry::interval(schedule, promised(schedule, cron, config), cron.interval());
         // It counts as having made progress now, so that it is late only after its interval.
         telemetry::progressed(schedule, seams.clock.now());
         if schedule == Schedule::Canary {

@@ -54,7 +54,7 @@ impl Looked {
     pub async fn confirmed_by(self, again: impl Future<Output = Self> + Send) -> Self {
         let Look::Differs(_) = self.look else { return self };
         let again = again.await;
-        if again.look == Look::Sound {
+        if let Look::Sound = again.look {
             tracing::warn!(look = %self.look, "a copy was read wrong once, and right a moment later");
         }
         again

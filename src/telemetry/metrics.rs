@@ -1,5 +1,7 @@
 //! One function for everything that happens and is counted. Cheap, never waits, never fails.
 
+use std::time::Duration;
+
 use super::family::LabelValue;
 use super::{combinations, table};
 use crate::trace::{ByteSize, DataStore, Detector, JobStatus, Kind, Timestamp};
@@ -142,7 +144,7 @@ impl Drop for OpenConnection {
 }
 
 /// A request was answered with this status code.
-pub fn request_answered(route: Route, method: Method, status: u16, took: std::time::Duration) {
+pub fn request_answered(route: Route, method: Method, status: u16, took: Duration) {
     table::HTTP_REQUESTS.add(combinations::request(route, method, Status::of(status)), 1);
     table::HTTP_REQUEST_DURATION.record((route, StatusClass::of(status)), took.as_secs_f64());
 }
@@ -166,19 +168,14 @@ pub fn dependency_used(dependency: Dependency) {
 }
 
 /// A request to a dependency ended.
-pub fn dependency_answered(
-    dependency: Dependency,
-    operation: StoreOperation,
-    answer: Answer,
-    took: std::time::Duration,
-) {
+pub fn dependency_answered(dependency: Dependency, operation: StoreOperation, answer: Answer, took: Duration) {
     let operation = combinations::operation(dependency, operation);
     table::DEPENDENCY_REQUESTS.add((dependency, operation, answer), 1);
     table::DEPENDENCY_REQUEST_DURATION.record((dependency, operation), took.as_secs_f64());
 }
 
 /// A stage of a log's way through this node was passed.
-pub fn passed(stage: Stage, took: std::time::Duration) {
+pub fn passed(stage: Stage, took: Duration) {
     table::STAGE_DURATION.record((stage,), took.as_secs_f64());
 }
 
@@ -190,7 +187,7 @@ pub fn connections(idle: u64, in_use: u64, most: u64) {
 }
 
 /// A caller waited so long for a connection to the database, whether it got one or not.
-pub fn connection_waited(took: std::time::Duration) {
+pub fn connection_waited(took: Duration) {
     table::DB_POOL_ACQUIRE_DURATION.record((), took.as_secs_f64());
 }
 
@@ -224,7 +221,7 @@ pub fn task_ran(task: Task, ok: bool, took_ms: u64, now: Timestamp) {
 }
 
 /// A background task begins its life. It counts as having succeeded now, so that it is late only after its interval.
-pub fn task_scheduled(task: Task, interval: std::time::Duration, now: Timestamp) {
+pub fn task_scheduled(task: Task, interval: Duration, now: Timestamp) {
     table::TASK_INTERVAL.set((task,), interval.as_secs_f64());
     table::TASK_LAST_SUCCESS.set((task,), unix(now));
 }
@@ -246,10 +243,11 @@ pub fn spill_moved(direction: SpillDirection) {
     table::SPILL_MOVES.add((direction,), 1);
 }
 
-/// What lies in the database and waits for the object store; `oldest_ms` is the age of the oldest of it.
-pub fn spill(chunks: u64, size: ByteSize, oldest_ms: u64) {
+/// What lies in the database and waits for the object store, of how much may; `oldest_ms` is the age of the oldest of it.
+pub fn spill(chunks: u64, size: ByteSize, most: ByteSize, oldest_ms: u64) {
     table::SPILL_CHUNKS.set((), count(chunks));
     table::SPILL_BYTES.set((), bytes(size));
+    table::SPILL_MAX_BYTES.set((), bytes(most));
     table::SPILL_OLDEST_AGE.set((), seconds(oldest_ms));
 }
 
@@ -259,8 +257,10 @@ pub fn live(chunks: u64, size: ByteSize) {
     table::LIVE_BYTES.set((Source::Ledger,), bytes(size));
 }
 
-/// The jobs that ended and whose traces are not closed, by status, and the age of the oldest.
-pub fn finished_but_live(ended: &[(JobStatus, u64)], oldest_ms: u64) {
+/// The jobs that ended and whose traces are not closed, by status, the age of the oldest, and how long a runner is waited
+/// for.
+pub fn finished_but_live(ended: &[(JobStatus, u64)], oldest_ms: u64, resend_window: Duration) {
+    table::RESEND_WINDOW.set((), resend_window.as_secs_f64());
     for status in Ended::ALL {
         let jobs = ended.iter().filter(|(of, _)| Ended::of(*of) == Some(*status)).map(|(_, jobs)| jobs).sum();
         table::LIVE_FINISHED_TRACES.set((*status,), count(jobs));
@@ -279,10 +279,11 @@ pub fn corrupt_traces(open: &[(Kind, DataStore, u64)]) {
     }
 }
 
-/// What Redis says of its memory.
-pub fn redis_usage(used: ByteSize, limit: ByteSize, evicted: u64) {
+/// What Redis says of its memory; `fullest`: use and limit of the master that is nearest to it.
+pub fn redis_usage(used: ByteSize, limit: ByteSize, fullest: (ByteSize, ByteSize), evicted: u64) {
     table::REDIS_USED_MEMORY.set((), bytes(used));
     table::REDIS_MAXMEMORY.set((), bytes(limit));
+    table::REDIS_FULLEST.set((), if fullest.1 == ByteSize::ZERO { 0.0 } else { bytes(fullest.0) / bytes(fullest.1) });
     table::REDIS_EVICTED_KEYS.absolute((), evicted);
 }
 

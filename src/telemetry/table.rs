@@ -118,11 +118,13 @@ table! {
     SPILL_CHUNKS: Gauge["veritail_spill_chunks"], starts Start::WhenKnown;
     /// Their log bytes. From the database: every node says the same.
     SPILL_BYTES: Gauge["veritail_spill_bytes"], starts Start::WhenKnown;
+    /// How many log bytes the database takes at most; 0 if it takes none. As configured: every node says the same.
+    SPILL_MAX_BYTES: Gauge["veritail_spill_max_bytes"], starts Start::WhenKnown;
     /// How long the oldest of them lies there; 0 if there is none. From the database: every node says the same.
     SPILL_OLDEST_AGE: Gauge["veritail_spill_oldest_age_seconds"], starts Start::WhenKnown;
     /// Time from a job's ending to its trace being whole and proven in persistent stores, or given up.
     CLOSE_DURATION: Histogram["veritail_close_duration_seconds"] in CLOSE_SECONDS, starts Start::Zero;
-    /// Differences confirmed between what was promised and what is stored. Any increase pages.
+    /// Differences confirmed between what was promised and what is stored. Any increase pages, but of `orphan` and `stale_copy`.
     INTEGRITY_MISMATCHES: Counter["veritail_integrity_mismatches_total"; kind: Kind, store: DataStore, detector: Detector],
         starts Start::Zero;
     /// Traces with open mismatches. From the database: every node says the same.
@@ -152,6 +154,8 @@ table! {
     /// The time from one run of a schedule to the next; of the full run, the promised time of a cycle of fresh chunks. As
     /// configured: every node says the same.
     VERIFY_INTERVAL: Gauge["veritail_verify_interval_seconds"; schedule: Schedule], starts Start::WhenKnown;
+    /// The time from one moment at which a schedule is due to the next. As configured: every node says the same.
+    VERIFY_TICK_INTERVAL: Gauge["veritail_verify_tick_interval_seconds"; schedule: Schedule], starts Start::WhenKnown;
     /// How long the slowest shard's present cycle of the full run will take at its pace so far, as a share of the
     /// promised time: more than 1 is late. From the database: every node says the same.
     VERIFY_CYCLE_PROJECTED: Gauge["veritail_verify_cycle_projected_ratio"], starts Start::WhenKnown;
@@ -199,6 +203,9 @@ table! {
     LIVE_FINISHED_TRACES: Gauge["veritail_live_finished_traces"; status: Ended], starts Start::WhenKnown;
     /// Time since the ending of the oldest of them; 0 if there is none. From the database: every node says the same.
     LIVE_FINISHED_OLDEST_AGE: Gauge["veritail_live_finished_oldest_age_seconds"], starts Start::WhenKnown;
+    /// How long a runner is waited for that was asked to send bytes again (`pipeline.resend_window`): no log need be unproven for
+    /// much longer. As configured: every node says the same.
+    RESEND_WINDOW: Gauge["veritail_resend_window_seconds"], starts Start::WhenKnown;
     /// Traces of which the live store holds less than was acknowledged.
     LIVE_LOST_TRACES: Counter["veritail_live_lost_traces_total"; reason: LossReason], starts Start::Zero;
     /// Bytes asked for again, and how it ended.
@@ -224,6 +231,9 @@ table! {
     /// The memory limit of Redis; 0 if it has none. In a Cluster that of all masters, 0 if one has none. From Redis: every
     /// node says the same.
     REDIS_MAXMEMORY: Gauge["veritail_redis_maxmemory_bytes"], starts Start::WhenKnown;
+    /// The share of its memory limit that the fullest master of Redis uses: runners of its jobs wait from 1 on, however empty
+    /// the others are. 0 if no master has a limit. From Redis: every node says the same.
+    REDIS_FULLEST: Gauge["veritail_redis_fullest_master_ratio"], starts Start::WhenKnown;
     /// Keys that Redis dropped for want of memory: log bytes may be lost.
     REDIS_EVICTED_KEYS: Counter["veritail_redis_evicted_keys_total"], starts Start::WhenKnown;
     /// Masters that came back without their last writes, as this process saw it: it looks every second.

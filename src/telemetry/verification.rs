@@ -42,9 +42,10 @@ pub fn completed(schedule: Schedule, at: Timestamp) {
     table::VERIFY_LAST_COMPLETE.set((schedule,), unix(at));
 }
 
-/// The time from one run of a schedule to the next.
-pub fn interval(schedule: Schedule, time: Duration) {
+/// The time from one run of a schedule to the next, and from one moment at which it is due to the next.
+pub fn interval(schedule: Schedule, time: Duration, tick: Duration) {
     table::VERIFY_INTERVAL.set((schedule,), time.as_secs_f64());
+    table::VERIFY_TICK_INTERVAL.set((schedule,), tick.as_secs_f64());
 }
 
 /// How the full run stands, by the database.

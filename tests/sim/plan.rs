@@ -223,7 +223,7 @@ impl JobPlan {
     /// The same with a log of many chunks.
     pub fn long(dice: &Dice) -> Self {
         let plan = Self::roll(dice);
-        let log_size = u64::from(plan.chunk_size) * dice.between(300, 1500) + dice.below(u64::from(plan.chunk_size));
+        let log_size = u64::from(plan.chunk_size) * dice.between(100, 500) + dice.below(u64::from(plan.chunk_size));
         Self { log_size, trace_limit: 0, patch_max: log_size / dice.between(10, 40), ..plan }
     }
 

@@ -163,7 +163,9 @@ impl LiveStore for EmbeddedLive {
             let used = space.disk_space()?;
             // What it could use if nothing else took room on the disk.
             let limit = used.saturating_add(space.free()?.saturating_sub(reserve));
-            Ok(LiveUsage { used: ByteSize(used), limit: ByteSize(limit), evicted: 0 })
+            let mut usage = LiveUsage::default();
+            usage.add(ByteSize(used), ByteSize(limit));
+            Ok(usage)
         })
         .await
     }

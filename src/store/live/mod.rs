@@ -189,8 +189,25 @@ pub struct LiveUsage {
     pub used: ByteSize,
     /// Its limit in bytes; 0 = none.
     pub limit: ByteSize,
-    /// Keys it dropped by itself since it started; more than 0 means that bytes may be lost.
+    /// Use and limit of the server that is nearest to its limit: one that is full is enough for runners to wait. Both 0 if
+    /// none has a limit.
+    pub fullest: (ByteSize, ByteSize),
+    /// Keys it dropped by itself, as far as this process knows; more than 0 means that bytes may be lost. Never less than
+    /// before: a server that starts again counts from 0.
     pub evicted: u64,
+}
+
+impl LiveUsage {
+    /// A server uses so much more, of its own limit.
+    pub fn add(&mut self, used: ByteSize, limit: ByteSize) {
+        self.used = ByteSize(self.used.0.saturating_add(used.0));
+        self.limit = ByteSize(self.limit.0.saturating_add(limit.0));
+        let (most, of) = self.fullest;
+        let is_fuller = u128::from(used.0) * u128::from(of.0) >= u128::from(most.0) * u128::from(limit.0);
+        if limit != ByteSize::ZERO && is_fuller {
+            self.fullest = (used, limit);
+        }
+    }
 }
 
 /// The contract of a live store.

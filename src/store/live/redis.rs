@@ -89,6 +89,23 @@ pub struct RedisLive {
     /// This process among those that raise marks.
     process: String,
     marks: Mutex<Marks>,
+    evicted: Mutex<Evicted>,
+}
+
+/// Keys that servers dropped, by what each last said: one that starts again counts from 0.
+#[derive(Default)]
+struct Evicted {
+    all: u64,
+    last: BTreeMap<String, u64>,
+}
+
+impl Evicted {
+    /// A server says so many now. Answers those of all servers, so far.
+    fn now(&mut self, server: &str, says: u64) -> u64 {
+        let before = self.last.insert(server.to_owned(), says).filter(|before| *before <= says).unwrap_or(0);
+        self.all = self.all.saturating_add(says - before);
+        self.all
+    }
 }
 
 impl RedisLive {
@@ -120,7 +137,14 @@ impl RedisLive {
         let masters = Masters::find(target.shape, access, Time { clock, chance }).await;
         let masters = masters.map_err(|error| cannot_connect(&place, &error))?;
         let allow_eviction = options.allow_eviction;
-        let live = Self { masters, scripts: Scripts::new(), allow_eviction, process, marks: Mutex::default() };
+        let live = Self {
+            masters,
+            scripts: Scripts::new(),
+            allow_eviction,
+            process,
+            marks: Mutex::default(),
+            evicted: Mutex::default(),
+        };
         live.introduce(clustered).await?;
         Ok(live)
     }
@@ -340,9 +364,9 @@ impl LiveStore for RedisLive {
                 info.get::<u64>(name).ok_or_else(absent)
             };
             let limit = number("maxmemory")?;
-            usage.used = ByteSize(usage.used.0.saturating_add(number("used_memory")?));
-            usage.limit = ByteSize(usage.limit.0.saturating_add(limit));
-            usage.evicted = usage.evicted.saturating_add(number("evicted_keys")?);
+            usage.add(ByteSize(number("used_memory")?), ByteSize(limit));
+            usage.evicted =
+                self.evicted.lock().unwrap_or_else(PoisonError::into_inner).now(&address, number("evicted_keys")?);
             unlimited |= limit == 0;
         }
         if unlimited {
@@ -374,4 +398,19 @@ impl LiveStore for RedisLive {
 /// As the server takes it.
 fn milliseconds(time: Duration) -> String {
     time.min(MAX_EXPIRY).as_millis().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_counts_from_zero_again_is_added_to_what_it_said_before() {
+        let mut evicted = Evicted::default();
+        let said: Vec<u64> = [("a", 50), ("b", 0), ("a", 50), ("a", 0), ("a", 40), ("b", 3), ("a", 41)]
+            .into_iter()
+            .map(|(server, says)| evicted.now(server, says))
+            .collect();
+        assert_eq!(said, [50, 50, 50, 50, 90, 93, 94]);
+    }
 }

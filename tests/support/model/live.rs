@@ -295,7 +295,9 @@ impl LiveStore for ModelLive {
         let state = self.state();
         let traces: usize = state.kept.traces.values().map(|trace| trace.raw.len()).sum();
         let chunks: usize = state.kept.chunks.values().map(|copy| copy.bytes.len()).sum();
-        Ok(LiveUsage { used: ByteSize((traces + chunks) as u64), limit: ByteSize::ZERO, evicted: 0 })
+        let mut usage = LiveUsage::default();
+        usage.add(ByteSize((traces + chunks) as u64), ByteSize::ZERO);
+        Ok(usage)
     }
 
     async fn ping(&self) -> Result<()> {
