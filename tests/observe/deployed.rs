@@ -70,9 +70,9 @@ fn the_manifests_for_kubernetes_hold_the_plain_files() {
 
 #[test]
 fn the_manifests_lead_to_the_places_that_are_named() {
-    let text = serde_json::to_string(&manifests(&["--runbooks", "https://wiki.test/v", "--grafana", "https://g.test"]));
-    let text = text.expect("JSON");
-    assert!(text.contains("https://wiki.test/v/VeritailChecksumMismatch"), "runbooks");
+    let places = ["--runbooks", "https://wiki.test/v?a=1&page=", "--grafana", "https://g.test"];
+    let text = serde_json::to_string(&manifests(&places)).expect("JSON");
+    assert!(text.contains("https://wiki.test/v?a=1&page=/VeritailChecksumMismatch"), "runbooks");
     assert!(text.contains("https://g.test/d/veritail-integrity"), "dashboards");
     assert!(text.contains("PrometheusRule"), "rules");
     assert!(!text.contains("veritail.example") && !text.contains("grafana.example"), "no example is left");

@@ -11,7 +11,7 @@ use crate::alerts::{alerts, judged, read, root};
 const HEADINGS: &[&str] = &["Impact", "Look", "Do", "Over when", "What it is not"];
 /// Programs that a runbook may call, beside `veritail`, `curl` and what a shell has itself.
 const PROGRAMS: &[&str] =
-    &["redis-cli", "psql", "systemctl", "journalctl", "df", "grep", "export", "echo", "ls", "timedatectl", "aws"];
+    &["redis-cli", "psql", "systemctl", "journalctl", "df", "grep", "export", "echo", "ls", "timedatectl", "aws", "cp"];
 
 fn runbooks() -> Vec<(String, String)> {
     let entries = std::fs::read_dir(root().join("docs/runbooks")).expect("runbooks");
@@ -74,14 +74,19 @@ fn every_query_of_a_runbook_is_one() {
     assert!(content, "{said}");
 }
 
-/// Commands of `veritail` are taken by its own command line, paths of `curl` are in the description of the API, and the
-/// rest is a program that is known, in a block that a shell can read.
+/// Commands of `veritail`, also within a sentence, are taken by its own command line, paths of `curl` are in the
+/// description of the API, and the rest is a program that is known, in a block that a shell can read.
 #[test]
 fn every_command_of_a_runbook_is_one() {
     let document = serde_json::to_value(veritail::api::openapi::document()).expect("JSON");
     let paths: Vec<String> = document["paths"].as_object().expect("paths").keys().cloned().collect();
     let mut commands = 0;
     for (name, page) in runbooks() {
+        for span in page.split('`').skip(1).step_by(2).filter(|span| span.starts_with("veritail ")) {
+            if let Err(error) = veritail::cli::Cli::try_parse_from(words(span)) {
+                panic!("{name}: {span}\n{error}");
+            }
+        }
         for (info, text) in blocks(&page) {
             assert!(["sh", "promql", "sql", "text"].contains(&info), "{name}: a block of {info:?}");
             if info != "sh" {
