@@ -7,11 +7,12 @@ const share = (age: string, allowed: string) => `(${age}) / ${allowed}`;
 
 const progress = (schedule: string) => age('veritail_verify_last_progress_timestamp_seconds', `schedule="${schedule}"`, 'schedule');
 const interval = (schedule: string) => `max by (schedule) (veritail_verify_interval_seconds{${HERE},schedule="${schedule}"})`;
+const tick = (schedule: string) => `max by (schedule) (veritail_verify_tick_interval_seconds{${HERE},schedule="${schedule}"})`;
 
 /** As `VeritailVerifierStalled`: the two schedules that never rest. */
 export const verifier = [
-  share(progress('hot'), `clamp_min(5 * ${interval('hot')}, 5 * 60)`),
-  share(progress('full'), `clamp_min(0.02 * ${interval('full')}, 15 * 60)`),
+  share(progress('hot'), `clamp_min(5 * ${tick('hot')}, 5 * 60)`),
+  share(progress('full'), `clamp_min(5 * ${tick('full')}, 15 * 60)`),
 ].join(' or ');
 
 /** As `VeritailInventoryLate`. */

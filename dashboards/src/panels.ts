@@ -204,7 +204,7 @@ export function heatmap(panel: Omit<Measured, 'limits' | 'queries'> & { buckets:
       calculate: false,
       cellGap: 1,
       cellValues: { unit: 'reqps' },
-      color: { mode, scheme: 'Blues', steps: 64, exponent: 0.5, scale, fill: 'dark-blue', reverse: true },
+      color: { mode, scheme: 'Blues', steps: 64, exponent: 0.5, scale, fill: 'dark-blue', reverse: false },
       exemplars: { color: 'rgba(255,0,255,0.7)' },
       filterValues: { le: 1e-9 },
       legend: { show: true },

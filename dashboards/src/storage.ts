@@ -49,14 +49,14 @@ export const storage = board({
         }),
         stat({
           title: 'Redis memory used',
-          shows: 'How full Redis is, by its own limit.',
+          shows: 'How full Redis is, by its own limit; of a Cluster its fullest master.',
           normal: 'Far from full.',
           otherwise: 'See why nothing leaves: *Migration*.',
           size: [5, 4],
           unit: 'percentunit',
           decimals: 0,
           none: 'No limit, or no Redis',
-          queries: [{ expr: `max(veritail_redis_used_memory_bytes{${HERE}} / (veritail_redis_maxmemory_bytes{${HERE}} > 0))`, legend: 'used' }],
+          queries: [{ expr: `max(veritail_redis_fullest_master_ratio{${HERE}} > 0)`, legend: 'used' }],
           limits: above(ticket('VeritailRedisMemoryHigh', 0.8), page('VeritailRedisFilling', 0.95)),
         }),
         stat({
@@ -69,7 +69,7 @@ export const storage = board({
           none: 'No limit, or no Redis',
           queries: [
             {
-              expr: `clamp_max((max(veritail_redis_maxmemory_bytes{${HERE}} > 0) - max(veritail_redis_used_memory_bytes{${HERE}})) / clamp_min(max(deriv(veritail_redis_used_memory_bytes{${HERE}}[$__range])), 1), 604800)`,
+              expr: `clamp_max((1 - max(veritail_redis_fullest_master_ratio{${HERE}} > 0)) / clamp_min(max(deriv(veritail_redis_fullest_master_ratio{${HERE}}[$__range])), 1e-9), 604800)`,
               legend: 'left',
             },
           ],
@@ -311,7 +311,7 @@ export const storage = board({
           otherwise: 'Near `spill_max` nothing more is taken there, and the live store fills.',
           size: [8, 6],
           unit: 'bytes',
-          queries: [{ expr: `max(veritail_spill_bytes{${HERE}})`, legend: 'bytes' }],
+          queries: [{ expr: `max(veritail_spill_bytes{${HERE}})`, legend: 'bytes' }, { expr: `max(veritail_spill_max_bytes{${HERE}})`, legend: 'limit' }],
         }),
         timeseries({
           title: 'Oldest in the database',

@@ -60,6 +60,17 @@ fn nothing_mutes_a_page_about_wrong_bytes() {
     }
 }
 
+/// What is newly wrong must not join a message about what is known, and be taken for more of it.
+#[test]
+fn every_kind_and_store_of_wrong_bytes_is_a_message_of_its_own() {
+    let example = example();
+    let routes = example.split("    - matchers:").skip(1);
+    let mut of_bytes = routes.filter(|route| NEVER_MUTED.iter().all(|name| route.contains(name)));
+    let route = of_bytes.next().expect("a route for wrong bytes");
+    assert!(route.contains("group_by: [job, alertname, kind, store]") && route.contains("receiver: pager"), "{route}");
+    assert!(of_bytes.next().is_none());
+}
+
 #[test]
 fn every_name_in_the_example_is_an_alert() {
     let known: Vec<String> = alerts().into_iter().map(|rule| rule.name).collect();

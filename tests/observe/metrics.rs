@@ -109,6 +109,7 @@ async fn page_of_a_busy_node() -> String {
 /// What a node without Redis and canary, and before its first inventory, does not show.
 const MAY_BE_ABSENT: &[&str] = &[
     "veritail_redis_used_memory_bytes",
+    "veritail_redis_fullest_master_ratio",
     "veritail_redis_maxmemory_bytes",
     "veritail_redis_evicted_keys_total",
     "veritail_redis_masters",
