@@ -87,7 +87,7 @@ pub async fn storm(world: &Arc<World>, jobs: Vec<(JobId, JobPlan, Vec<u8>)>) -> 
     }
     if !waiting.is_empty() {
         let waiting = Arc::new(waiting);
-        for runner in queue::register(&world, world.dice.between(2, 4)).await {
+        for runner in queue::register(world, world.dice.between(2, 4)).await {
             runners.push(tokio::spawn(queue::ask_for_jobs(world.clone(), world.dice.fork(), runner, waiting.clone())));
         }
     }
