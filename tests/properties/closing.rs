@@ -16,7 +16,7 @@ use veritail::trace::{
     Version,
 };
 
-use crate::rig::{Rig, now};
+use crate::rig::{Rig, found_by_another, now};
 
 const CHUNK: u32 = 64;
 const HOUR: Duration = Duration::from_secs(3600);
@@ -34,23 +34,15 @@ impl Rig {
         rig.settle().await;
         rig.clock.pass(HOUR / 6);
         rig.node.sweep().await.expect("models");
-        assert!(matches!(rig.row_at(0).state, ChunkState::Persisted { .. }), "{:?}", rig.row_at(0));
+        assert!(matches!(rig.row(0).state, ChunkState::Persisted { .. }), "{:?}", rig.row(0));
         assert_eq!(rig.live.chunks().len(), 3);
         rig
     }
 
-    fn row_at(&self, index: u32) -> ChunkRow {
-        self.database.all_rows(self.job).into_iter().find(|row| row.index == ChunkIndex(index)).expect("a row")
-    }
-
-    fn key_at(&self, index: u32) -> String {
-        self.row_at(index).persistent_copy().expect("a copy").object().key.clone()
-    }
-
     /// The object of a chunk goes, and that is found.
     async fn lose_and_find(&self, index: u32) {
-        self.node.stores().objects.delete(&self.key_at(index)).await.expect("a model");
-        let examined = self.other.examine(self.job, &self.row_at(index), REPORTS).await.expect("models");
+        self.node.stores().objects.delete(&self.object(index).key).await.expect("a model");
+        let examined = self.other.examine(self.job, &self.row(index), REPORTS).await.expect("models");
         assert_eq!(examined.differences, [(Kind::Missing, DataStore::ObjectStore)]);
     }
 
@@ -81,13 +73,13 @@ fn repaired(index: u32, why: &str) -> (u32, Kind, Option<Resolution>, Option<Str
 fn what_was_found_bad_and_is_right_again_when_the_trace_closes_is_resolved() {
     now(async {
         let rig = Rig::half_proven().await;
-        let keys = [rig.key_at(0), rig.key_at(1)];
+        let keys = [rig.object(0).key, rig.object(1).key];
         rig.lose_and_find(0).await;
         // Its live copy is no reason to write it again.
         rig.node.stores().objects.put(&keys[0], codec::encode(&log()[..64]).into()).await.expect("a model");
         assert!(matches!(rig.finalize(&log()).await, Finalized::Done { .. }));
         assert_eq!(rig.resolutions(), [repaired(0, "read again, and as recorded")]);
-        assert_eq!(([rig.key_at(0), rig.key_at(1)], rig.verdict().await), (keys, Verdict::Verified));
+        assert_eq!(([rig.object(0).key, rig.object(1).key], rig.verdict().await), (keys, Verdict::Verified));
     });
 }
 
@@ -95,12 +87,12 @@ fn what_was_found_bad_and_is_right_again_when_the_trace_closes_is_resolved() {
 fn what_has_a_good_live_copy_when_the_trace_closes_is_repaired_from_that() {
     now(async {
         let rig = Rig::half_proven().await;
-        let (key, spared) = (rig.key_at(0), rig.key_at(1));
+        let (key, spared) = (rig.object(0).key, rig.object(1).key);
         rig.lose_and_find(0).await;
         assert!(matches!(rig.finalize(&log()).await, Finalized::Done { .. }));
         assert_eq!(rig.resolutions(), [repaired(0, "repaired from the live copy")]);
-        assert_ne!(rig.key_at(0), key);
-        assert_eq!((rig.key_at(1), rig.verdict().await), (spared, Verdict::Verified));
+        assert_ne!(rig.object(0).key, key);
+        assert_eq!((rig.object(1).key, rig.verdict().await), (spared, Verdict::Verified));
         rig.clock.pass(HOUR);
         assert_eq!(rig.read(0, 150).await, log());
     });
@@ -111,10 +103,10 @@ fn what_has_a_good_live_copy_when_the_trace_closes_is_repaired_from_that() {
 fn a_bad_object_is_put_aside_when_its_live_copy_replaces_it() {
     now(async {
         let rig = Rig::half_proven().await;
-        let key = rig.key_at(1);
+        let key = rig.object(1).key;
         let objects = &rig.node.stores().objects;
         objects.put(&key, codec::encode(b"bad").into()).await.expect("a model");
-        let examined = rig.other.examine(rig.job, &rig.row_at(1), REPORTS).await.expect("models");
+        let examined = rig.other.examine(rig.job, &rig.row(1), REPORTS).await.expect("models");
         assert_eq!(examined.differences, [(Kind::Size, DataStore::ObjectStore)]);
         assert!(matches!(rig.finalize(&log()).await, Finalized::Done { .. }));
         assert!(objects.get(&key, ByteSize(1)).await.expect("a model").is_none());
@@ -134,7 +126,7 @@ fn what_nobody_has_when_the_trace_closes_is_asked_for_all_of_it() {
         }
         assert!(matches!(rig.finalize(&log()).await, Finalized::Resend { .. }));
         for index in [0, 1] {
-            let row = rig.row_at(index);
+            let row = rig.row(index);
             assert!(matches!(row.state, ChunkState::Wanted { .. }), "{row:?}");
         }
         assert_eq!(rig.append(150, b"", 1).await, Appended::Elsewhere { position: Offset(0) });
@@ -192,21 +184,8 @@ fn bytes_that_were_on_their_way_are_found_again_if_they_are_wanted_still() {
         now(async {
             let rig = Arc::new(Rig::new(CHUNK).await);
             assert!(matches!(rig.append(0, &log()[..64], 64).await, Appended::Accepted { .. }));
-            let lost = NewMismatch {
-                job: rig.job,
-                chunk: Some(ChunkIndex(0)),
-                epoch: Epoch::FIRST,
-                kind: Kind::Missing,
-                store: rig.node.stores().live.name(),
-                detector: Detector::Sweep,
-                run: None,
-                node: "another".to_owned(),
-                expected: Default::default(),
-                found: Default::default(),
-                first_difference: None,
-                notify_at: None,
-                at: rig.node.seams().clock.now(),
-            };
+            let (live, at) = (rig.node.stores().live.name(), rig.node.seams().clock.now());
+            let lost = found_by_another((rig.job, 0), Kind::Missing, live, Detector::Sweep, at);
             rig.database.open_mismatch(&lost, Basis::Nothing).await.expect("a model");
             rig.settle().await;
             rig.clock.pass(HOUR);
@@ -219,7 +198,7 @@ fn bytes_that_were_on_their_way_are_found_again_if_they_are_wanted_still() {
                 futures::TryStreamExt::try_collect(rig.node.stores().objects.list(&keys::job_prefix(rig.job)))
                     .await
                     .expect("a model");
-            let is_proven = matches!(rig.row_at(0).state, ChunkState::Persisted { .. });
+            let is_proven = matches!(rig.row(0).state, ChunkState::Persisted { .. });
             assert_eq!((is_proven, objects.len()), (is_found, usize::from(is_found)), "{what}");
             let why = "found again: the bytes were on their way to a persistent store";
             let open = (0, Kind::Missing, None, None);
@@ -261,14 +240,14 @@ fn a_repair_of_filler_heals_the_copy_and_neither_the_gap_nor_an_orphan() {
         for what in &known {
             rig.database.open_mismatch(what, Basis::Nothing).await.expect("a model");
         }
-        rig.other.note_sound_again(rig.job, &rig.row_at(0)).await.expect("models");
+        rig.other.note_sound_again(rig.job, &rig.row(0)).await.expect("models");
         let open: Vec<bool> =
             rig.database.all_mismatches()[before..].iter().map(|known| known.resolved.is_none()).collect();
         assert_eq!(open, [true, false, true, true]);
         let gap = rig.database.all_mismatches().into_iter().find(|known| known.what.kind == Kind::Gap).expect("a gap");
         assert!(gap.resolved.is_none(), "{gap:?}");
         // Of a chunk without filler everything is healed.
-        rig.other.note_sound_again(rig.job, &rig.row_at(1)).await.expect("models");
+        rig.other.note_sound_again(rig.job, &rig.row(1)).await.expect("models");
         let last = rig.database.all_mismatches().pop().expect("one");
         assert!(matches!(last.resolved, Some((Resolution::Repaired, _))), "{last:?}");
     });

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use veritail::pipeline::examine::Examiner;
-use veritail::pipeline::{Appended, Finalized, Pipeline, Settings, Stores};
+use veritail::pipeline::{Appended, Pipeline, Settings, Stores};
 use veritail::store::database::{Basis, Database as _, Mismatch, NewMismatch, Note, Opened, Resolution};
 use veritail::store::hooked::Hooked;
 use veritail::store::object::{codec, keys};
@@ -31,8 +31,7 @@ impl Rig {
     /// A closed trace of three chunks, with its live copies.
     async fn just_closed() -> Self {
         let rig = Self::new(CHUNK).await;
-        assert!(matches!(rig.append(0, &log(), 150).await, Appended::Accepted { .. }));
-        assert!(matches!(rig.finalize(&log()).await, Finalized::Done { .. }));
+        rig.send_and_prove(&log()).await;
         rig
     }
 
@@ -42,14 +41,6 @@ impl Rig {
         rig.clock.pass(HOUR);
         assert_eq!(rig.live.chunks(), []);
         rig
-    }
-
-    fn row_of(&self, index: u32) -> ChunkRow {
-        self.database.all_rows(self.job).into_iter().find(|row| row.index == ChunkIndex(index)).expect("a row")
-    }
-
-    fn object_of(&self, index: u32) -> StoredObject {
-        self.row_of(index).persistent_copy().expect("a copy").object().clone()
     }
 
     async fn store(&self, key: &str, bytes: impl Into<Bytes>) {
@@ -62,13 +53,13 @@ impl Rig {
 
     /// What a look at this chunk says, in numbers and in words.
     async fn look_at(&self, index: u32, examiner: Examiner) -> (Tally, Vec<(Kind, DataStore)>) {
-        let examined = self.other.examine(self.job, &self.row_of(index), examiner).await.expect("models");
+        let examined = self.other.examine(self.job, &self.row(index), examiner).await.expect("models");
         (examined.tally, examined.differences)
     }
 
     /// The chunk is of a later epoch, and so is the object that its row names.
     async fn move_to_epoch(&self, index: u32, epoch: u32) -> String {
-        let (before, key) = (self.object_of(index), keys::chunk_key(self.job, ChunkIndex(index), Epoch(epoch), "aaaa"));
+        let (before, key) = (self.object(index), keys::chunk_key(self.job, ChunkIndex(index), Epoch(epoch), "aaaa"));
         let bytes = self.node.stores().objects.get_whole(&before.key).await.expect("a model").expect("an object");
         self.store(&key, bytes).await;
         self.lose(&before.key).await;
@@ -116,7 +107,7 @@ fn a_look_asks_each_store_once_where_all_is_well_and_twice_where_something_diffe
     now(async {
         let rig = Rig::just_closed().await;
         let (node, recorder) = rig.recorded();
-        let examined = node.examine(rig.job, &rig.row_of(0), REPORTS).await.expect("models");
+        let examined = node.examine(rig.job, &rig.row(0), REPORTS).await.expect("models");
         assert_eq!((examined.tally, examined.differences), (sound(2, 128), vec![]));
         assert_eq!(recorder.list(), [("live", "read_chunk", 1), ("object_store", "get", 1)]);
 
@@ -124,8 +115,8 @@ fn a_look_asks_each_store_once_where_all_is_well_and_twice_where_something_diffe
         rig.clock.pass(HOUR);
         assert_eq!(rig.look_at(0, REPORTS).await, (sound(1, 64), vec![]));
         recorder.reset();
-        rig.store(&rig.object_of(0).key, codec::encode(b"bad")).await;
-        let examined = node.examine(rig.job, &rig.row_of(0), REPORTS).await.expect("models");
+        rig.store(&rig.object(0).key, codec::encode(b"bad")).await;
+        let examined = node.examine(rig.job, &rig.row(0), REPORTS).await.expect("models");
         let bad = Tally { chunks: 1, looks: 1, differs: 1, bytes: ByteSize(3), ..Tally::default() };
         assert_eq!((examined.tally, examined.differences), (bad, vec![(Kind::Size, DataStore::ObjectStore)]));
         // No earlier copies are looked for: there is no earlier epoch.
@@ -162,7 +153,7 @@ fn the_live_store_is_asked_once_for_all_chunks_that_need_nothing_in_it() {
         assert_eq!((examined.tally, recorder.list()), (sound(1, 64), vec![("object_store", "get", 1)]));
         // What differs is looked at everywhere, whatever was known before.
         rig.live.put_chunk(rig.job, rows[0].id(), &log()[..64]);
-        rig.lose(&rig.object_of(0).key).await;
+        rig.lose(&rig.object(0).key).await;
         let examined = node.examine_without_live_copy(rig.job, &rows[0], REPORTS).await.expect("models");
         assert_eq!((examined.tally.differs, rig.open()), (1, vec![(Some(0), Kind::Missing, DataStore::ObjectStore)]));
     });
@@ -172,13 +163,13 @@ fn the_live_store_is_asked_once_for_all_chunks_that_need_nothing_in_it() {
 fn a_row_that_promises_nothing_has_no_copies_and_one_that_goes_meanwhile_moved() {
     now(async {
         let rig = Rig::closed_long_ago().await;
-        let row = rig.row_of(0);
+        let row = rig.row(0);
         for state in [ChunkState::Open, ChunkState::Wanted { record: None, kept: None, asked_in: Epoch(2) }] {
             let row = ChunkRow { state, ..row.clone() };
             let examined = rig.other.examine(rig.job, &row, REPORTS).await.expect("models");
             assert_eq!((examined.tally, examined.differences), (Tally::default(), vec![]));
         }
-        rig.lose(&rig.object_of(0).key).await;
+        rig.lose(&rig.object(0).key).await;
         rig.database.lose_rows(rig.job, |row| row.index == ChunkIndex(0));
         let examined = rig.other.examine(rig.job, &row, REPORTS).await.expect("models");
         let moved = Tally { chunks: 1, looks: 1, moved: 1, ..Tally::default() };
@@ -206,12 +197,12 @@ fn where_bytes_begin_to_differ_is_told_by_a_copy_that_is_right() {
 fn a_bad_live_copy_beside_a_right_object_goes_and_the_object_stays() {
     now(async {
         let (rig, live) = (Rig::just_closed().await, rig_live());
-        let at = rig.object_of(1);
+        let at = rig.object(1);
         assert!(rig.live.flip_byte(rig.job, rig.live_copy(1, 1), ByteSize(7)));
         let (tally, differences) = rig.look_at(1, HEALS).await;
         assert_eq!((tally.repaired, differences), (1, vec![(Kind::Checksum, live)]));
         let left: Vec<u32> = rig.live.chunks().iter().map(|(_, chunk, ..)| chunk.index.0).collect();
-        assert_eq!((left, rig.object_of(1), rig.repaired().len()), (vec![0, 2], at, 1));
+        assert_eq!((left, rig.object(1), rig.repaired().len()), (vec![0, 2], at, 1));
         assert_eq!(rig.open(), []);
     });
 }
@@ -225,11 +216,11 @@ fn rig_live() -> DataStore {
 fn a_bad_object_is_replaced_from_its_live_copy_which_stays_for_its_time() {
     now(async {
         let rig = Rig::just_closed().await;
-        let at = rig.object_of(1);
+        let at = rig.object(1);
         rig.lose(&at.key).await;
         let (tally, _) = rig.look_at(1, HEALS).await;
         assert_eq!((tally.repaired, tally.differs, rig.open()), (1, 1, vec![]));
-        assert_ne!(rig.object_of(1).key, at.key);
+        assert_ne!(rig.object(1).key, at.key);
         assert_eq!(rig.live.chunks().len(), 3);
         rig.clock.pass(HOUR);
         assert_eq!((rig.look_at(1, REPORTS).await, rig.read(0, 150).await), ((sound(1, 64), vec![]), log()));
@@ -241,7 +232,7 @@ fn a_bad_object_is_replaced_from_its_live_copy_which_stays_for_its_time() {
 fn where_both_copies_are_bad_a_third_one_is_searched_and_the_live_one_goes() {
     now(async {
         let rig = Rig::just_closed().await;
-        rig.store(&rig.object_of(1).key, "no chunk at all").await;
+        rig.store(&rig.object(1).key, "no chunk at all").await;
         assert!(rig.live.flip_byte(rig.job, rig.live_copy(1, 1), ByteSize(7)));
         let (tally, differences) = rig.look_at(1, HEALS).await;
         let both = vec![(Kind::Size, DataStore::ObjectStore), (Kind::Checksum, rig_live())];
@@ -288,12 +279,12 @@ fn two_copies_that_agree_accuse_the_record_once() {
 fn a_look_that_only_reports_changes_nothing_and_no_more_does_one_at_an_erased_trace() {
     now(async {
         let rig = Rig::closed_long_ago().await;
-        let at = rig.object_of(0);
+        let at = rig.object(0);
         rig.lose(&at.key).await;
         rig.store(&keys::chunk_key(rig.job, ChunkIndex(0), Epoch(1), "0f1e"), codec::encode(&log()[..64])).await;
         let (tally, _) = rig.look_at(0, REPORTS).await;
-        assert_eq!((tally.repaired, rig.object_of(0), rig.open().len()), (0, at, 1));
-        let row = rig.row_of(0);
+        assert_eq!((tally.repaired, rig.object(0), rig.open().len()), (0, at, 1));
+        let row = rig.row(0);
         rig.node.erase(rig.job, "admin").await.expect("models");
         let examined = rig.other.examine(rig.job, &row, HEALS).await.expect("models");
         assert_eq!(examined.tally.repaired, 0);
@@ -305,11 +296,11 @@ fn a_look_that_only_reports_changes_nothing_and_no_more_does_one_at_an_erased_tr
 fn repairs_are_counted() {
     let ((), page) = counted(async {
         let rig = Rig::closed_long_ago().await;
-        rig.lose(&rig.object_of(0).key).await;
+        rig.lose(&rig.object(0).key).await;
         rig.look_at(0, HEALS).await;
         rig.store(&keys::chunk_key(rig.job, ChunkIndex(0), Epoch(1), "0f1e"), codec::encode(&log()[..64])).await;
         rig.look_at(0, HEALS).await;
-        rig.lose(&rig.object_of(1).key).await;
+        rig.lose(&rig.object(1).key).await;
         rig.look_at(1, HEALS).await;
     });
     let counted = |result| page.value(&format!("integrity_repairs_total{{result=\"{result}\"}}"));
@@ -383,13 +374,13 @@ fn a_bad_copy_of_a_running_job_is_written_down_and_asked_for_again() {
     now(async {
         let rig = Rig::new(CHUNK).await;
         assert!(matches!(rig.append(0, &log(), 150).await, Appended::Accepted { .. }));
-        assert!(matches!(rig.row_of(0).state, ChunkState::Sealed { .. }), "{:?}", rig.row_of(0));
+        assert!(matches!(rig.row(0).state, ChunkState::Sealed { .. }), "{:?}", rig.row(0));
         assert!(rig.live.flip_byte(rig.job, rig.live_copy(0, 1), ByteSize(7)));
         let differs = Tally { chunks: 1, looks: 1, differs: 1, bytes: ByteSize(64), ..Tally::default() };
         assert_eq!(rig.look_at(0, HEALS).await, (differs, vec![(Kind::Checksum, rig_live())]));
         assert_eq!(rig.open(), [(Some(0), Kind::Checksum, rig_live())]);
         assert_eq!(rig.append(150, b"more", 4).await, Appended::Elsewhere { position: Offset(0) });
-        assert!(matches!(rig.row_of(0).state, ChunkState::Wanted { kept: None, .. }), "{:?}", rig.row_of(0));
+        assert!(matches!(rig.row(0).state, ChunkState::Wanted { kept: None, .. }), "{:?}", rig.row(0));
         // Bytes that the runner was asked for are no news.
         assert_eq!(rig.look_at(0, HEALS).await, (Tally::default(), vec![]));
     });
@@ -408,8 +399,8 @@ fn a_right_copy_of_a_wrong_record_is_given_up_only_where_it_can_be_sent_again() 
                 record.crc32 = Crc32(!record.crc32.0);
             });
             assert_eq!(rig.look_at(0, HEALS).await.1, [(Kind::Record, DataStore::Database)]);
-            let is_wanted = matches!(rig.row_of(0).state, ChunkState::Wanted { .. });
-            assert_eq!(is_wanted, position == Offset(0), "{trace_reset:?}: {:?}", rig.row_of(0));
+            let is_wanted = matches!(rig.row(0).state, ChunkState::Wanted { .. });
+            assert_eq!(is_wanted, position == Offset(0), "{trace_reset:?}: {:?}", rig.row(0));
         });
     }
     // Bytes that are wrong are lost, whoever sent them.
@@ -419,7 +410,7 @@ fn a_right_copy_of_a_wrong_record_is_given_up_only_where_it_can_be_sent_again() 
         rig.database.change_job(rig.job, |job| job.trace_reset = Some(false));
         assert!(rig.live.flip_byte(rig.job, rig.live_copy(0, 1), ByteSize(7)));
         rig.look_at(0, HEALS).await;
-        assert!(matches!(rig.row_of(0).state, ChunkState::Wanted { .. }), "{:?}", rig.row_of(0));
+        assert!(matches!(rig.row(0).state, ChunkState::Wanted { .. }), "{:?}", rig.row(0));
     });
 }
 
@@ -428,7 +419,7 @@ fn a_right_copy_of_a_wrong_record_is_given_up_only_where_it_can_be_sent_again() 
 fn a_loss_that_is_known_is_the_only_one() {
     now(async {
         let rig = Rig::closed_long_ago().await;
-        let record = *rig.row_of(0).record().expect("a record");
+        let record = *rig.row(0).record().expect("a record");
         rig.database.damage_row(rig.job, ChunkIndex(0), |row| {
             row.state = ChunkState::Wanted { record: Some(record), kept: None, asked_in: Epoch(2) };
         });

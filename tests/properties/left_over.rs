@@ -5,20 +5,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::time::Instant;
-use veritail::pipeline::{AppendRequest, Appended, BodyBroken, FinalPut, Finalized, Pipeline, Settings, Stores};
+use veritail::pipeline::{Finalized, Pipeline, Settings, Stores};
 use veritail::seams::Seams;
 use veritail::seams::real::{NoFailPoints, SystemChance, TokioSpawn};
 use veritail::store::database::verifications::{Run, RunFilter, Verifications as _};
 use veritail::store::hooked::Hooked;
-use veritail::trace::{
-    ByteSize, ChunkId, Claim, Crc32, Ending, JobId, JobStatus, Kind, Offset, Origin, RunState, Schedule,
-};
+use veritail::trace::{ChunkId, JobId, Kind, RunState, Schedule};
 use veritail::verify::{self, Verifier};
 
 use crate::passing::{BEGIN, Virtual, counted};
-use crate::rig::{models, running_job};
+use crate::rig::{models, running_job, sent_to};
 use crate::support::hooks::{Faults, Side};
 use crate::support::model::database::ModelDatabase;
 use crate::support::model::live::ModelLive;
@@ -84,20 +81,10 @@ impl Left {
 
 /// Its only chunk stays live, since the final PUT could not let it go.
 async fn closed(node: &Pipeline) -> JobId {
-    let log = b"a short log";
-    let job = node.stores().database.create_job(running_job(64, BEGIN)).await.expect("a model");
-    let (declared, trace_limit) = (Some(ByteSize::of(log)), ByteSize::ZERO);
-    let request = AppendRequest { job: job.id, made_at: job.created_at, trace_limit, start: Offset::ZERO, declared };
-    let body: Vec<Result<Bytes, BodyBroken>> = vec![Ok(Bytes::from_static(log))];
-    let appended = node.append(request, futures::stream::iter(body)).await.expect("a model");
-    assert!(matches!(appended, Appended::Accepted { .. }), "{appended:?}");
-    let claim = Some(Claim { crc32: Crc32::of(log), size: Some(ByteSize::of(log)) });
-    let (status, origin) = (JobStatus::Success, Origin::Runner);
-    let ending = Ending { status, failure_reason: None, exit_code: Some(0), claim, origin };
+    let put = sent_to(node, running_job(64, BEGIN), b"a short log").await;
     for _ in 0..5 {
-        let put = FinalPut { job: job.id, ending: ending.clone(), trace_reset: Some(true) };
-        if matches!(node.finalize(put).await, Finalized::Done { .. }) {
-            return job.id;
+        if matches!(node.finalize(put.clone()).await, Finalized::Done { .. }) {
+            return put.job;
         }
     }
     panic!("it does not come to its end");

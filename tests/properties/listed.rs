@@ -7,21 +7,18 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::Instant;
-use veritail::pipeline::{AppendRequest, Appended, BodyBroken, FinalPut, Finalized, Pipeline, Settings, Stores};
+use veritail::pipeline::{Finalized, Pipeline, Settings, Stores};
 use veritail::seams::real::{NoFailPoints, SystemChance, TokioSpawn};
 use veritail::seams::{Chance, Seams};
 use veritail::store::database::verifications::{Run, RunFilter, Verifications as _};
-use veritail::store::database::{Basis, Database as _, Found, Mismatch, NewMismatch};
+use veritail::store::database::{Basis, Database as _, Mismatch};
 use veritail::store::hooked::Hooked;
 use veritail::store::object::{ObjectStore as _, codec, keys};
-use veritail::trace::{
-    ByteSize, ChunkId, ChunkIndex, Claim, Crc32, DataStore, Detector, Ending, Epoch, JobId, JobStatus, Kind, Offset,
-    Origin, RunState, Schedule, Tally,
-};
+use veritail::trace::{ChunkId, ChunkIndex, DataStore, Detector, Epoch, JobId, Kind, RunState, Schedule, Tally};
 use veritail::verify::{self, Verifier};
 
 use crate::passing::{BEGIN, Page, Virtual, counted};
-use crate::rig::{models, running_job};
+use crate::rig::{found_by_another, models, running_job, sent_to};
 use crate::support::hooks::Recorder;
 use crate::support::model::database::ModelDatabase;
 use crate::support::model::live::ModelLive;
@@ -99,21 +96,7 @@ impl Place {
     }
 
     async fn note(&self, job: JobId, kind: Kind, store: DataStore, detector: Detector) {
-        let what = NewMismatch {
-            job,
-            chunk: Some(ChunkIndex(0)),
-            epoch: Epoch::FIRST,
-            kind,
-            store,
-            detector,
-            run: None,
-            node: "another".to_owned(),
-            expected: Found::default(),
-            found: Found::default(),
-            first_difference: None,
-            notify_at: None,
-            at: BEGIN,
-        };
+        let what = found_by_another((job, 0), kind, store, detector, BEGIN);
         self.database.open_mismatch(&what, Basis::Nothing).await.expect("a model");
     }
 
@@ -125,18 +108,10 @@ impl Place {
 }
 
 async fn closed(node: &Pipeline, log: &[u8]) -> JobId {
-    let job = node.stores().database.create_job(running_job(64, BEGIN)).await.expect("a model");
-    let (declared, trace_limit) = (Some(ByteSize::of(log)), ByteSize::ZERO);
-    let request = AppendRequest { job: job.id, made_at: job.created_at, trace_limit, start: Offset::ZERO, declared };
-    let body: Vec<Result<Bytes, BodyBroken>> = vec![Ok(Bytes::copy_from_slice(log))];
-    let appended = node.append(request, futures::stream::iter(body)).await.expect("a model");
-    assert!(matches!(appended, Appended::Accepted { .. }), "{appended:?}");
-    let claim = Some(Claim { crc32: Crc32::of(log), size: Some(ByteSize::of(log)) });
-    let (status, origin) = (JobStatus::Success, Origin::Runner);
-    let ending = Ending { status, failure_reason: None, exit_code: Some(0), claim, origin };
-    let put = FinalPut { job: job.id, ending, trace_reset: Some(true) };
+    let put = sent_to(node, running_job(64, BEGIN), log).await;
+    let job = put.job;
     assert!(matches!(node.finalize(put).await, Finalized::Done { .. }));
-    job.id
+    job
 }
 
 /// A key of a job that nobody knows.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::TryStreamExt as _;
-use veritail::pipeline::{Appended, Finalized, Pipeline, Settings, Stores};
+use veritail::pipeline::{Pipeline, Settings, Stores};
 use veritail::store::database::{Database as _, Mismatch, Resolution};
 use veritail::store::hooked::Hooked;
 use veritail::store::object::{codec, keys};
@@ -28,8 +28,7 @@ impl Rig {
     /// A closed trace of three chunks, whose live copies are gone.
     async fn kept() -> Self {
         let rig = Self::new(CHUNK).await;
-        assert!(matches!(rig.append(0, &log(), 150).await, Appended::Accepted { .. }));
-        assert!(matches!(rig.finalize(&log()).await, Finalized::Done { .. }));
+        rig.send_and_prove(&log()).await;
         rig.clock.pass(Duration::from_secs(3600));
         rig
     }

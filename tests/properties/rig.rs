@@ -9,8 +9,11 @@ use veritail::pipeline::{
 };
 use veritail::seams::real::{NoFailPoints, SystemChance, TokioSpawn};
 use veritail::seams::{Clock, Seams};
-use veritail::store::database::{Database, NewJob};
-use veritail::trace::{ByteSize, ChunkSize, Claim, Crc32, Ending, JobId, JobStatus, Offset, Origin, Timestamp};
+use veritail::store::database::{Database, Found, NewJob, NewMismatch};
+use veritail::trace::{
+    ByteSize, ChunkIndex, ChunkRow, ChunkSize, Claim, Crc32, DataStore, Detector, Ending, Epoch, JobId, JobStatus,
+    Kind, Offset, Origin, StoredObject, Timestamp,
+};
 
 use crate::support::clock::ManualClock;
 use crate::support::model::database::ModelDatabase;
@@ -73,6 +76,21 @@ impl Rig {
         self.end_on(&self.node, Some(claim)).await
     }
 
+    /// A whole log is sent and claimed, and proven at once.
+    pub async fn send_and_prove(&self, log: &[u8]) {
+        assert!(matches!(self.append(0, log, log.len()).await, Appended::Accepted { .. }));
+        assert!(matches!(self.finalize(log).await, Finalized::Done { .. }));
+    }
+
+    pub fn row(&self, index: u32) -> ChunkRow {
+        self.database.all_rows(self.job).into_iter().find(|row| row.index == ChunkIndex(index)).expect("a row")
+    }
+
+    /// What the row names.
+    pub fn object(&self, index: u32) -> StoredObject {
+        self.row(index).persistent_copy().expect("a copy").object().clone()
+    }
+
     /// A final PUT to one of the nodes.
     pub async fn end_on(&self, node: &Pipeline, claim: Option<Claim>) -> Finalized {
         let ending = Ending {
@@ -123,6 +141,45 @@ pub fn running_job(chunk_size: u32, at: Timestamp) -> NewJob {
         trace_reset: Some(true),
         at,
     }
+}
+
+/// What another node found of a chunk in its first epoch.
+pub fn found_by_another(
+    (job, index): (JobId, u32),
+    kind: Kind,
+    store: DataStore,
+    detector: Detector,
+    at: Timestamp,
+) -> NewMismatch {
+    NewMismatch {
+        job,
+        chunk: Some(ChunkIndex(index)),
+        epoch: Epoch::FIRST,
+        kind,
+        store,
+        detector,
+        run: None,
+        node: "another".to_owned(),
+        expected: Found::default(),
+        found: Found::default(),
+        first_difference: None,
+        notify_at: None,
+        at,
+    }
+}
+
+/// The whole log of a new job is sent to a node. The final PUT that claims it, to be sent too.
+pub async fn sent_to(node: &Pipeline, job: NewJob, log: &[u8]) -> FinalPut {
+    let job = node.stores().database.create_job(job).await.expect("a model");
+    let (declared, trace_limit) = (Some(ByteSize::of(log)), ByteSize::ZERO);
+    let request = AppendRequest { job: job.id, made_at: job.created_at, trace_limit, start: Offset::ZERO, declared };
+    let body: Vec<Result<Bytes, BodyBroken>> = vec![Ok(Bytes::copy_from_slice(log))];
+    let appended = node.append(request, futures::stream::iter(body)).await.expect("a model");
+    assert!(matches!(appended, Appended::Accepted { .. }), "{appended:?}");
+    let claim = Some(Claim { crc32: Crc32::of(log), size: Some(ByteSize::of(log)) });
+    let (status, origin) = (JobStatus::Success, Origin::Runner);
+    let ending = Ending { status, failure_reason: None, exit_code: Some(0), claim, origin };
+    FinalPut { job: job.id, ending, trace_reset: Some(true) }
 }
 
 /// Runs work that waits for nothing.

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use veritail::pipeline::{Appended, Finalized};
 use veritail::store::database::leases::When;
 use veritail::store::database::verifications::{NewRun, Run, RunFilter, Verifications as _};
 use veritail::trace::{JobId, RunState, Schedule, Timestamp};
@@ -21,8 +20,7 @@ fn log() -> Vec<u8> {
 /// A closed trace of three chunks.
 async fn closed() -> (Rig, Verifier) {
     let rig = Rig::new(CHUNK).await;
-    assert!(matches!(rig.append(0, &log(), 150).await, Appended::Accepted { .. }));
-    assert!(matches!(rig.finalize(&log()).await, Finalized::Done { .. }));
+    rig.send_and_prove(&log()).await;
     let verifier = Verifier::new(rig.other.clone(), verify::Settings::default());
     (rig, verifier)
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use veritail::pipeline::examine::Examiner;
-use veritail::pipeline::{Appended, Finalized, Pipeline, Settings, Stores};
+use veritail::pipeline::{Pipeline, Settings, Stores};
 use veritail::store::database::Job;
 use veritail::store::hooked::{Call, Hook, Hooked};
 use veritail::store::{Result, StoreError};
@@ -24,8 +24,7 @@ fn log() -> Vec<u8> {
 impl Rig {
     async fn proven() -> Self {
         let rig = Self::new(64).await;
-        assert!(matches!(rig.append(0, &log(), 150).await, Appended::Accepted { .. }));
-        assert!(matches!(rig.finalize(&log()).await, Finalized::Done { .. }));
+        rig.send_and_prove(&log()).await;
         rig.clock.pass(Duration::from_secs(3600));
         rig
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use veritail::pipeline::examine::{Examiner, Unnamed};
-use veritail::pipeline::{Appended, Finalized, Pipeline, Settings, Stores};
+use veritail::pipeline::{Appended, Pipeline, Settings, Stores};
 use veritail::store::database::{Database as _, MismatchFilter};
 use veritail::store::hooked::{Call, Hook, Hooked};
 use veritail::store::object::{Listed, codec, keys};
@@ -27,8 +27,7 @@ const EXAMINER: Examiner = Examiner { detector: Detector::Inventory, run: None, 
 impl Rig {
     async fn finished() -> Self {
         let rig = Self::new(CHUNK).await;
-        assert!(matches!(rig.append(0, &log(), 150).await, Appended::Accepted { .. }));
-        assert!(matches!(rig.finalize(&log()).await, Finalized::Done { .. }));
+        rig.send_and_prove(&log()).await;
         rig.clock.pass(GRACE);
         rig
     }

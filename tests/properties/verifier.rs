@@ -9,7 +9,7 @@ use bytes::Bytes;
 use veritail::pipeline::{Appended, Finalized, Pipeline, Settings, Stores};
 use veritail::store::database::leases::When;
 use veritail::store::database::verifications::{Run, RunFilter};
-use veritail::store::database::{Basis, Database, Job, Mismatch, MismatchFilter, NewMismatch, Note, Resolution};
+use veritail::store::database::{Basis, Database, Job, Mismatch, MismatchFilter, Note, Resolution};
 use veritail::store::hooked::{Call, Hook, Hooked};
 use veritail::store::object::codec;
 use veritail::store::{Result, StoreError};
@@ -19,7 +19,7 @@ use veritail::trace::{
 };
 use veritail::verify::{self, Scope, Verifier};
 
-use crate::rig::{Rig, now};
+use crate::rig::{Rig, found_by_another, now};
 use crate::support::hooks::Recorder;
 
 const CHUNK: u32 = 64;
@@ -56,8 +56,7 @@ impl Rig {
     }
 
     async fn closed(&self) {
-        assert!(matches!(self.append(0, &log(), 150).await, Appended::Accepted { .. }));
-        assert!(matches!(self.finalize(&log()).await, Finalized::Done { .. }));
+        self.send_and_prove(&log()).await;
     }
 
     async fn job(&self) -> Job {
@@ -455,24 +454,11 @@ fn a_sound_look_resolves_what_was_seen_at_copies_and_is_told_of_all_that_is_open
     now(async {
         let log: Vec<u8> = (0..200).collect();
         let rig = Rig::new(CHUNK).await;
-        assert!(matches!(rig.append(0, &log, 200).await, Appended::Accepted { .. }));
-        assert!(matches!(rig.finalize(&log).await, Finalized::Done { .. }));
+        rig.send_and_prove(&log).await;
         rig.clock.pass(HOUR);
-        let known = |job, index, kind, detector| NewMismatch {
-            job,
-            chunk: Some(ChunkIndex(index)),
-            epoch: Epoch::FIRST,
-            kind,
-            store: DataStore::ObjectStore,
-            detector,
-            run: None,
-            node: "another".to_owned(),
-            expected: Default::default(),
-            found: Default::default(),
-            first_difference: None,
-            notify_at: None,
-            at: rig.node.seams().clock.now(),
-        };
+        let at = rig.node.seams().clock.now();
+        let known =
+            |job, index, kind, detector| found_by_another((job, index), kind, DataStore::ObjectStore, detector, at);
         // As many of other jobs come before them.
         let others = (0..150).map(|other| known(JobId(1000 + other), 0, Kind::Missing, Detector::Full));
         let own = [
