@@ -112,7 +112,7 @@ async fn a_drill_is_found_as_what_it_is_and_the_audit_trail_says_that_it_was_one
         assert_eq!(client.metric(&format!("veritail_integrity_{counted}"), "").await, 0.0, "{counted}");
     }
     assert!(!server.log().contains("ERROR"), "{}", server.log());
-    assert!(server.log().contains("is damaged in object_store on purpose, for admin"));
+    server.until_logged("is damaged in object_store on purpose, for admin").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -64,7 +64,7 @@ async fn flushall_is_noticed_and_what_is_missing_is_looked_for_at_once() {
     order(redis.port(), &["FLUSHALL"]).expect("done");
     until_metric(&server, "veritail_live_store_rollbacks_total", "kind=\"empty\"", 1.0).await;
     until_metric(&server, "veritail_live_lost_traces_total", "", 1.0).await;
-    assert!(server.log().contains("lost its last writes"), "{}", server.log());
+    server.until_logged("lost its last writes").await;
     assert_eq!(runner.finish(&log).await.state(), (200, "success"));
     assert!(client.trace(&job).await == log);
     assert_eq!(client.metric("veritail_live_store_rollbacks_total", "").await, 1.0);

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Child;
+use std::time::Duration;
 
 use tempfile::TempDir;
 
@@ -51,6 +52,17 @@ impl Binary {
     /// What it logged so far.
     pub fn log(&self) -> String {
         launch::log_of(self.folder.path())
+    }
+
+    /// Waits until its log says this: what is seen from outside may come before the message about it.
+    pub async fn until_logged(&self, text: &str) {
+        for _ in 0..600 {
+            if self.log().contains(text) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("never logged: {text}");
     }
 
     /// Ends it as `kill -9` does.
