@@ -33,3 +33,9 @@ export const tasks = [
   `max by (task) (${task('="contacts"', 'instance, task', '60')})`,
   `max by (task) (${task('="gauges"', 'instance, task', '2 * 60')})`,
 ].join(' or ');
+
+/** The longest time that is told apart from never. */
+export const WEEK = 604800;
+
+/** At the rate of the time shown, as `VeritailRedisFilling` at that of half an hour. */
+export const untilRedisIsFull = `clamp_max((1 - max(veritail_redis_fullest_master_ratio{${HERE}} > 0)) / clamp_min(max(deriv(veritail_redis_fullest_master_ratio{${HERE}}[$__range])), 1e-9), ${WEEK})`;

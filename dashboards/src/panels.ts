@@ -89,7 +89,7 @@ function fields(panel: Measured): Common {
 
 /** One number that says how it is. Green is good; without limits it has no colour. */
 export function stat(panel: Measured & {
-  words?: Record<string, string>;
+  words?: Record<string, string | { text: string; color: string }>;
   /** A text in place of every value from this one on, or below it. */
   atLeast?: { value: number; text: string };
   below?: { value: number; text: string };
@@ -98,7 +98,9 @@ export function stat(panel: Measured & {
 }): Unplaced {
   const words: StatPanel['fieldConfig']['defaults']['mappings'] = [];
   if (panel.words) {
-    const options = Object.fromEntries(Object.entries(panel.words).map(([value, text], index) => [value, { text, index }]));
+    const options = Object.fromEntries(
+      Object.entries(panel.words).map(([value, word], index) => [value, { ...(typeof word === 'string' ? { text: word } : word), index }]),
+    );
     words.push({ type: MappingType.ValueToText, options });
   }
   if (panel.below) {

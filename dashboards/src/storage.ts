@@ -1,6 +1,7 @@
 // What is at risk, what moves, and what waits: from the live store to the persistent ones.
+import * as allowed from './allowed';
 import { HERE, board } from './board';
-import { above, page, ticket } from './limits';
+import { above, below, page, ticket } from './limits';
 import { GREEN, ORANGE, RED, stat, timeline, timeseries } from './panels';
 
 const quantiles = (bucket: string, of: number[]) =>
@@ -67,13 +68,9 @@ export const storage = board({
           size: [5, 4],
           unit: 's',
           none: 'No limit, or no Redis',
-          queries: [
-            {
-              expr: `clamp_max((1 - max(veritail_redis_fullest_master_ratio{${HERE}} > 0)) / clamp_min(max(deriv(veritail_redis_fullest_master_ratio{${HERE}}[$__range])), 1e-9), 604800)`,
-              legend: 'left',
-            },
-          ],
-          atLeast: { value: 604800, text: 'Not soon' },
+          queries: [{ expr: allowed.untilRedisIsFull, legend: 'left' }],
+          atLeast: { value: allowed.WEEK, text: 'Not soon' },
+          limits: below(page('VeritailRedisFilling', 3600)),
         }),
         stat({
           title: 'Evicted keys',

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::pipeline::{LiveCount, Pipeline, Stores};
-use crate::seams::within;
+use crate::seams::{Clock, within};
 use crate::store::database::waits::Connections;
 use crate::store::{Result, StoreError};
 use crate::telemetry::metrics::{self, Answer, Dependency, StoreOperation, Task};
@@ -22,6 +22,7 @@ pub(super) async fn sample_for_ever(
 ) {
     let clock = node.seams().clock.clone();
     let mut runtime = Runtime::new(clock.now());
+    metrics::limits(node.settings().resend_window, node.settings().spill_max);
     loop {
         let began = clock.now();
         runtime.sample(began);
@@ -32,11 +33,9 @@ pub(super) async fn sample_for_ever(
         // One that does not answer keeps nobody from seeing the other.
         let patience = interval.max(PATIENCE);
         let (database, live) = futures::join!(
-            within(clock.as_ref(), patience, sample_database(&node, began)),
-            within(clock.as_ref(), patience, sample_live(node.stores())),
+            in_time(clock.as_ref(), patience, "database", sample_database(&node, began)),
+            in_time(clock.as_ref(), patience, "live", sample_live(node.stores())),
         );
-        let database = database.unwrap_or_else(|| Err(StoreError::unavailable("database", "no answer in time")));
-        let live = live.unwrap_or_else(|| Err(StoreError::unavailable("live", "no answer in time")));
         for error in [&database, &live].into_iter().filter_map(|sampled| sampled.as_ref().err()) {
             tracing::warn!(%error, "gauges could not be sampled");
         }
@@ -44,6 +43,17 @@ pub(super) async fn sample_for_ever(
         metrics::task_ran(Task::Gauges, database.is_ok() && live.is_ok(), now.ms_since(began), now);
         clock.sleep(interval).await;
     }
+}
+
+/// What `store` says within this time.
+async fn in_time(
+    clock: &dyn Clock,
+    time: Duration,
+    store: &'static str,
+    sample: impl Future<Output = Result<()>> + Send,
+) -> Result<()> {
+    let sampled = within(clock, time, sample).await;
+    sampled.unwrap_or_else(|| Err(StoreError::unavailable(store, "no answer in time")))
 }
 
 /// What this node counted in the live store, until it is so old that another node must have counted since.
@@ -77,19 +87,20 @@ async fn probe(node: &Pipeline) {
 }
 
 async fn sample_database(node: &Pipeline, now: Timestamp) -> Result<()> {
-    let (database, settings) = (node.stores().database.as_ref(), node.settings());
-    metrics::corrupt_traces(&database.corrupt_traces().await?);
+    let database = node.stores().database.as_ref();
+    let corrupt = database.corrupt_traces().await?;
+    metrics::corrupt_traces(&corrupt.by_kind, corrupt.traces);
     let backlog = database.backlog().await?;
     let oldest = backlog.oldest.map_or(0, |sealed| now.ms_since(sealed));
     metrics::backlog(backlog.chunks, backlog.bytes, oldest);
     let spill = database.spill().await?;
     let oldest = spill.oldest.map_or(0, |spilled| now.ms_since(spilled));
-    metrics::spill(spill.chunks, spill.bytes, settings.spill_max, oldest);
+    metrics::spill(spill.chunks, spill.bytes, oldest);
     let unfinished = database.unfinished().await?;
     metrics::live(unfinished.live_chunks, unfinished.live_bytes);
     let ended: Vec<_> = unfinished.ended.iter().map(|(status, jobs, _)| (*status, *jobs)).collect();
     let oldest = unfinished.ended.iter().map(|(_, _, since)| now.ms_since(*since)).max().unwrap_or(0);
-    metrics::finished_but_live(&ended, oldest, settings.resend_window);
+    metrics::finished_but_live(&ended, oldest);
     Ok(())
 }
 

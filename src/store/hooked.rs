@@ -19,16 +19,16 @@ use super::database::listing::{
 };
 use super::database::verifications::{Cursor, Named, NewRun, Place, Run, RunEnd, RunFilter, RunId, Verifications};
 use super::database::{
-    Backlog, Basis, Closing, Contact, Database, Deletion, Erased, Job, Mismatch, MismatchFilter, NewJob, NewMismatch,
-    Note, Opened, Recorded, Resolution, Rewind, RowOpened, Unfinished, Waiting,
+    Backlog, Basis, Closing, Contact, CorruptTraces, Database, Deletion, Erased, Job, Mismatch, MismatchFilter, NewJob,
+    NewMismatch, Note, Opened, Recorded, Resolution, Rewind, RowOpened, Unfinished, Waiting,
 };
 use super::live::{Append, Entry, LiveCopy, LiveStore, LiveTrace, LiveUsage, Outcome, ScanPage};
 use super::object::{ObjectStore, Objects};
 use super::{Result, StoreError};
 use crate::seams::Clock;
 use crate::trace::{
-    ByteSize, ChunkId, ChunkIndex, ChunkRow, DataStore, Ending, Epoch, JobId, JobStatus, Kind, Location, ProjectId,
-    Record, RunState, Sha256, Tally, Timestamp, Version,
+    ByteSize, ChunkId, ChunkIndex, ChunkRow, DataStore, Ending, Epoch, JobId, JobStatus, Location, ProjectId, Record,
+    RunState, Sha256, Tally, Timestamp, Version,
 };
 
 /// A call to a store, as hooks see it.
@@ -178,7 +178,7 @@ hooked! { "database", Database {}
     mismatches(filter: MismatchFilter) -> Vec<Mismatch>, filter.job;
     due_notifications(now: Timestamp, limit: u32) -> Vec<Mismatch>, None;
     set_notification(id: i64, next: Option<Timestamp>) -> (), None;
-    corrupt_traces() -> Vec<(Kind, DataStore, u64)>, None;
+    corrupt_traces() -> CorruptTraces, None;
     ping(limit: Duration) -> (), None;
 }
 

@@ -243,11 +243,16 @@ pub fn spill_moved(direction: SpillDirection) {
     table::SPILL_MOVES.add((direction,), 1);
 }
 
-/// What lies in the database and waits for the object store, of how much may; `oldest_ms` is the age of the oldest of it.
-pub fn spill(chunks: u64, size: ByteSize, most: ByteSize, oldest_ms: u64) {
+/// The settings that alerts measure by: how long a runner is waited for, and how much may lie in the database.
+pub fn limits(resend_window: Duration, spill_max: ByteSize) {
+    table::RESEND_WINDOW.set((), resend_window.as_secs_f64());
+    table::SPILL_MAX_BYTES.set((), bytes(spill_max));
+}
+
+/// What lies in the database and waits for the object store; `oldest_ms` is the age of the oldest of it.
+pub fn spill(chunks: u64, size: ByteSize, oldest_ms: u64) {
     table::SPILL_CHUNKS.set((), count(chunks));
     table::SPILL_BYTES.set((), bytes(size));
-    table::SPILL_MAX_BYTES.set((), bytes(most));
     table::SPILL_OLDEST_AGE.set((), seconds(oldest_ms));
 }
 
@@ -257,10 +262,8 @@ pub fn live(chunks: u64, size: ByteSize) {
     table::LIVE_BYTES.set((Source::Ledger,), bytes(size));
 }
 
-/// The jobs that ended and whose traces are not closed, by status, the age of the oldest, and how long a runner is waited
-/// for.
-pub fn finished_but_live(ended: &[(JobStatus, u64)], oldest_ms: u64, resend_window: Duration) {
-    table::RESEND_WINDOW.set((), resend_window.as_secs_f64());
+/// The jobs that ended and whose traces are not closed, by status, and the age of the oldest.
+pub fn finished_but_live(ended: &[(JobStatus, u64)], oldest_ms: u64) {
     for status in Ended::ALL {
         let jobs = ended.iter().filter(|(of, _)| Ended::of(*of) == Some(*status)).map(|(_, jobs)| jobs).sum();
         table::LIVE_FINISHED_TRACES.set((*status,), count(jobs));
@@ -268,8 +271,9 @@ pub fn finished_but_live(ended: &[(JobStatus, u64)], oldest_ms: u64, resend_wind
     table::LIVE_FINISHED_OLDEST_AGE.set((), seconds(oldest_ms));
 }
 
-/// The traces with open mismatches; a kind and store that is not in the list has none.
-pub fn corrupt_traces(open: &[(Kind, DataStore, u64)]) {
+/// The traces with open mismatches, and of these the `harmed` ones; a kind and store that is not in the list has none.
+pub fn corrupt_traces(open: &[(Kind, DataStore, u64)], harmed: u64) {
+    table::INTEGRITY_HARMED_TRACES.set((), count(harmed));
     let shown = <DataStore as LabelValue>::all();
     for kind in Kind::ALL {
         for store in DataStore::ALL.iter().filter(|store| shown.contains(&store.as_str())) {

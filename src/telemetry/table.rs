@@ -127,9 +127,12 @@ table! {
     /// Differences confirmed between what was promised and what is stored. Any increase pages, but of `orphan` and `stale_copy`.
     INTEGRITY_MISMATCHES: Counter["veritail_integrity_mismatches_total"; kind: Kind, store: DataStore, detector: Detector],
         starts Start::Zero;
-    /// Traces with open mismatches. From the database: every node says the same.
+    /// Traces with open mismatches, for each kind and store that they have. From the database: every node says the same.
     INTEGRITY_CORRUPT_TRACES: Gauge["veritail_integrity_corrupt_traces"; kind: Kind, store: DataStore],
         starts Start::WhenKnown;
+    /// Traces with open mismatches of a kind that harms a log (all but `orphan` and `stale_copy`), each counted once. From the
+    /// database: every node says the same.
+    INTEGRITY_HARMED_TRACES: Gauge["veritail_integrity_harmed_traces"], starts Start::WhenKnown;
     /// Attempts to heal what was found. Unrepairable ones stay open until a person looks.
     INTEGRITY_REPAIRS: Counter["veritail_integrity_repairs_total"; result: Repair], starts Start::Zero;
     /// Copies that the verifier looked at.

@@ -32,6 +32,13 @@ names! {
     }
 }
 
+impl Kind {
+    /// Whether a log misses something by it, or may. Bytes that nobody names, and copies that stayed behind, harm none.
+    pub fn is_of_a_log(self) -> bool {
+        !matches!(self, Self::Orphan | Self::StaleCopy)
+    }
+}
+
 names! {
     /// The stores that can hold a copy; the closed set of the `store` label.
     DataStore {

@@ -107,6 +107,15 @@ pub enum Basis {
     Nothing,
 }
 
+/// In how many traces there are open mismatches. Those of drills do not count.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CorruptTraces {
+    /// By kind and store, in this order; a trace counts for each kind and store that it has.
+    pub by_kind: Vec<(Kind, DataStore, u64)>,
+    /// With a kind that harms a log ([`Kind::is_of_a_log`]), each trace counted once.
+    pub traces: u64,
+}
+
 /// What [`Database::open_mismatch`] did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Opened {

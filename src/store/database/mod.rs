@@ -22,12 +22,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-pub use mismatches::{Basis, Found, Mismatch, MismatchFilter, NewMismatch, Note, Opened, Resolution};
+pub use mismatches::{Basis, CorruptTraces, Found, Mismatch, MismatchFilter, NewMismatch, Note, Opened, Resolution};
 
 use super::Result;
 use crate::trace::{
-    ByteSize, ChunkIndex, ChunkRow, ChunkSize, Crc32, DataStore, Ending, Epoch, JobId, JobStatus, Kind, Location,
-    Offset, ProjectId, Record, Timestamp, TraceState, Verdict, Version,
+    ByteSize, ChunkIndex, ChunkRow, ChunkSize, Crc32, DataStore, Ending, Epoch, JobId, JobStatus, Location, Offset,
+    ProjectId, Record, Timestamp, TraceState, Verdict, Version,
 };
 
 /// Its name in messages and labels, whichever it is.
@@ -408,8 +408,8 @@ pub trait Database: Send + Sync {
     /// When somebody is to be told of a mismatch again; `None`: they have been. Does nothing if they had been before.
     async fn set_notification(&self, id: i64, next: Option<Timestamp>) -> Result<()>;
 
-    /// Open mismatches by kind and store, in this order: in how many jobs. Those of drills do not count.
-    async fn corrupt_traces(&self) -> Result<Vec<(Kind, DataStore, u64)>>;
+    /// In how many traces there are open mismatches.
+    async fn corrupt_traces(&self) -> Result<CorruptTraces>;
 
     /// Waits at most `limit` for an answer.
     async fn ping(&self, limit: Duration) -> Result<()>;

@@ -63,11 +63,13 @@ pub const QUICK: Pace = Pace {
 pub const STEADY: Pace = Pace {
     settings: &[
         ("VERITAIL_LIVE_SWEEP_INTERVAL", "1m"),
+        // Damage waits for objects that no live copy stands behind.
+        ("VERITAIL_LIVE_GRACE", "15s"),
         ("VERITAIL_VERIFY_HOT", "*/20 * * * * *"),
         ("VERITAIL_VERIFY_OPEN_INTERVAL", "1m"),
         ("VERITAIL_VERIFY_FULL", "*/30 * * * * *"),
         ("VERITAIL_VERIFY_FULL_SLICE", "20s"),
-        ("VERITAIL_VERIFY_FULL_CYCLE", "4m"),
+        ("VERITAIL_VERIFY_FULL_CYCLE", "10m"),
         ("VERITAIL_VERIFY_INVENTORY", "0 */2 * * * *"),
         ("VERITAIL_VERIFY_CANARY", "*/20 * * * * *"),
     ],

@@ -36,6 +36,9 @@ const VARIABLES: &[(&str, &str)] = &[
     ("VERITAIL_VERIFY_FULL_CYCLE", "20s"),
 ];
 
+/// The limit of each Redis, far from what the load fills.
+pub const REDIS_MEMORY: &str = "100mb";
+
 /// See the module. All of it ends with this value.
 pub struct Site {
     name: &'static str,
@@ -59,9 +62,7 @@ impl Site {
     /// Starts it, with settings besides those of all; it answers when this returns.
     pub async fn start(name: &'static str, nodes: usize, durability: Durability, own: &[(&str, &str)]) -> Self {
         let mut production = Production::start().await;
-        if durability != Durability::Nothing {
-            production.redis = RedisServer::start_with(Product::Redis, durability, &[]);
-        }
+        production.redis = RedisServer::start_with(Product::Redis, durability, &["--maxmemory", REDIS_MEMORY]);
         let switch = Switch::before(production.s3_port()).await;
         let mut variables = production.variables(switch.port());
         variables.extend(variables_of(VARIABLES).chain(variables_of(own)));

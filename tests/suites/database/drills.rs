@@ -105,7 +105,7 @@ impl Both {
     }
 
     async fn corrupt(&self) -> usize {
-        self.database.corrupt_traces().await.unwrap().len()
+        self.database.corrupt_traces().await.unwrap().by_kind.len()
     }
 }
 
@@ -144,7 +144,7 @@ async fn what_is_not_announced_counts(both: &Both) {
         assert_eq!(both.open(&real).await, Opened::Known);
     }
     assert_eq!(both.database.due_notifications(NOW, 10).await.unwrap().len(), 3);
-    assert_eq!(both.database.corrupt_traces().await.unwrap(), [(Kind::Checksum, DataStore::Redis, 2)]);
+    assert_eq!(both.database.corrupt_traces().await.unwrap().by_kind, [(Kind::Checksum, DataStore::Redis, 2)]);
 }
 
 async fn a_drill_speaks_for_its_chunk_until_it_is_healed(both: &Both) {

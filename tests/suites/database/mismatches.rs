@@ -1,7 +1,7 @@
 //! What was found to be wrong.
 
 use veritail::store::database::{
-    Basis, Database, Found, Mismatch, MismatchFilter, NewMismatch, Note, Opened, Resolution,
+    Basis, CorruptTraces, Database, Found, Mismatch, MismatchFilter, NewMismatch, Note, Opened, Resolution,
 };
 use veritail::trace::{ByteSize, ChunkIndex, DataStore, Detector, Epoch, JobId, Kind, Offset, Timestamp};
 
@@ -227,7 +227,8 @@ pub async fn mismatches_are_filtered_and_paged(db: &dyn Database) {
 }
 
 pub async fn corrupt_traces_are_counted_by_kind_and_store(db: &dyn Database) {
-    assert_eq!(db.corrupt_traces().await.unwrap(), []);
+    let none = CorruptTraces::default();
+    assert_eq!(db.corrupt_traces().await.unwrap(), none);
     let (id, other) = (running(db).await, running(db).await);
     for (job, chunk) in [(id, 0), (id, 1), (other, 0)] {
         db.open_mismatch(&mismatch(job, Some(chunk)), Basis::Nothing).await.unwrap();
@@ -235,9 +236,21 @@ pub async fn corrupt_traces_are_counted_by_kind_and_store(db: &dyn Database) {
     let gap = NewMismatch { kind: Kind::Gap, store: DataStore::Embedded, ..mismatch(other, Some(2)) };
     db.open_mismatch(&gap, Basis::Nothing).await.unwrap();
     let checksum = (Kind::Checksum, DataStore::Redis);
-    assert_eq!(db.corrupt_traces().await.unwrap(), [(checksum.0, checksum.1, 2), (Kind::Gap, DataStore::Embedded, 1)]);
+    let by_kind = vec![(checksum.0, checksum.1, 2), (Kind::Gap, DataStore::Embedded, 1)];
+    assert_eq!(db.corrupt_traces().await.unwrap(), CorruptTraces { by_kind, traces: 2 });
     db.resolve_mismatches(other, None, Resolution::Acknowledged, &note("known"), NOW).await.unwrap();
-    assert_eq!(db.corrupt_traces().await.unwrap(), [(checksum.0, checksum.1, 1)]);
+    let by_kind = vec![(checksum.0, checksum.1, 1)];
+    assert_eq!(db.corrupt_traces().await.unwrap(), CorruptTraces { by_kind, traces: 1 });
+}
+
+pub async fn what_harms_no_log_makes_no_trace_corrupt(db: &dyn Database) {
+    for kind in Kind::ALL {
+        let (kind, job) = (*kind, running(db).await);
+        db.open_mismatch(&NewMismatch { kind, ..mismatch(job, Some(0)) }, Basis::Nothing).await.unwrap();
+        let CorruptTraces { by_kind, traces } = db.corrupt_traces().await.unwrap();
+        assert_eq!((by_kind, traces), (vec![(kind, DataStore::Redis, 1)], u64::from(kind.is_of_a_log())), "{kind:?}");
+        db.resolve_mismatches(job, None, Resolution::Acknowledged, &note("known"), NOW).await.unwrap();
+    }
 }
 
 pub async fn a_mismatch_is_opened_only_while_what_it_was_measured_against_is_unchanged(db: &dyn Database) {

@@ -104,6 +104,7 @@ macro_rules! database_suite {
             mismatches::a_person_takes_note_of_an_open_mismatch_once,
             mismatches::notifications_are_due_until_they_are_done,
             mismatches::corrupt_traces_are_counted_by_kind_and_store,
+            mismatches::what_harms_no_log_makes_no_trace_corrupt,
         );
     };
     (@rules $name:ident, $open:expr, [$($with_bytes:ident::$of_bytes:ident),+ $(,)?];

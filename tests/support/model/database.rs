@@ -11,12 +11,12 @@ use veritail::seams::Clock;
 use veritail::store::Result;
 use veritail::store::database::verifications::Place;
 use veritail::store::database::{
-    Backlog, Basis, Closing, Contact, Database, Deletion, Erased, Job, Mismatch, MismatchFilter, NewJob, NewMismatch,
-    Note, Opened, Recorded, Resolution, Rewind, RowOpened, Unfinished, Waiting, decide,
+    Backlog, Basis, Closing, Contact, CorruptTraces, Database, Deletion, Erased, Job, Mismatch, MismatchFilter, NewJob,
+    NewMismatch, Note, Opened, Recorded, Resolution, Rewind, RowOpened, Unfinished, Waiting, decide,
 };
 use veritail::trace::{
-    ByteSize, ChunkIndex, ChunkRow, ChunkState, Crc32, DataStore, Ending, Epoch, JobId, JobStatus, Kind, Location,
-    Offset, Origin, ProjectId, Record, Timestamp, TraceState, Verdict, Version,
+    ByteSize, ChunkIndex, ChunkRow, ChunkState, Crc32, DataStore, Ending, Epoch, JobId, JobStatus, Location, Offset,
+    Origin, ProjectId, Record, Timestamp, TraceState, Verdict, Version,
 };
 
 /// See the module.
@@ -582,7 +582,7 @@ impl Database for ModelDatabase {
         Ok(())
     }
 
-    async fn corrupt_traces(&self) -> Result<Vec<(Kind, DataStore, u64)>> {
+    async fn corrupt_traces(&self) -> Result<CorruptTraces> {
         Ok(self.tables().mismatches.corrupt_traces())
     }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use veritail::store::database::drills::DrillId;
-use veritail::store::database::{Mismatch, MismatchFilter, NewMismatch, Note, Opened, Resolution};
+use veritail::store::database::{CorruptTraces, Mismatch, MismatchFilter, NewMismatch, Note, Opened, Resolution};
 use veritail::trace::{ChunkIndex, DataStore, JobId, Kind, ProjectId, Timestamp};
 
 /// In order of number.
@@ -102,11 +102,14 @@ impl Mismatches {
         }
     }
 
-    pub(super) fn corrupt_traces(&self) -> Vec<(Kind, DataStore, u64)> {
+    pub(super) fn corrupt_traces(&self) -> CorruptTraces {
         let mut jobs: BTreeMap<(Kind, DataStore), BTreeSet<JobId>> = BTreeMap::new();
+        let mut harmed = BTreeSet::new();
         for known in self.0.iter().filter(|known| known.resolved.is_none() && known.drill.is_none()) {
             jobs.entry((known.what.kind, known.what.store)).or_default().insert(known.what.job);
+            harmed.extend(known.what.kind.is_of_a_log().then_some(known.what.job));
         }
-        jobs.into_iter().map(|((kind, store), jobs)| (kind, store, jobs.len() as u64)).collect()
+        let by_kind = jobs.into_iter().map(|((kind, store), jobs)| (kind, store, jobs.len() as u64)).collect();
+        CorruptTraces { by_kind, traces: harmed.len() as u64 }
     }
 }

@@ -6,9 +6,9 @@ use super::PostgresDatabase;
 use super::calls::{Repeat, arguments};
 use crate::store::Result;
 use crate::store::database::rows::drills::announced;
-use crate::store::database::rows::mismatches::{mismatch_columns, opened, read, read_corrupt};
+use crate::store::database::rows::mismatches::{corrupt_traces, mismatch_columns, opened, read, read_corrupt};
 use crate::store::database::rows::{stored, to_json};
-use crate::store::database::{Basis, Mismatch, MismatchFilter, NewMismatch, Note, Opened, Resolution};
+use crate::store::database::{Basis, CorruptTraces, Mismatch, MismatchFilter, NewMismatch, Note, Opened, Resolution};
 use crate::trace::{ChunkIndex, DataStore, Detector, JobId, Kind, Timestamp};
 
 /// Seen again, or inserted, once for every row of `basis`, which is one or none. It locks what the mismatch was measured
@@ -184,8 +184,6 @@ pub(super) async fn set_notification(database: &PostgresDatabase, id: i64, next:
     Ok(())
 }
 
-pub(super) async fn corrupt_traces(database: &PostgresDatabase) -> Result<Vec<(Kind, DataStore, u64)>> {
-    let sql = "SELECT kind, store, count(DISTINCT job_id) AS jobs
-               FROM mismatches WHERE resolution IS NULL AND drill_id IS NULL GROUP BY kind, store";
-    read_corrupt(&database.rows(Repeat::Safe, sql, arguments![]).await?)
+pub(super) async fn corrupt_traces(database: &PostgresDatabase) -> Result<CorruptTraces> {
+    read_corrupt(&database.rows(Repeat::Safe, corrupt_traces!(), arguments![]).await?)
 }

@@ -43,11 +43,11 @@ use sqlx::postgres::PgConnectOptions;
 use super::rows::chunks::Sealing;
 use super::waits::{Connections, Waited, Waits};
 use super::{
-    Backlog, Basis, Closing, Contact, Database, Deletion, Erased, Job, Mismatch, MismatchFilter, NAME, NewJob,
-    NewMismatch, Note, Opened, Recorded, Resolution, Rewind, RowOpened, Unfinished, Waiting,
+    Backlog, Basis, Closing, Contact, CorruptTraces, Database, Deletion, Erased, Job, Mismatch, MismatchFilter, NAME,
+    NewJob, NewMismatch, Note, Opened, Recorded, Resolution, Rewind, RowOpened, Unfinished, Waiting,
 };
 use crate::store::{Result, StoreError};
-use crate::trace::{ChunkIndex, ChunkRow, DataStore, Ending, Epoch, JobId, Kind, Location, Record, Timestamp, Version};
+use crate::trace::{ChunkIndex, ChunkRow, Ending, Epoch, JobId, Location, Record, Timestamp, Version};
 pub use bytes::ChunkBytes;
 use errors::failed;
 use pool::Pool;
@@ -287,7 +287,7 @@ impl Database for PostgresDatabase {
         mismatches::set_notification(self, id, next).await
     }
 
-    async fn corrupt_traces(&self) -> Result<Vec<(Kind, DataStore, u64)>> {
+    async fn corrupt_traces(&self) -> Result<CorruptTraces> {
         mismatches::corrupt_traces(self).await
     }
 

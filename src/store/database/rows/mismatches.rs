@@ -3,8 +3,8 @@
 use super::{Cells, json, name, number, optional_name, optional_number, optional_text, optional_time, text, time};
 use crate::store::Result;
 use crate::store::database::drills::DrillId;
-use crate::store::database::{Mismatch, NewMismatch, Note, Opened, Resolution};
-use crate::trace::{ChunkIndex, DataStore, Epoch, JobId, Kind, Offset};
+use crate::store::database::{CorruptTraces, Mismatch, NewMismatch, Note, Opened, Resolution};
+use crate::trace::{ChunkIndex, Epoch, JobId, Offset};
 
 /// The columns of a mismatch.
 macro_rules! mismatch_columns {
@@ -55,12 +55,28 @@ pub(in crate::store::database) fn opened(row: Option<&impl Cells>) -> Result<Ope
     })
 }
 
-/// Rows of kind, store and number of jobs, in order.
-pub(in crate::store::database) fn read_corrupt(rows: &[impl Cells]) -> Result<Vec<(Kind, DataStore, u64)>> {
-    let mut traces = rows
-        .iter()
-        .map(|row| Ok((name(row, "kind")?, name(row, "store")?, number(row, "jobs")?)))
-        .collect::<Result<Vec<_>>>()?;
-    traces.sort();
-    Ok(traces)
+/// How many jobs have open mismatches by kind and store, and, without both, of the kinds that harm a log.
+macro_rules! corrupt_traces {
+    () => {
+        "SELECT kind, store, count(DISTINCT job_id) AS jobs FROM mismatches
+         WHERE resolution IS NULL AND drill_id IS NULL GROUP BY kind, store
+         UNION ALL
+         SELECT NULL, NULL, count(DISTINCT job_id) FROM mismatches
+         WHERE resolution IS NULL AND drill_id IS NULL AND kind NOT IN ('orphan', 'stale_copy')"
+    };
+}
+pub(in crate::store::database) use corrupt_traces;
+
+/// The rows of [`corrupt_traces`].
+pub(in crate::store::database) fn read_corrupt(rows: &[impl Cells]) -> Result<CorruptTraces> {
+    let mut corrupt = CorruptTraces::default();
+    for row in rows {
+        let traces = number(row, "jobs")?;
+        match optional_name(row, "kind")? {
+            Some(kind) => corrupt.by_kind.push((kind, name(row, "store")?, traces)),
+            None => corrupt.traces = traces,
+        }
+    }
+    corrupt.by_kind.sort();
+    Ok(corrupt)
 }

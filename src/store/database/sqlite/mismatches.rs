@@ -6,9 +6,9 @@ use super::SqliteDatabase;
 use super::errors::failed;
 use crate::store::Result;
 use crate::store::database::rows::drills::announced;
-use crate::store::database::rows::mismatches::{mismatch_columns, opened, read, read_corrupt};
+use crate::store::database::rows::mismatches::{corrupt_traces, mismatch_columns, opened, read, read_corrupt};
 use crate::store::database::rows::{stored, to_json};
-use crate::store::database::{Basis, Mismatch, MismatchFilter, NewMismatch, Note, Opened, Resolution};
+use crate::store::database::{Basis, CorruptTraces, Mismatch, MismatchFilter, NewMismatch, Note, Opened, Resolution};
 use crate::trace::{ChunkIndex, DataStore, Detector, JobId, Kind, Timestamp};
 
 pub(super) async fn open(database: &SqliteDatabase, new: &NewMismatch, basis: Basis) -> Result<Opened> {
@@ -174,11 +174,8 @@ pub(super) async fn set_notification(database: &SqliteDatabase, id: i64, next: O
     Ok(())
 }
 
-pub(super) async fn corrupt_traces(database: &SqliteDatabase) -> Result<Vec<(Kind, DataStore, u64)>> {
-    let rows = sqlx::query(
-        "SELECT kind, store, count(DISTINCT job_id) AS jobs FROM mismatches
-         WHERE resolution IS NULL AND drill_id IS NULL GROUP BY kind, store",
-    );
+pub(super) async fn corrupt_traces(database: &SqliteDatabase) -> Result<CorruptTraces> {
+    let rows = sqlx::query(corrupt_traces!());
     let rows = rows.fetch_all(&mut *database.reader().await?).await.map_err(failed)?;
     read_corrupt(&rows)
 }

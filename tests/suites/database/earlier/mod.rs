@@ -136,7 +136,7 @@ async fn what_nodes_of_table_version_7_say_still_holds() {
     assert_eq!(job(&db, JobId(4)).await.status, JobStatus::Canceling);
     assert_eq!(job(&db, JobId(5)).await.acked_length.0, 5000);
     assert_eq!(db.chunks(JobId(1), ChunkIndex(0), 10).await.unwrap().len(), 3);
-    assert_eq!(db.corrupt_traces().await.unwrap().len(), 1, "the lost object of job 6");
+    assert_eq!(db.corrupt_traces().await.unwrap().by_kind.len(), 1, "the lost object of job 6");
     assert_eq!(job(&db, JobId(7)).await.status, JobStatus::Running);
     assert!(db.runners(RunnerId(0), 10).await.unwrap().iter().any(|runner| runner.description == "builder"));
     // It goes on with what the other left open.
