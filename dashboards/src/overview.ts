@@ -312,7 +312,7 @@ export const overview = board({
           shows: 'Time from sending bytes to having read them back, as the canary sees it: 99 of 100 are faster, in the time shown.',
           normal: 'Well below a second.',
           otherwise: 'People who watch a job see its output late: *Ingest*, row *GET: read*.',
-          size: [4, 3],
+          size: [8, 3],
           unit: 's',
           none: 'No canary',
           queries: [{ expr: `histogram_quantile(0.99, sum by (le) (increase(veritail_append_to_read_seconds_bucket{${HERE}}[$__range]))) >= 0`, legend: 'p99' }],
@@ -337,7 +337,7 @@ export const overview = board({
           columns: [
             { field: 'severity', head: 'Severity', width: 90 },
             { field: 'alertname', head: 'Alert', width: 270 },
-            { field: 'what', head: 'What', width: 330, optional: true },
+            { field: 'what', head: 'What', width: 300, optional: true },
             { field: 'Value', head: 'Since', unit: 's', decimals: 0 },
           ],
           sortBy: { head: 'Since', descending: false },

@@ -42,16 +42,24 @@ pub struct Plan {
     pub lost: Vec<ChunkIndex>,
 }
 
-/// The live copies whose bytes the plan depends on, with what they must be. The caller reads and judges each of them.
+/// The live copies whose bytes the plan depends on, with what they must be. The caller reads and judges each of them. That of
+/// a chunk that is persistent is none of them, also where the open end still speaks of it: it may be released.
 pub fn promises(rows: &[ChunkRow], live: Option<&OpenEnd>) -> Vec<(ChunkId, Record)> {
     let mut promised = BTreeMap::new();
+    let mut persistent = BTreeSet::new();
     for row in rows {
-        if let ChunkState::Sealed { record } = row.state {
-            promised.insert(row.id(), record);
+        match row.state {
+            ChunkState::Sealed { record } => {
+                promised.insert(row.id(), record);
+            }
+            ChunkState::Persisted { .. } => {
+                persistent.insert(row.index);
+            }
+            ChunkState::Open | ChunkState::Wanted { .. } => {}
         }
     }
     if let Some(live) = live {
-        for (index, sealed) in &live.sealed {
+        for (index, sealed) in live.sealed.iter().filter(|(index, _)| !persistent.contains(index)) {
             promised.entry(ChunkId { index: *index, epoch: sealed.epoch }).or_insert(sealed.record);
         }
         for head in [Some(&live.tail), live.fill.as_ref()].into_iter().flatten() {

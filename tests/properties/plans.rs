@@ -228,6 +228,18 @@ proptest! {
         prop_assert_eq!(third, second);
     }
 
+    /// The open end still speaks of chunks that are persistent by now; their live copies may be released, and are missed by
+    /// nobody.
+    #[test]
+    fn nobody_looks_for_the_live_copy_of_what_is_persistent(world in any_world()) {
+        let heads: Vec<ChunkId> = world.live.iter().flat_map(|live| [Some(&live.tail), live.fill.as_ref()]).flatten().map(|head| head.chunk).collect();
+        let is_persistent = |row: &ChunkRow| matches!(row.state, ChunkState::Persisted { .. });
+        for (chunk, _) in promises(&world.rows, world.live.as_ref()) {
+            let row = world.rows.iter().find(|row| row.index == chunk.index);
+            prop_assert!(!row.is_some_and(is_persistent) || heads.contains(&chunk), "{chunk:?}, {row:?}");
+        }
+    }
+
     /// Two nodes that were interrupted anywhere come to the same.
     #[test]
     fn planning_from_what_another_node_installed_gives_the_same(world in any_world()) {

@@ -74,7 +74,7 @@ pub const STEADY: Pace = Pace {
         ("VERITAIL_VERIFY_CANARY", "*/20 * * * * *"),
     ],
     scrape: "5s",
-    runners: 24,
+    runners: 16,
     pause: 900,
     log: 24 * 1024,
     spread: 40,
