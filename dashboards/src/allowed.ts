@@ -5,9 +5,9 @@ import { HERE } from './board';
 const age = (metric: string, matchers: string, by: string) => `time() - max by (${by}) (${metric}{${HERE},${matchers}})`;
 const share = (age: string, allowed: string) => `(${age}) / ${allowed}`;
 
-const progress = (schedule: string) => age('veritail_verify_last_progress_timestamp_seconds', `schedule="${schedule}"`, 'schedule');
-const interval = (schedule: string) => `max by (schedule) (veritail_verify_interval_seconds{${HERE},schedule="${schedule}"})`;
-const tick = (schedule: string) => `max by (schedule) (veritail_verify_tick_interval_seconds{${HERE},schedule="${schedule}"})`;
+const progress = (schedule: string) => age('veritail_verify_last_progress_timestamp_seconds', `schedule="${schedule}"`, 'job, schedule');
+const interval = (schedule: string) => `max by (job, schedule) (veritail_verify_interval_seconds{${HERE},schedule="${schedule}"})`;
+const tick = (schedule: string) => `max by (job, schedule) (veritail_verify_tick_interval_seconds{${HERE},schedule="${schedule}"})`;
 
 /** As `VeritailVerifierStalled`: the two schedules that never rest. */
 export const verifier = [
@@ -19,7 +19,7 @@ export const verifier = [
 export const inventory = share(progress('inventory'), `(2 * ${interval('inventory')})`);
 
 /** As `VeritailCanaryStale`. */
-export const canary = share(`time() - max(veritail_canary_last_success_timestamp_seconds{${HERE}})`, `(3 * max(${interval('canary')}))`);
+export const canary = `max(${share(`time() - max by (job) (veritail_canary_last_success_timestamp_seconds{${HERE}})`, `(3 * max by (job) (${interval('canary')}))`)})`;
 
 const task = (tasks: string, by: string, atLeast: string) => {
   const metric = (name: string) => `veritail_task_${name}_seconds`;
@@ -29,13 +29,18 @@ const task = (tasks: string, by: string, atLeast: string) => {
 
 /** As `VeritailScheduledJobStale`, and of the tasks that every node has of its own the worst, as `VeritailContactsStale` and `VeritailGaugesStale`. */
 export const tasks = [
-  task('!~"contacts|gauges|notify"', 'task', '2 * 60'),
+  `max by (task) (${task('!~"contacts|gauges|notify"', 'job, task', '2 * 60')})`,
   `max by (task) (${task('="contacts"', 'instance, task', '60')})`,
   `max by (task) (${task('="gauges"', 'instance, task', '2 * 60')})`,
 ].join(' or ');
 
+/** As `VeritailAlertsBlind`: where one node samples them, somebody knows. */
+export const gauges = task('="gauges"', 'job', '2 * 60');
+
 /** The longest time that is told apart from never. */
 export const WEEK = 604800;
 
-/** At the rate of the time shown, as `VeritailRedisFilling` at that of half an hour. */
-export const untilRedisIsFull = `clamp_max((1 - max(veritail_redis_fullest_master_ratio{${HERE}} > 0)) / clamp_min(max(deriv(veritail_redis_fullest_master_ratio{${HERE}}[$__range])), 1e-9), ${WEEK})`;
+const ratio = `veritail_redis_fullest_master_ratio{${HERE}}`;
+const left = `clamp_max(min((1 - max by (job) (${ratio})) / clamp_min(max by (job) (deriv(${ratio}[$__range])), 1e-9)), ${WEEK})`;
+/** As `VeritailRedisFilling`, at the rate of the time shown: of one that is far from full nothing is said. */
+export const untilRedisIsFull = `(${left} and max(${ratio}) > 0.6) or 0 * max(${ratio} > 0) + ${WEEK}`;

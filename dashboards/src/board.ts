@@ -38,8 +38,8 @@ function choice(name: string, label: string, query: string): VariableModel {
     refresh: VariableRefresh.onTimeRangeChanged,
     sort: VariableSort.alphabeticalAsc,
     multi: true,
+    // All are those that are listed, and not everything that Prometheus scrapes.
     includeAll: true,
-    allValue: '.+',
     current: { selected: true, text: ['All'], value: ['$__all'] },
   };
 }

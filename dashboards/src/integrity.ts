@@ -231,7 +231,7 @@ export const integrity = board({
             `time() - max by (schedule) (veritail_verify_last_progress_timestamp_seconds{${HERE}})`,
             `time() - max by (schedule) (veritail_verify_last_complete_timestamp_seconds{${HERE}})`,
             `max by (schedule) (veritail_verify_interval_seconds{${HERE}})`,
-            `${allowed.verifier} or ${allowed.inventory} or label_replace(${allowed.canary}, "schedule", "canary", "", "")`,
+            `max by (schedule) (${allowed.verifier} or ${allowed.inventory} or label_replace(${allowed.canary}, "schedule", "canary", "", ""))`,
           ],
           columns: [
             { field: 'schedule', head: 'Schedule' },

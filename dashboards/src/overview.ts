@@ -2,7 +2,7 @@
 import * as allowed from './allowed';
 import { HERE, JOB, board, lookAt } from './board';
 import { above, below, page, ticket } from './limits';
-import { RED, note, stat, table, timeseries } from './panels';
+import { GREEN, ORANGE, RED, note, stat, table, timeseries } from './panels';
 
 const integrity = lookAt('veritail-integrity', 'Integrity');
 const storage = lookAt('veritail-storage', 'Storage and migration');
@@ -14,20 +14,21 @@ const HARMFUL = 'kind!~"orphan|stale_copy"';
 
 const served = (route: string) =>
   `1 - sum(increase(veritail_http_requests_total{${HERE},route=~"${route}",status=~"5.."}[$__range])) / sum(increase(veritail_http_requests_total{${HERE},route=~"${route}"}[$__range])) >= 0`;
-/** How fast the budget of an objective goes, by its last hour: 1 is as fast as allowed. */
-const burn = (slo: string) =>
-  `max(job_slo:veritail_slo_errors_per_request:ratio_rate1h{${JOB},slo="${slo}"} / on (slo) group_left () slo:veritail_slo_error_budget:ratio{slo="${slo}"})`;
-const budget = (slo: string, title: string, shows: string) => stat({
+/** Whether an objective is kept, as its four alerts say: 0, 1 for a ticket, 2 for a page. */
+const burning = (slo: string) => {
+  const alert = (severity: string) => `ALERTS{alertname="VeritailErrorBudgetBurn",alertstate="firing",${JOB},slo="${slo}",severity="${severity}"}`;
+  return `max(2 * ${alert('critical')} or ${alert('warning')} or 0 * job_slo:veritail_slo_errors_per_request:ratio_rate1h{${JOB},slo="${slo}"})`;
+};
+const objective = (slo: string, title: string, shows: string) => stat({
   title,
-  shows: `How many times faster than allowed the last hour used up the error budget of ${shows}: at 1 it lasts exactly for its 30 days.`,
-  normal: 'Below 1, mostly 0.',
-  otherwise: 'Above 1 for days is a ticket, above 14.4 for an hour a page. *Ingest* has statuses and latencies.',
+  shows: `Whether ${shows}: as \`VeritailErrorBudgetBurn\` says, a page where the budget of 30 days would be gone in days, a ticket where it would not last.`,
+  normal: 'Kept.',
+  otherwise: 'How fast the budget goes is in *Error budget burn*, below; *Ingest* has statuses and latencies.',
   size: [4, 3],
   unit: 'none',
-  decimals: 1,
   none: 'No request',
-  queries: [{ expr: burn(slo), legend: 'burn' }],
-  limits: above(ticket('VeritailErrorBudgetBurn', 1), page('VeritailErrorBudgetBurn', 14.4)),
+  queries: [{ expr: burning(slo), legend: 'burning' }],
+  words: { '0': { text: 'Kept', color: GREEN }, '1': { text: 'Ticket', color: ORANGE }, '2': { text: 'Page', color: RED } },
   background: true,
   links: [ingest],
 });
@@ -147,12 +148,13 @@ export const overview = board({
           title: 'Redis memory',
           shows: 'How full Redis is, by its own limit; of a Cluster its fullest master.',
           normal: 'Far from full, and level: chunks leave as fast as they come.',
-          otherwise: 'A full Redis refuses appends. See why nothing leaves: *Storage and migration*. More memory buys time.',
+          otherwise: 'A full Redis refuses appends. See why nothing leaves: *Storage and migration*. More memory buys time. Without a limit nobody knows: `VeritailRedisUnlimited`.',
           size: [3, 4],
           unit: 'percentunit',
           decimals: 0,
-          none: 'No limit',
-          queries: [{ expr: `max(veritail_redis_fullest_master_ratio{${HERE}} > 0)`, legend: 'used' }],
+          none: 'No Redis',
+          queries: [{ expr: `max(veritail_redis_fullest_master_ratio{${HERE}})`, legend: 'used' }],
+          words: { '0': { text: 'No limit', color: ORANGE } },
           limits: above(ticket('VeritailRedisMemoryHigh', 0.8), page('VeritailRedisFilling', 0.95)),
           background: true,
           links: [storage],
@@ -210,7 +212,7 @@ export const overview = board({
           size: [4, 4],
           unit: 'none',
           decimals: 0,
-          queries: [{ expr: `sum(1 - max by (dependency) (veritail_dependency_up{${HERE}}))`, legend: 'away' }],
+          queries: [{ expr: `sum(1 - max by (job, dependency) (veritail_dependency_up{${HERE}}))`, legend: 'away' }],
           words: none,
           limits: above(page('VeritailDependencyDown', 1)),
           background: true,
@@ -249,7 +251,7 @@ export const overview = board({
           queries: [{ expr: served('append|finalize'), legend: 'served' }],
           links: [ingest],
         }),
-        budget('ingest_availability', 'Runners\' budget', 'appends and final PUTs'),
+        objective('ingest_availability', 'Runners: 99.9 %', '99.9 % of appends and final PUTs are served'),
         stat({
           title: 'Append p99',
           shows: 'Of 100 appends, 99 are answered faster, in the time shown.',
@@ -261,7 +263,7 @@ export const overview = board({
           queries: [{ expr: p99('append'), legend: 'p99' }],
           links: [ingest],
         }),
-        budget('append_latency', 'Appends\' budget', 'appends within half a second'),
+        objective('append_latency', 'Appends: 99 % in 0.5 s', '99 % of appends take at most half a second'),
         stat({
           title: 'Job to proof, p99',
           shows: 'Time from a job\'s ending to its log being whole and proven in persistent stores: 99 of 100 are faster, in the time shown.',
@@ -274,14 +276,19 @@ export const overview = board({
           links: [storage],
         }),
         stat({
-          title: 'Requests now',
-          shows: 'Requests a second at this moment, of all kinds.',
-          normal: 'Follows the number of running jobs.',
-          otherwise: 'None: runners do not come through (balancer, tokens), or no job runs.',
+          title: 'These numbers',
+          shows: 'Whether what is counted in the stores (open mismatches, what waits, memory of Redis) is looked at on any node: the time since, as a share of what the alert allows.',
+          normal: 'Fresh.',
+          otherwise: 'Numbers above may be old, and alerts that go by them blind. *Dependencies and runtime*, row *Tasks*.',
           size: [4, 3],
-          unit: 'reqps',
-          queries: [{ expr: `sum(rate(veritail_http_requests_total{${HERE}}[$__rate_interval]))`, legend: 'requests' }],
-          links: [ingest],
+          unit: 'percentunit',
+          decimals: 0,
+          queries: [{ expr: `max(${allowed.gauges})`, legend: 'of what is allowed' }],
+          below: { value: 1, text: 'Fresh' },
+          atLeast: { value: 1, text: 'Old' },
+          limits: above(page('VeritailAlertsBlind', 1)),
+          background: true,
+          links: [dependencies],
         }),
         stat({
           title: 'Readers served',
@@ -295,7 +302,7 @@ export const overview = board({
           queries: [{ expr: served('read'), legend: 'served' }],
           links: [ingest],
         }),
-        budget('read_availability', 'Readers\' budget', 'reads'),
+        objective('read_availability', 'Readers: 99.9 %', '99.9 % of reads are served'),
         stat({
           title: 'Read p99',
           shows: 'Of 100 reads, 99 begin to answer faster, in the time shown.',
@@ -312,10 +319,20 @@ export const overview = board({
           shows: 'Time from sending bytes to having read them back, as the canary sees it: 99 of 100 are faster, in the time shown.',
           normal: 'Well below a second.',
           otherwise: 'People who watch a job see its output late: *Ingest*, row *GET: read*.',
-          size: [8, 3],
+          size: [4, 3],
           unit: 's',
           none: 'No canary',
           queries: [{ expr: `histogram_quantile(0.99, sum by (le) (increase(veritail_append_to_read_seconds_bucket{${HERE}}[$__range]))) >= 0`, legend: 'p99' }],
+          links: [ingest],
+        }),
+        stat({
+          title: 'Requests now',
+          shows: 'Requests a second at this moment, of all kinds.',
+          normal: 'Follows the number of running jobs.',
+          otherwise: 'None: runners do not come through (balancer, tokens), or no job runs.',
+          size: [4, 3],
+          unit: 'reqps',
+          queries: [{ expr: `sum(rate(veritail_http_requests_total{${HERE}}[$__rate_interval]))`, legend: 'requests' }],
           links: [ingest],
         }),
       ],
@@ -332,7 +349,7 @@ export const overview = board({
           none: 'Nothing fires',
           queries: [
             // One column for what each is about: which labels an alert has differs.
-            'label_join(time() - (ALERTS_FOR_STATE{alertname=~"Veritail.*",alertname!="VeritailWatchdog"} and ignoring (alertstate) ALERTS{alertname=~"Veritail.*",alertstate="firing"}), "what", " ", "kind", "store", "detector", "slo", "window", "dependency", "schedule", "task", "reason", "instance")',
+            'label_join(time() - (ALERTS_FOR_STATE{alertname=~"Veritail.*",alertname!="VeritailWatchdog"} and ignoring (alertstate) ALERTS{alertname=~"Veritail.*",alertstate="firing"}), "what", " ", "job", "kind", "store", "detector", "slo", "window", "dependency", "schedule", "task", "reason", "instance")',
           ],
           columns: [
             { field: 'severity', head: 'Severity', width: 90 },

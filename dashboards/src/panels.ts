@@ -119,7 +119,7 @@ export function stat(panel: Measured & {
       reduceOptions: { calcs: ['lastNotNull'], fields: '', values: false },
       orientation: VizOrientation.Auto,
       textMode: panel.names ? BigValueTextMode.ValueAndName : BigValueTextMode.Value,
-      colorMode: !panel.limits ? BigValueColorMode.None : panel.background ? BigValueColorMode.BackgroundSolid : BigValueColorMode.Value,
+      colorMode: !panel.limits && !panel.background ? BigValueColorMode.None : panel.background ? BigValueColorMode.BackgroundSolid : BigValueColorMode.Value,
       graphMode: BigValueGraphMode.None,
       justifyMode: BigValueJustifyMode.Center,
       wideLayout: true,

@@ -197,8 +197,6 @@ names! {
         Short = "short",
         /// What it knows is of another job that had the same number: a database was restored or begun anew beside it.
         Foreign = "foreign",
-        /// It dropped keys for want of memory.
-        Evicted = "evicted",
     }
 }
 

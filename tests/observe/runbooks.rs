@@ -6,6 +6,8 @@ use std::process::{Command, Stdio};
 use clap::Parser as _;
 
 use crate::alerts::{alerts, judged, read, root};
+use crate::dashboards::known::Known;
+use crate::dashboards::promql::Query;
 
 /// What somebody who is woken looks for, in this order.
 const HEADINGS: &[&str] = &["Impact", "Look", "Do", "Over when", "What it is not"];
@@ -72,6 +74,19 @@ fn every_query_of_a_runbook_is_one() {
     std::fs::write(&file, rules.replace("query:", "query:number")).expect("written");
     let (content, said) = judged("promtool", &["check", "rules", "--lint=none", &file.display().to_string()]);
     assert!(content, "{said}");
+}
+
+#[tokio::test]
+async fn every_query_of_a_runbook_is_of_what_is_exported() {
+    let known = Known::load().await;
+    for (name, page) in runbooks() {
+        for (_, text) in blocks(&page).into_iter().filter(|(info, _)| *info == "promql") {
+            for query in text.lines().filter(|line| !line.trim().is_empty()) {
+                let complaints = known.complaints(&Query::of(query));
+                assert!(complaints.is_empty(), "{name}: {query}\n{}", complaints.join("; "));
+            }
+        }
+    }
 }
 
 /// Commands of `veritail`, also within a sentence, are taken by its own command line, paths of `curl` are in the

@@ -2,9 +2,9 @@
 
 /// What the reader chose, and the time that is shown.
 pub struct Choice {
-    /// Chosen jobs; none: all.
+    /// Chosen jobs; all are all that are listed.
     pub jobs: Vec<String>,
-    /// Chosen instances; none: all.
+    /// Chosen instances.
     pub instances: Vec<String>,
     /// The time that is shown, in seconds.
     pub range: u64,
@@ -33,7 +33,7 @@ impl Choice {
 /// stands in a string of `PromQL`.
 fn chosen(values: &[String]) -> String {
     match values {
-        [] => ".+".to_owned(),
+        [] => panic!("something is always chosen"),
         [one] => escaped(one),
         several => format!("({})", several.iter().map(|value| escaped(value)).collect::<Vec<_>>().join("|")),
     }
@@ -56,10 +56,11 @@ fn escaped(value: &str) -> String {
 
 #[test]
 fn variables_are_replaced_as_grafana_does() {
-    let mut choice = Choice { jobs: Vec::new(), instances: Vec::new(), range: 60, step: 1, scrape: 1 };
+    let named = |name: &str| vec![name.to_owned()];
+    let mut choice = Choice { jobs: named("veritail"), instances: named("a"), range: 60, step: 1, scrape: 1 };
     let query = r#"rate(a{job=~"$job",instance=~"$instance"}[$__rate_interval]) > $__interval_ms / $__range"#;
-    assert_eq!(choice.apply(query), r#"rate(a{job=~".+",instance=~".+"}[4s]) > 1000 / 60s"#);
-    choice.instances = vec!["127.0.0.1:80".to_owned()];
+    assert_eq!(choice.apply(query), r#"rate(a{job=~"veritail",instance=~"a"}[4s]) > 1000 / 60s"#);
+    choice.instances = named("127.0.0.1:80");
     assert_eq!(choice.apply("$instance"), r"127\\.0\\.0\\.1:80");
     choice.instances.push("b".to_owned());
     assert_eq!(choice.apply("$instance"), r"(127\\.0\\.0\\.1:80|b)");

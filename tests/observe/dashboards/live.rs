@@ -94,11 +94,11 @@ async fn every_query_of_every_panel_has_an_answer() {
     stage.until_finished(12).await;
     stage.damage().await;
 
-    let mut choice = Choice { jobs: Vec::new(), instances: Vec::new(), range: 0, step: STEP, scrape: STEP };
+    let (jobs, instances) = (vec![JOB.to_owned()], stage.instances());
+    let mut choice = Choice { jobs, instances, range: 0, step: STEP, scrape: STEP };
     let mut open: Vec<Question> = questions();
     let (all, mut told) = (open.len(), Vec::new());
     assert!(all > 120, "the queries are found");
-    let mut answered = Vec::new();
     for _ in 0..90 {
         let to = now();
         choice.range = (to - stage.began).round().max(1.0) as u64;
@@ -111,7 +111,7 @@ async fn every_query_of_every_panel_has_an_answer() {
                     told.push(format!("{}: {why}\n  {}", question.panel, choice.apply(&question.expr)));
                     left.push(question);
                 }
-                None => answered.push(question),
+                None => {}
             }
         }
         open = left;
@@ -122,14 +122,14 @@ async fn every_query_of_every_panel_has_an_answer() {
     }
     assert!(open.is_empty(), "{} of {all} have no answer:\n{}", open.len(), told.join("\n"));
 
-    // The same nodes, chosen one by one: Grafana writes them as a regular expression then.
+    // What else Prometheus scrapes is nowhere in it: itself, here.
     let to = now();
-    let chosen = Choice { jobs: vec![JOB.to_owned()], instances: stage.instances(), ..choice };
-    for question in &answered {
-        let all = Choice { jobs: Vec::new(), instances: Vec::new(), ..chosen };
-        let (all, chosen) = (ask(&stage, question, &all, to).await, ask(&stage, question, &chosen, to).await);
-        assert_eq!(all.len(), chosen.len(), "{}: {}", question.panel, question.expr);
-    }
+    let up = stage.prometheus.at("up", to).await.expect("answered");
+    assert_eq!(up.len(), stage.instances().len() + 1);
+    let nodes = questions().into_iter().find(|question| question.expr.contains("count(up{")).expect("Nodes up");
+    let listed = nodes.expr.split_once('/').map(|(_, count)| count.trim().to_owned()).expect("a share");
+    let listed = stage.prometheus.at(&choice.apply(&listed), to).await.expect("answered");
+    assert_eq!(listed[0].values, [stage.instances().len() as f64]);
     let values = stage.prometheus.ask("label/instance/values", &[("match[]", "veritail_build_info".to_owned())]).await;
     assert_eq!(list(&values.expect("answered")).len(), stage.instances().len(), "the variable has them all");
 }

@@ -3,11 +3,11 @@
 
 mod boards;
 mod grafana;
-mod known;
+pub mod known;
 mod live;
 mod pictures;
 mod prometheus;
-mod promql;
+pub mod promql;
 mod rules;
 mod sources;
 mod stage;

@@ -51,8 +51,8 @@ pub fn rule_files() -> Vec<PathBuf> {
 }
 
 impl Prometheus {
-    /// Starts a server that scrapes these nodes and evaluates all rules so often (as Prometheus writes it). It answers
-    /// when this returns.
+    /// Starts a server that scrapes these nodes and itself, and evaluates all rules so often (as Prometheus writes it). It
+    /// answers when this returns.
     pub fn start(nodes: &[SocketAddr], interval: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder for the server");
         let mut config =
@@ -65,10 +65,12 @@ impl Prometheus {
         writeln!(config, "scrape_configs:\n  - job_name: {JOB}\n    static_configs: [{{targets: [{targets}]}}]")
             .expect("a string");
         let file = folder.path().join("prometheus.yml");
-        std::fs::write(&file, config).expect("a file");
         // Between finding a free port and taking it somebody else may take it.
         for _ in 0..5 {
             let port = free_ports::in_a_row(1, 0);
+            let itself =
+                format!("  - job_name: prometheus\n    static_configs: [{{targets: [\"127.0.0.1:{port}\"]}}]\n");
+            std::fs::write(&file, config.clone() + &itself).expect("a file");
             let mut command = Command::new("prometheus");
             command.arg(format!("--config.file={}", file.display()));
             command.arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()));
