@@ -16,7 +16,7 @@ use crate::telemetry::verification as telemetry;
 use crate::trace::{ByteSize, ChunkIndex, ChunkRow, Detector, JobId, RunState, Schedule, Tally, Timestamp, Version};
 
 use super::shards::{Shard, Standing, Tier, behind};
-use super::{Open, Verifier, side_by_side};
+use super::{Open, Released, Verifier, side_by_side};
 
 /// Chunks between two saves of a cursor: after a crash at most so many are looked at again.
 const PAGE: u32 = 64;
@@ -161,6 +161,7 @@ impl Verifier {
             };
             cursor.tally += seen;
             cursor.tally += self.look_at_bare_traces(cursor.at.job, next.job, examiner).await?;
+            cursor.tally += self.look_at_lost((cursor.at, next), &rows, examiner, open).await?;
             cursor.at = next;
             if !self.save(&mut cursor).await? {
                 // Somebody else goes on: this turn ended unseen.
@@ -229,6 +230,26 @@ impl Verifier {
         for job in self.verifications().bare_traces(from, to).await? {
             self.full_budget.take_amount(ByteSize::ZERO, 1).await;
             seen += self.look_at_whole(job, examiner).await?;
+        }
+        Ok(seen)
+    }
+
+    /// Chunks with open mismatches between two places of which no row names a copy any more, for they were asked for again and
+    /// never came: somebody may have put one back.
+    async fn look_at_lost(
+        &self,
+        (from, to): (Place, Place),
+        kept: &[(JobId, ChunkRow)],
+        examiner: Examiner,
+        open: &Open,
+    ) -> Result<Tally> {
+        let way = (from.job, from.index)..(to.job, to.index);
+        let is_kept = |chunk: &(JobId, ChunkIndex)| kept.iter().any(|(job, row)| (*job, row.index) == *chunk);
+        let mut seen = Tally::default();
+        for (job, index) in open.iter().copied().filter(|chunk| way.contains(chunk) && !is_kept(chunk)) {
+            let row = self.node.stores().database.chunk(job, index).await?;
+            let Some(row) = row.filter(|row| row.is_wanted() && row.persistent_copy().is_none()) else { continue };
+            seen += self.look(&self.full_budget, (job, &row), examiner, (open, &Released::new())).await?.tally;
         }
         Ok(seen)
     }

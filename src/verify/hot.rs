@@ -182,6 +182,9 @@ impl Verifier {
         loop {
             let jobs = self.node.stores().database.unfinished_jobs(after, PAGE).await?;
             let Some(last) = jobs.last() else { return Ok(true) };
+            if !run.goes_on().await? {
+                return Ok(false);
+            }
             after = last.id;
             let now = self.now();
             let due = jobs.iter().filter(|job| {

@@ -71,6 +71,12 @@ impl Running {
         Ok(!self.stopped)
     }
 
+    /// A step that saw nothing, such as an empty page: whoever wants the run to stop is heard in long stretches of them too.
+    /// False if it is to stop.
+    pub(super) async fn goes_on(&mut self) -> Result<bool> {
+        self.add(Tally::default()).await
+    }
+
     /// Makes all these looks, so many at a time, and adds what each saw as it comes. `None` if the run is to stop.
     pub(super) async fn add_all<T: Send>(
         &mut self,
@@ -78,6 +84,9 @@ impl Running {
         at_once: usize,
         seen: fn(&T) -> Tally,
     ) -> Result<Option<Vec<T>>> {
+        if looks.is_empty() {
+            return Ok(self.goes_on().await?.then(Vec::new));
+        }
         let run = Mutex::new(self);
         // Adding may wait for the database, so it is a part of each look: see `side_by_side`.
         let mut counted: Vec<BoxFuture<'_, Result<Option<T>>>> = Vec::with_capacity(looks.len());

@@ -6,15 +6,16 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use veritail::pipeline::examine::Examiner;
-use veritail::pipeline::{Appended, Finalized, Pipeline, Settings, Stores};
+use veritail::pipeline::{Appended, FinalPut, Finalized, Pipeline, Settings, Stores};
 use veritail::store::database::{Basis, Database as _, Mismatch, NewMismatch, Resolution};
 use veritail::store::hooked::{Call, Hook, Hooked};
 use veritail::store::object::{codec, keys};
 use veritail::store::{Result, StoreError};
 use veritail::trace::{
-    ByteSize, ChunkId, ChunkIndex, ChunkRow, ChunkState, DataStore, Detector, Epoch, Kind, Offset, Record, Verdict,
-    Version,
+    ByteSize, ChunkId, ChunkIndex, ChunkRow, ChunkState, Claim, Crc32, DataStore, Detector, Ending, Epoch, JobStatus,
+    Kind, Offset, Origin, Record, Schedule, Verdict, Version,
 };
+use veritail::verify::{self, Scope, Verifier};
 
 use crate::rig::{Rig, found_by_another, now};
 
@@ -58,6 +59,14 @@ impl Rig {
             (index, known.what.kind, known.resolved.map(|(resolution, _)| resolution), why)
         };
         self.database.all_mismatches().iter().map(of).collect()
+    }
+
+    /// A final PUT of a client that sends nothing again.
+    async fn end_unsent(&self, log: &[u8], trace_reset: Option<bool>) {
+        let claim = Claim { crc32: Crc32::of(log), size: Some(ByteSize::of(log)) };
+        let (status, origin) = (JobStatus::Success, Origin::Runner);
+        let ending = Ending { status, failure_reason: None, exit_code: Some(0), claim: Some(claim), origin };
+        self.node.finalize(FinalPut { job: self.job, ending, trace_reset }).await;
     }
 
     async fn verdict(&self) -> Verdict {
@@ -251,4 +260,45 @@ fn a_repair_of_filler_heals_the_copy_and_neither_the_gap_nor_an_orphan() {
         let last = rig.database.all_mismatches().pop().expect("one");
         assert!(matches!(last.resolved, Some((Resolution::Repaired, _))), "{last:?}");
     });
+}
+
+/// Somebody puts a lost object back after nobody could: whatever the trace closed as, the next cycle sees that it is right.
+#[test]
+fn an_object_of_a_corrupt_trace_that_is_put_back_is_resolved_by_the_next_cycle() {
+    let a_cycle = Duration::from_secs(7 * 24 * 3600);
+    // The client can send again and does not, or it cannot; and who looks.
+    for (can_send_again, schedule) in
+        [(Some(true), Schedule::Full), (Some(false), Schedule::Full), (Some(false), Schedule::Manual)]
+    {
+        now(async {
+            let rig = Rig::half_proven().await;
+            rig.database.change_job(rig.job, |job| job.trace_reset = can_send_again);
+            let key = rig.object(0).key;
+            let stored = rig.node.stores().objects.get_whole(&key).await.expect("a model").expect("an object");
+            rig.lose_and_find(0).await;
+            rig.let_live_copy_go(0);
+            for _ in 0..20 {
+                rig.end_unsent(&log(), can_send_again).await;
+                rig.clock.pass(HOUR / 4);
+                rig.node.sweep().await.expect("models");
+            }
+            assert_eq!(rig.verdict().await, Verdict::Corrupt, "{can_send_again:?}: {:?}", rig.row(0));
+            assert!(rig.resolutions().iter().any(|(index, _, resolution, _)| *index == 0 && resolution.is_none()));
+
+            rig.node.stores().objects.put(&key, stored).await.expect("a model");
+            let verifier = Verifier::new(rig.other.clone(), verify::Settings::default());
+            if schedule == Schedule::Manual {
+                let all = Scope::From(rig.job);
+                verifier.verify(all, "a test".to_owned(), |_| ()).await.expect("models");
+            }
+            for _ in 0..2 {
+                verifier.tick(Schedule::Full).await.expect("models");
+                rig.clock.pass(a_cycle);
+            }
+            let left: Vec<_> =
+                rig.resolutions().into_iter().filter(|(_, _, resolution, _)| resolution.is_none()).collect();
+            assert_eq!(left, [], "{can_send_again:?}, {schedule}: {:?}", rig.row(0));
+            assert_eq!(rig.read(0, 128).await, &log()[..128]);
+        });
+    }
 }

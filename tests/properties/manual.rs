@@ -59,8 +59,12 @@ impl Rig {
     }
 
     async fn newest_run(&self) -> Run {
-        let manual = RunFilter { schedule: Some(Schedule::Manual), limit: 1, ..RunFilter::default() };
-        self.database.runs(manual).await.expect("a model").remove(0)
+        self.newest_run_of(Schedule::Manual).await
+    }
+
+    async fn newest_run_of(&self, schedule: Schedule) -> Run {
+        let newest = RunFilter { schedule: Some(schedule), limit: 1, ..RunFilter::default() };
+        self.database.runs(newest).await.expect("a model").remove(0)
     }
 }
 
@@ -434,4 +438,56 @@ fn no_more_pages_of_chunks_are_asked_for_than_there_are() {
     };
     let few = asked(254);
     assert_eq!([asked(255), asked(256)], [few + 1, few + 1]);
+}
+
+/// At a call of this name somebody asks for the end of the newest run; every one of them takes a second.
+struct StopsAt {
+    rig: Rig,
+    schedule: Schedule,
+    operation: &'static str,
+    calls: Mutex<u32>,
+}
+
+#[async_trait]
+impl Hook for StopsAt {
+    async fn before(&self, call: &Call) -> Result<()> {
+        if call.operation == self.operation {
+            self.rig.clock.pass(Duration::from_secs(1));
+            *self.calls.lock().expect("no test panics here") += 1;
+            self.rig.database.ask_to_stop(self.rig.newest_run_of(self.schedule).await.id, "somebody").await?;
+        }
+        Ok(())
+    }
+
+    async fn after(&self, _call: &Call, _took: Duration, _failed: Option<&StoreError>) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// Where there is nothing to look at, a run is asked to stop as anywhere else.
+#[test]
+fn a_run_over_nothing_hears_that_it_is_to_stop() {
+    now(async {
+        for (schedule, operation) in [(Schedule::Inventory, "list"), (Schedule::Hot, "waiting")] {
+            let rig = Rig::new(CHUNK).await;
+            let stores = rig.other.stores().clone();
+            let calls = Mutex::default();
+            let hook = Arc::new(StopsAt { rig: rig.with_job_of("group/unused").await, schedule, operation, calls });
+            let objects = Arc::new(Hooked::new(stores.objects.clone(), hook.clone(), rig.clock.clone()));
+            let database = Arc::new(Hooked::new(stores.database.clone(), hook.clone(), rig.clock.clone()));
+            let recorder = Arc::new(Recorder::default());
+            let verifications =
+                Arc::new(Hooked::new(stores.verifications.clone(), recorder.clone(), rig.clock.clone()));
+            let stores = Stores { objects, database, verifications, ..stores };
+            let node = Pipeline::new(stores, rig.other.seams().clone(), Settings::default());
+            let default = verify::Settings::default();
+            let inventory = verify::Budgeted { requests_per_second: 0, ..default.inventory };
+            let verifier = Verifier::new(node, verify::Settings { inventory, ..default });
+            verifier.tick(schedule).await.expect("models");
+            let (run, calls) = (rig.newest_run_of(schedule).await, *hook.calls.lock().expect("no test panics here"));
+            assert_eq!((run.schedule, run.state), (schedule, RunState::Stopped), "{run:?}");
+            assert!(calls <= 2, "{schedule}: {calls} calls of {operation} after it was asked to stop");
+            assert_eq!(recorder.count("database", "persisted_since"), 0, "{schedule}");
+        }
+    });
 }

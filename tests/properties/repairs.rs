@@ -219,3 +219,34 @@ fn a_row_that_is_wrong_about_its_object_names_a_new_one_afterwards() {
         assert_eq!(rig.read(0, 150).await, log());
     });
 }
+
+/// A row names it, so it is not what nobody needs: it stays open until the copy is right, whoever found it.
+#[test]
+fn a_copy_of_an_earlier_epoch_that_an_inventory_finds_stays_open_until_it_is_right() {
+    now(async {
+        let rig = Rig::kept().await;
+        let (key, chunk) = (rig.object(0).key, ChunkIndex(0));
+        let stored = rig.node.stores().objects.get_whole(&key).await.expect("a model").expect("an object");
+        rig.database.damage_row(rig.job, chunk, |row| row.epoch = Epoch(2));
+        let earlier = codec::encode(b"what the chunk was once");
+        rig.put(&stray(rig.job, 0), earlier.clone()).await;
+        rig.put(&key, earlier).await;
+        let default = verify::Settings::default();
+        let inventory = verify::Budgeted { requests_per_second: 0, ..default.inventory };
+        let settings = verify::Settings { repairs: false, inventory, ..default };
+        let day = settings.inventory_interval;
+        let verifier = Verifier::new(rig.other.clone(), settings);
+        let known = |is_repaired| (Some(0), Kind::StaleCopy, DataStore::ObjectStore, is_repaired);
+        for _ in 0..3 {
+            verifier.tick(Schedule::Inventory).await.expect("models");
+            rig.clock.pass(day);
+            let of_copy: Vec<_> =
+                told(&rig.known()).into_iter().filter(|(_, kind, ..)| *kind != Kind::Orphan).collect();
+            assert_eq!(of_copy, [known(false)]);
+        }
+        rig.put(&key, stored).await;
+        rig.cycle(&verifier).await;
+        let of_copy: Vec<_> = told(&rig.known()).into_iter().filter(|(_, kind, ..)| *kind != Kind::Orphan).collect();
+        assert_eq!(of_copy, [known(true)]);
+    });
+}

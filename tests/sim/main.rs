@@ -10,6 +10,7 @@
 mod support;
 
 mod clocks;
+mod disturbed;
 mod faults;
 mod machine;
 mod network;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -11,7 +11,7 @@ use veritail::store::{Result, StoreError};
 use veritail::trace::JobId;
 
 use super::clocks::{Pause, SimClock};
-use super::machine::Dice;
+use super::machine::{Dice, Life};
 use super::plan::{Mode, Trouble};
 use super::tally::Tally;
 
@@ -22,6 +22,8 @@ pub struct Weather {
     pub tally: Tally,
     clock: Arc<SimClock>,
     outages: Mutex<Vec<Outage>>,
+    /// Nodes that look at damage of this job die in the middle of it, so many times.
+    deadly_looks: Mutex<Option<(JobId, u64)>>,
 }
 
 /// For a while a store, or the part of it that some jobs lie in, cannot be used.
@@ -37,7 +39,7 @@ struct Outage {
 impl Weather {
     pub fn new(trouble: Trouble, clock: Arc<SimClock>) -> Self {
         let (tally, outages) = (Tally::default(), Mutex::new(Vec::new()));
-        Self { trouble, stormy: AtomicBool::new(true), tally, clock, outages }
+        Self { trouble, stormy: AtomicBool::new(true), tally, clock, outages, deadly_looks: Mutex::default() }
     }
 
     pub fn is_stormy(&self) -> bool {
@@ -53,6 +55,27 @@ impl Weather {
     /// Every store is back.
     pub fn clear(&self) {
         self.outages.lock().expect("not poisoned").clear();
+    }
+
+    /// The next `times` nodes that look at damage of `job` die before it is confirmed.
+    pub fn let_lookers_die(&self, job: JobId, times: u64) {
+        *self.deadly_looks.lock().expect("not poisoned") = Some((job, times));
+    }
+
+    /// Whether such a node is still waited for.
+    pub fn do_lookers_die(&self) -> bool {
+        self.deadly_looks.lock().expect("not poisoned").is_some()
+    }
+
+    /// Whether this call's caller dies. A row is asked for by its place once something differs from what it says.
+    fn is_deadly(&self, call: &Call) -> bool {
+        let mut deadly = self.deadly_looks.lock().expect("not poisoned");
+        let Some((_, left)) = deadly.filter(|(job, _)| call.job == Some(*job)) else { return false };
+        if (call.store, call.operation) != ("database", "chunk") {
+            return false;
+        }
+        *deadly = deadly.map(|(job, _)| (job, left - 1)).filter(|(_, left)| *left > 0);
+        true
     }
 
     /// How the store of this call is away, if it is: the share of calls that take effect.
@@ -73,11 +96,12 @@ pub struct FlakyNetwork {
     dice: Dice,
     weather: Arc<Weather>,
     pause: Arc<Pause>,
+    life: Weak<Life>,
 }
 
 impl FlakyNetwork {
-    pub fn new(dice: Dice, weather: Arc<Weather>, pause: Arc<Pause>) -> Self {
-        Self { dice, weather, pause }
+    pub fn new(dice: Dice, weather: Arc<Weather>, pause: Arc<Pause>, life: Weak<Life>) -> Self {
+        Self { dice, weather, pause, life }
     }
 
     async fn delay(&self, is_slow: bool) {
@@ -112,6 +136,12 @@ impl FlakyNetwork {
 #[async_trait]
 impl Hook for FlakyNetwork {
     async fn before(&self, call: &Call) -> Result<()> {
+        if self.weather.is_deadly(call)
+            && let Some(life) = self.life.upgrade()
+        {
+            life.end();
+            std::future::pending::<()>().await;
+        }
         let is_slow = self.is_target(call, Mode::Slow);
         if is_slow {
             self.weather.tally.count("slow call");

@@ -103,6 +103,9 @@ impl Target {
     }
 }
 
+/// The longest beginning of a log that comes at full speed.
+const BURST_MAX: u64 = 1500;
+
 /// How a job's runner behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -130,6 +133,8 @@ pub struct JobPlan {
     pub erase_after_ms: Option<u64>,
     /// Waits until one of several runners requests it.
     pub pending: bool,
+    /// So many bytes come at the beginning as fast as they are taken, a few at a time; see [`super::verifying::watch_it_grow`].
+    pub burst: u64,
 }
 
 impl Trouble {
@@ -217,6 +222,7 @@ impl JobPlan {
             cancel_after_ms: dice.chance(if pending { 300 } else { 80 }).then(|| dice.below(40_000)),
             erase_after_ms: dice.chance(150).then(|| dice.below(90_000)),
             pending,
+            burst: if chunk_size > 16 && dice.chance(300) { log_size.min(BURST_MAX) } else { 0 },
         }
     }
 

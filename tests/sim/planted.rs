@@ -7,26 +7,25 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use veritail::store::database::drills::{Drill, DrillId, Drills, NewDrill};
+use veritail::store::database::verifications::RunId;
 use veritail::store::database::{Database, Mismatch, Note, Resolution};
 use veritail::store::object::{ObjectStore, codec, keys};
 use veritail::trace::{
-    ByteSize, ChunkIndex, ChunkRow, ChunkState, Crc32, DataStore, Detection, JobId, Kind, Location, Record, Sha256,
-    StoredObject,
+    ByteSize, ChunkIndex, ChunkRow, ChunkState, Crc32, DataStore, Detection, Epoch, JobId, Kind, Location, Record,
+    Sha256, StoredObject,
 };
 
 use super::clocks;
+use super::disturbed::{self, Disturbed};
 use super::machine::Dice;
 use super::oracle::is_unnamed;
-use super::plan::NODES;
-use super::verifying::CYCLE;
+use super::verifying::{self, CYCLE};
 use super::world::World;
 
 /// Beyond the promised cycle: a tick, its jitter, a turn that a dead node still holds, and a run that waits for a store.
 const SLACK_MS: u64 = 40_000;
 /// Until when what is announced has to be found: far enough for every clock.
 const ANNOUNCED_FOR: Duration = Duration::from_secs(3600);
-/// While nodes die and the object store is away, at most so long.
-const DISTURBED_MS: u64 = 25_000;
 
 /// A chunk that is damaged, and what has to be said of it.
 struct Planted {
@@ -37,6 +36,8 @@ struct Planted {
     is_healed: bool,
     /// The drill that it was announced as, if it was.
     drill: Option<DrillId>,
+    /// The newest run when it was planted.
+    newest_run: Option<RunId>,
     /// The object as it was.
     key: String,
     stored: Bytes,
@@ -50,7 +51,7 @@ impl Planted {
 }
 
 /// A sound persistent copy: its job, row, record, and place.
-type Target = (JobId, ChunkRow, Record, StoredObject);
+pub type Target = (JobId, ChunkRow, Record, StoredObject);
 
 /// Waits until all that the storm did is found, then damages some chunks while nodes die, and waits for them to be found.
 pub async fn plant_and_find(world: &Arc<World>) {
@@ -59,18 +60,28 @@ pub async fn plant_and_find(world: &Arc<World>) {
     everything_wrong_is_known(world);
     let before = world.database.all_mismatches().len();
     let mut targets = targets(world);
+    let disturbed = Disturbed::roll(&dice);
     let mut planted = Vec::new();
-    if dice.chance(500) {
-        tokio_spawn(disturb(world.clone(), dice.fork()));
+    if disturbed.in_general {
+        tokio_spawn(disturbed::disturb(world.clone(), dice.fork()));
     }
     let most = dice.below(5).min(targets.len() as u64);
     for _ in 0..most {
         world.sleep_ms(dice.below(CYCLE.as_millis() as u64 / 4)).await;
-        let target = targets.swap_remove(dice.below(targets.len() as u64) as usize);
-        planted.extend(plant(world, &dice, target).await);
+        let target = targets.swap_remove(any_or_begun_again(&targets, &dice));
+        let Some(damage) = plant(world, &dice, target, disturbed.in_general).await else { continue };
+        disturbed.meet(world, &dice, damage.job, planted.is_empty());
+        planted.push(damage);
     }
-    world.sleep_ms(within_ms + DISTURBED_MS).await;
+    if disturbed.keeps_wrongly && planted.last().is_some_and(|damage| damage.is_healed) {
+        // Nobody but the repair writes an object now.
+        world.weather.tally.count("object not kept as written");
+        world.objects.damage_next_put();
+    }
+    world.sleep_ms(within_ms + disturbed.longer_ms()).await;
+    world.objects.be_good();
     check(world, &planted, before);
+    no_cycle_missed_it(world, &planted, before).await;
     every_drill_is_found(world, &planted).await;
     put_back_some(world, &dice, &mut planted).await;
     let acknowledged = take_note_of_some(world, &dice, &planted).await;
@@ -79,7 +90,7 @@ pub async fn plant_and_find(world: &Arc<World>) {
     everything_wrong_is_known_but(world, &acknowledged);
 }
 
-fn tokio_spawn(work: impl Future<Output = ()> + Send + 'static) {
+pub fn tokio_spawn(work: impl Future<Output = ()> + Send + 'static) {
     #[allow(clippy::disallowed_methods, reason = "the paused runtime of the simulation")]
     tokio::spawn(work);
 }
@@ -89,48 +100,8 @@ fn promised_ms(world: &World) -> u64 {
     CYCLE.as_millis() as u64 + clocks::apart_ms(&world.weather.trouble.clocks) + SLACK_MS
 }
 
-/// Nodes die in the middle of a run or stand still for longer than their turn, and the object store is away.
-async fn disturb(world: Arc<World>, dice: Dice) {
-    let until = world.clock.elapsed_ms() + DISTURBED_MS;
-    let mut misread = BTreeSet::new();
-    while world.clock.elapsed_ms() < until {
-        world.sleep_ms(dice.between(200, 6000)).await;
-        let node = dice.below(NODES as u64) as usize;
-        match dice.below(4) {
-            0 => {
-                let targets = targets(&world);
-                let Some((.., object)) = (!targets.is_empty()).then(|| dice.pick(&targets)) else { continue };
-                // Read wrong twice in a row is what nobody can tell from damage.
-                if misread.insert(object.key.clone()) {
-                    world.weather.tally.count("object read wrong once");
-                    world.objects.misread_once(&object.key);
-                }
-            }
-            1 => {
-                world.weather.tally.count("node died while it verified");
-                world.kill(node);
-                world.sleep_ms(dice.below(3000)).await;
-                world.restart(node);
-            }
-            2 => {
-                let Some(pause) = world.pause_of(node) else { continue };
-                world.weather.tally.count("node paused while it verified");
-                pause.set(true);
-                world.sleep_ms(dice.between(1000, 15_000)).await;
-                pause.set(false);
-            }
-            _ => {
-                world.weather.tally.count("object store away while it was verified");
-                world.weather.away("object_store", None, dice.between(500, 8000), 0);
-            }
-        }
-    }
-    // A read that nobody made in time: of an object that is lost and put back, it would be one that nobody planted.
-    world.objects.be_good();
-}
-
 /// What lies in the object store as it should.
-fn targets(world: &World) -> Vec<Target> {
+pub fn targets(world: &World) -> Vec<Target> {
     let rows = world.database.jobs().into_iter().flat_map(|job| {
         let rows = world.database.all_rows(job.id);
         rows.into_iter().map(move |row| (job.id, row))
@@ -140,6 +111,15 @@ fn targets(world: &World) -> Vec<Target> {
         _ => None,
     });
     kept.filter(|(_, _, record, object)| is_sound(world, record, object)).collect()
+}
+
+/// A place among them: in some cases of a chunk that was begun again, as one in many is.
+fn any_or_begun_again(targets: &[Target], dice: &Dice) -> usize {
+    let again: Vec<usize> = (0..targets.len()).filter(|at| targets[*at].1.epoch > Epoch::FIRST).collect();
+    if !again.is_empty() && dice.chance(300) {
+        return *dice.pick(&again);
+    }
+    dice.below(targets.len() as u64) as usize
 }
 
 fn is_sound(world: &World, record: &Record, object: &StoredObject) -> bool {
@@ -152,53 +132,101 @@ fn is_of(stored: &[u8], record: &Record) -> bool {
     codec::decode(stored, record.size).is_ok_and(|bytes| Record::of(&bytes) == *record)
 }
 
-async fn plant(world: &World, dice: &Dice, (job, row, record, object): Target) -> Option<Planted> {
+/// What is done to a chunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Harm {
+    Lose,
+    Cut,
+    FlipBit,
+    /// A copy of an earlier epoch comes to lie under the key.
+    BringBack,
+    /// A field of the row; see [`damage`].
+    Row(u64),
+}
+
+impl Harm {
+    fn roll(dice: &Dice, row: &ChunkRow, is_disturbed: bool) -> Self {
+        // Where earlier copies cannot be looked at, it has another name.
+        if row.epoch > Epoch::FIRST && !is_disturbed && dice.chance(400) {
+            return Self::BringBack;
+        }
+        match dice.below(8) {
+            0 => Self::Lose,
+            1 => Self::Cut,
+            2 => Self::FlipBit,
+            field => Self::Row(field - 3),
+        }
+    }
+
+    fn kind(self) -> Kind {
+        match self {
+            Self::Lose => Kind::Missing,
+            Self::Cut => Kind::Size,
+            Self::FlipBit => Kind::Checksum,
+            Self::BringBack => Kind::StaleCopy,
+            Self::Row(_) => Kind::Record,
+        }
+    }
+}
+
+async fn plant(world: &World, dice: &Dice, (job, row, record, object): Target, is_disturbed: bool) -> Option<Planted> {
     let (key, stored) = (object.key.clone(), world.objects.bytes(&object.key)?);
-    let harm = dice.below(8);
-    if harm < 3 && dice.chance(500) {
+    let harm = Harm::roll(dice, &row, is_disturbed);
+    let kind = harm.kind();
+    let store = kind.store(DataStore::ObjectStore);
+    if store == DataStore::ObjectStore && dice.chance(500) {
         leave_a_good_copy(world, dice, job, &row, stored.clone()).await;
     }
-    let mut is_healed = harm < 3 && has_other_good_copy(world, job, &row, &record, &key);
+    let mut is_healed = store == DataStore::ObjectStore && has_other_good_copy(world, job, &row, &record, &key);
     let at = dice.below(stored.len() as u64) as usize;
-    let kind = match harm {
-        0 => Kind::Missing,
-        1 => Kind::Size,
-        2 => Kind::Checksum,
-        _ => Kind::Record,
-    };
-    let store = kind.store(DataStore::ObjectStore);
     let drill = if dice.chance(300) { Some(announce(world, job, row.index, kind, store).await) } else { None };
+    let newest_run = verifying::newest_run(world).await;
     let counted = match harm {
-        0 => {
+        Harm::Lose => {
             world.objects.lose(&object.key);
             "planted: object lost"
         }
-        1 => {
+        Harm::Cut => {
             world.objects.truncate(&object.key, at);
             "planted: object cut"
         }
-        2 => {
+        Harm::FlipBit => {
             world.objects.flip_bit(&object.key, at, dice.below(8) as u8);
             // A bit of the frame that means nothing leaves the content as it is: then it is healed from this very copy.
             let bytes = world.objects.bytes(&object.key)?;
             is_healed |= is_of(&bytes, &record);
             "planted: bit flipped"
         }
-        field => {
+        Harm::BringBack => {
+            let earlier = Epoch(row.epoch.0 - 1);
+            let bytes = Bytes::from(codec::encode(b"what the chunk was once"));
+            let name = keys::chunk_key(job, row.index, earlier, &format!("{:016x}", dice.next()));
+            for key in [&name, &object.key] {
+                put(world, key, bytes.clone()).await;
+            }
+            "planted: copy of an earlier epoch"
+        }
+        Harm::Row(field) => {
             // What the row says of the stored bytes is put right from them; what it promises of the content is not.
-            is_healed = field >= 6;
+            is_healed = field >= 3;
             world.database.damage_row(job, row.index, |row| damage(row, field, dice));
             "planted: record changed"
         }
     };
     world.weather.tally.count(counted);
+    // From now on it counts as what was done to the job.
+    world.oracle.lock().expect("not poisoned").object_harmed(job);
     tracing::info!("planted: {kind} in chunk {} of job {job}, {}", row.index, object.key);
     if let Some(drill) = drill {
         world.weather.tally.count("planted: announced as a drill");
         let now = veritail::seams::Clock::now(world.clock.as_ref());
         world.database.note_damaged(drill, now).await.map_err(|error| error.to_string()).expect("the model answers");
     }
-    Some(Planted { job, index: row.index, kind, store, is_healed, drill, key, stored })
+    Some(Planted { job, index: row.index, kind, store, is_healed, drill, newest_run, key, stored })
+}
+
+async fn put(world: &World, key: &str, stored: Bytes) {
+    world.objects.put(key, stored).await.map_err(|error| error.to_string()).expect("the model takes objects");
 }
 
 async fn announce(world: &World, job: JobId, chunk: ChunkIndex, kind: Kind, store: DataStore) -> DrillId {
@@ -211,10 +239,10 @@ async fn announce(world: &World, job: JobId, chunk: ChunkIndex, kind: Kind, stor
 fn damage(row: &mut ChunkRow, field: u64, dice: &Dice) {
     let ChunkState::Persisted { record, at: Location::Object(object) } = &mut row.state else { return };
     match field {
-        3 => record.size = other_size(record.size, dice),
-        4 => record.crc32 = Crc32(record.crc32.0 ^ (1 << dice.below(32))),
-        5 => record.sha256.0[dice.below(32) as usize] ^= 1 << dice.below(8),
-        6 => object.size = other_size(object.size, dice),
+        0 => record.size = other_size(record.size, dice),
+        1 => record.crc32 = Crc32(record.crc32.0 ^ (1 << dice.below(32))),
+        2 => record.sha256.0[dice.below(32) as usize] ^= 1 << dice.below(8),
+        3 => object.size = other_size(object.size, dice),
         _ => object.sha256.0[dice.below(32) as usize] ^= 1 << dice.below(8),
     }
 }
@@ -230,20 +258,17 @@ async fn put_back_some(world: &World, dice: &Dice, planted: &mut [Planted]) {
         if dice.chance(300) {
             world.weather.tally.count("object put back");
             tracing::info!("put back: chunk {} of job {}, {}", damage.index, damage.job, damage.key);
-            let put = world.objects.put(&damage.key, damage.stored.clone()).await;
-            put.map_err(|error| error.to_string()).expect("the model takes objects");
+            put(world, &damage.key, damage.stored.clone()).await;
             damage.is_healed = true;
         }
     }
 }
 
-/// As migrations leave them that lost a race and died; one of them is not of these bytes.
+/// As migrations leave them that lost a race and died; some are not of these bytes, and there may be more of those.
 async fn leave_a_good_copy(world: &World, dice: &Dice, job: JobId, row: &ChunkRow, stored: Bytes) {
-    let key = keys::chunk_key(job, row.index, row.epoch, &format!("{:016x}", dice.next()));
-    let bad = keys::chunk_key(job, row.index, row.epoch, &format!("{:016x}", dice.next()));
     let other = Bytes::from(codec::encode(b"another attempt, of other bytes"));
-    for (key, stored) in [(key, stored), (bad, other)] {
-        world.objects.put(&key, stored).await.map_err(|error| error.to_string()).expect("the model takes objects");
+    for stored in [stored, other.clone()].into_iter().chain(dice.chance(500).then_some(other)) {
+        put(world, &keys::chunk_key(job, row.index, row.epoch, &format!("{:016x}", dice.next())), stored).await;
     }
 }
 
@@ -292,11 +317,28 @@ fn check(world: &World, planted: &[Planted], before: usize) {
         ));
     }
     let mut oracle = world.oracle.lock().expect("not poisoned");
-    for damage in planted {
-        // From now on it counts as what was done to the job.
-        oracle.object_harmed(damage.job);
-    }
     violations.into_iter().for_each(|violation| oracle.violation(violation));
+}
+
+/// No whole cycle of the full run that began after the damage went over it without a word. Jobs are old by now, so one shard
+/// has them all the time.
+async fn no_cycle_missed_it(world: &World, planted: &[Planted], before: usize) {
+    let cycles = verifying::whole_cycles(world).await;
+    let mismatches = world.database.all_mismatches();
+    for damage in planted {
+        let found = mismatches.iter().skip(before).find(|found| damage.is_it(found));
+        let Some(run) = found.and_then(|found| found.what.run).map(RunId) else { continue };
+        let Some(cycle) = cycles.iter().find(|cycle| cycle.id == run) else { continue };
+        let is_since = |id: RunId| damage.newest_run < Some(id) && id < run;
+        let missed = cycles.iter().find(|other| other.scope == cycle.scope && is_since(other.id));
+        if let Some(missed) = missed {
+            let mut oracle = world.oracle.lock().expect("not poisoned");
+            oracle.violation(format!(
+                "job {}: planted in chunk {}: {}, and the whole cycle {} of {} missed it, before {run} found it",
+                damage.job, damage.index, damage.kind, missed.id, missed.scope
+            ));
+        }
+    }
 }
 
 /// What was announced is found as what it is, whoever found it and whichever nodes died meanwhile.

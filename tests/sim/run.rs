@@ -82,6 +82,9 @@ pub async fn storm(world: &Arc<World>, jobs: Vec<(JobId, JobPlan, Vec<u8>)>) -> 
             waiting.push((id, plan, log));
             continue;
         }
+        if plan.burst > 0 {
+            tokio::spawn(verifying::watch_it_grow(world.clone(), world.dice.fork(), id, plan.burst));
+        }
         let runner = Runner::new(world.clone(), world.dice.fork(), id, plan, log);
         runners.push(tokio::spawn(runner.run()));
     }

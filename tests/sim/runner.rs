@@ -61,8 +61,13 @@ impl Runner {
         let stops_at = if self.plan.kind == Kind::Vanishes { self.log.len() / 2 } else { self.log.len() };
         let mut written = 0;
         while written < stops_at && !self.canceled {
-            self.world.sleep_ms(self.dice.between(100, 6000)).await;
-            written = (written + self.dice.between(1, 600) as usize).min(stops_at);
+            let (pause, most) = if (written as u64) < self.plan.burst {
+                (self.dice.below(3), 40)
+            } else {
+                (self.dice.between(100, 6000), 600)
+            };
+            self.world.sleep_ms(pause).await;
+            written = (written + self.dice.between(1, most) as usize).min(stops_at);
             if self.dice.chance(100) {
                 self.touch().await;
             }

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use veritail::store::database::verifications::{RunFilter, Verifications};
-use veritail::trace::{ByteSize, JobId, Schedule};
+use veritail::pipeline::examine::Examiner;
+use veritail::store::database::verifications::{Run, RunFilter, RunId, Verifications};
+use veritail::trace::{ByteSize, Detector, JobId, Offset, RunState, Schedule};
 use veritail::verify::{Budgeted, Scope, Settings, Verifier};
 
 use super::clocks::{self, View};
@@ -29,6 +30,8 @@ pub fn orphan_grace(clocks: &[View]) -> Duration {
     ORPHAN_GRACE + Duration::from_millis(clocks::apart_ms(clocks))
 }
 
+/// Looks at a log that is written at full speed, at most.
+const WATCHED: u32 = 250;
 /// The shortest time between two ticks.
 const SHORTEST: Duration = Duration::from_secs(2);
 
@@ -138,9 +141,45 @@ pub async fn verify_now_and_then(world: Arc<World>, dice: Dice, jobs: Vec<JobId>
     }
 }
 
+/// A log that is written at full speed is looked at as often as can be: by everybody who looks at what is live.
+pub async fn watch_it_grow(world: Arc<World>, dice: Dice, job: JobId, burst: u64) {
+    let examiner = Examiner { detector: Detector::Hot, run: None, heals: true };
+    world.sleep_ms(dice.below(100)).await;
+    for _ in 0..WATCHED {
+        if world.job(job).acked_length >= Offset(burst) || !world.is_stormy() {
+            return;
+        }
+        world.weather.tally.count("log looked at while it grew at full speed");
+        let look =
+            |doors: super::world::Doors| async move { doors.pipeline.examine_unfinished(job, examiner).await.is_ok() };
+        let _ = world.ask(&dice, look).await;
+        world.sleep_ms(dice.below(10)).await;
+    }
+}
+
 /// Looks at copies, over all runs.
 pub async fn looks(world: &World) -> u64 {
-    let all = RunFilter { limit: u32::MAX, ..RunFilter::default() };
-    let runs = world.database.runs(all).await.map_err(|error| error.to_string()).expect("the model answers");
-    runs.iter().map(|run| run.tally.looks).sum()
+    runs(world, RunFilter::default()).await.iter().map(|run| run.tally.looks).sum()
+}
+
+/// The run that began last.
+pub async fn newest_run(world: &World) -> Option<RunId> {
+    runs(world, RunFilter::default()).await.first().map(|run| run.id)
+}
+
+/// The cycles of the full run over old jobs, newest first: the one under way, and those that saw everything. What two nodes
+/// began at once, of which one was not needed, is none.
+pub async fn whole_cycles(world: &World) -> Vec<Run> {
+    let full = RunFilter { schedule: Some(Schedule::Full), ..RunFilter::default() };
+    let is_whole = |run: &Run| match run.state {
+        RunState::Running => true,
+        RunState::Complete => run.ended_at.is_some_and(|at| at.since(run.started_at) > CYCLE / 4),
+        _ => false,
+    };
+    runs(world, full).await.into_iter().filter(|run| is_whole(run) && run.scope.starts_with("old/")).collect()
+}
+
+async fn runs(world: &World, filter: RunFilter) -> Vec<Run> {
+    let all = RunFilter { limit: u32::MAX, ..filter };
+    world.database.runs(all).await.map_err(|error| error.to_string()).expect("the model answers")
 }

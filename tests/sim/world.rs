@@ -132,7 +132,8 @@ impl World {
         let view = self.weather.trouble.clocks[node];
         let clock: Arc<dyn Clock> = Arc::new(NodeClock { truth: *self.clock, view, pause: pause.clone() });
         let life = Arc::new(Life::default());
-        let hook = Arc::new(FlakyNetwork::new(self.dice.fork(), self.weather.clone(), pause.clone()));
+        let hook =
+            Arc::new(FlakyNetwork::new(self.dice.fork(), self.weather.clone(), pause.clone(), Arc::downgrade(&life)));
         let points =
             DeadlyPoints { life: Arc::downgrade(&life), dice: self.dice.fork(), per_mille: self.deadly.clone() };
         let accounts: Arc<dyn Accounts> = self.database.clone();

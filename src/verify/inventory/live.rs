@@ -39,6 +39,9 @@ impl Verifier {
                     return Ok(false);
                 }
             }
+            if !run.goes_on().await? {
+                return Ok(false);
+            }
             match page.next {
                 Some(next) => from = Some(next),
                 None => break,

@@ -53,7 +53,7 @@ impl Verifier {
             }
         }
         counting.end(prefix);
-        Ok(true)
+        run.goes_on().await
     }
 
     /// A row names what the listing does not have. Listings may lag behind: the store is asked for the very key.
