@@ -19,7 +19,7 @@ export const integrity = board({
       panels: [
         table({
           title: 'Corrupt logs by kind and store',
-          shows: 'Logs with open mismatches, by what is wrong and where, and the command that lists them. A log with two kinds of damage stands in two rows. `orphan` and `stale_copy` are bytes that nobody names: a ticket.',
+          shows: 'Logs with open mismatches, by what is wrong and where, and the command that lists them. A log with two kinds of damage stands in two rows. `orphan` are bytes that nobody names or needs: a ticket.',
           normal: 'No row.',
           otherwise: 'Copy the command, then `veritail mismatches show ID` and `veritail inspect JOB`. What a good copy can heal is healed by itself; what stays wants a person: put the object back from a version or a backup, or take note of the loss.',
           size: [16, 8],

@@ -124,13 +124,13 @@ table! {
     SPILL_OLDEST_AGE: Gauge["veritail_spill_oldest_age_seconds"], starts Start::WhenKnown;
     /// Time from a job's ending to its trace being whole and proven in persistent stores, or given up.
     CLOSE_DURATION: Histogram["veritail_close_duration_seconds"] in CLOSE_SECONDS, starts Start::Zero;
-    /// Differences confirmed between what was promised and what is stored. Any increase pages, but of `orphan` and `stale_copy`.
+    /// Differences confirmed between what was promised and what is stored. Any increase pages, but of `orphan`.
     INTEGRITY_MISMATCHES: Counter["veritail_integrity_mismatches_total"; kind: Kind, store: DataStore, detector: Detector],
         starts Start::Zero;
     /// Traces with open mismatches, for each kind and store that they have. From the database: every node says the same.
     INTEGRITY_CORRUPT_TRACES: Gauge["veritail_integrity_corrupt_traces"; kind: Kind, store: DataStore],
         starts Start::WhenKnown;
-    /// Traces with open mismatches of a kind that harms a log (all but `orphan` and `stale_copy`), each counted once. From the
+    /// Traces with open mismatches of a kind that harms a log (all but `orphan`), each counted once. From the
     /// database: every node says the same.
     INTEGRITY_HARMED_TRACES: Gauge["veritail_integrity_harmed_traces"], starts Start::WhenKnown;
     /// Attempts to heal what was found. Unrepairable ones stay open until a person looks.

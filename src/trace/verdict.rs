@@ -17,7 +17,7 @@ names! {
         Missing = "missing",
         /// Bytes that were acknowledged were never recorded in a chunk and are gone.
         Gap = "gap",
-        /// Bytes that no row names.
+        /// Bytes that no row names, or that nobody needs any more.
         Orphan = "orphan",
         /// A copy of an earlier epoch where the present one belongs.
         StaleCopy = "stale_copy",
@@ -33,9 +33,9 @@ names! {
 }
 
 impl Kind {
-    /// Whether a log misses something by it, or may. Bytes that nobody names, and copies that stayed behind, harm none.
+    /// Whether a log misses something by it, or may. Bytes that nobody names or needs harm none.
     pub fn is_of_a_log(self) -> bool {
-        !matches!(self, Self::Orphan | Self::StaleCopy)
+        self != Self::Orphan
     }
 }
 

@@ -41,8 +41,8 @@ pub use status::{Coverage, CycleReport, ScheduleStatus, ShardStatus, Status};
 use crate::pipeline::Pipeline;
 use crate::pipeline::examine::{Examined, Examiner};
 use crate::store::Result;
+use crate::store::database::MismatchFilter;
 use crate::store::database::verifications::{RunId, Verifications};
-use crate::store::database::{MismatchFilter, NewMismatch};
 use crate::telemetry::verification::{self as telemetry, Tick};
 use crate::trace::{ChunkId, ChunkIndex, ChunkRow, Detector, JobId, Kind, Schedule, Tally, Timestamp};
 
@@ -173,14 +173,7 @@ impl Verifier {
     async fn open_mismatches(&self) -> Result<Open> {
         let filter = MismatchFilter { open: Some(true), limit: OPEN_MAX, ..Default::default() };
         let open = self.node.stores().database.mismatches(filter).await?;
-        let live = self.node.stores().live.name();
-        let is_left_over = |what: &NewMismatch| match what.kind {
-            Kind::Orphan => true,
-            Kind::StaleCopy => what.store == live,
-            _ => false,
-        };
-        let of_copies =
-            open.into_iter().filter(|open| open.what.detector != Detector::Inventory || !is_left_over(&open.what));
+        let of_copies = open.into_iter().filter(|open| open.what.kind != Kind::Orphan);
         Ok(of_copies.filter_map(|open| Some((open.what.job, open.what.chunk?))).collect())
     }
 }

@@ -98,7 +98,7 @@ fn a_copy_is_stale_once_it_was_needed_by_nobody_for_the_grace_and_two_sweeps_lef
         assert_eq!((left.inventory().await, left.found()), (Duration::ZERO, vec![]), "a moment too early");
         left.was_left_for(2 * GRACE).await;
         assert_eq!(left.inventory().await, WAIT);
-        assert_eq!(left.found(), [(left.copy.0, Kind::StaleCopy)]);
+        assert_eq!(left.found(), [(left.copy.0, Kind::Orphan)]);
         let run = left.run().await;
         assert_eq!((run.state, run.tally.differs, run.tally.chunks), (RunState::Complete, 1, 2), "{run:?}");
     });
@@ -106,7 +106,7 @@ fn a_copy_is_stale_once_it_was_needed_by_nobody_for_the_grace_and_two_sweeps_lef
         let left = Left::new().await;
         left.was_left_for(GRACE).await;
         assert_eq!(left.inventory().await, WAIT, "in time");
-        assert_eq!(left.found(), [(left.copy.0, Kind::StaleCopy)]);
+        assert_eq!(left.found(), [(left.copy.0, Kind::Orphan)]);
     });
 }
 
@@ -140,6 +140,6 @@ fn while_it_waits_the_run_is_heard_of_and_can_be_stopped() {
         assert_eq!((took, left.run().await.state), (SECOND * 360, RunState::Stopped));
         assert_eq!(left.found(), []);
         assert!(left.inventory().await >= WAIT, "the next one does what is left");
-        assert_eq!(left.found(), [(left.copy.0, Kind::StaleCopy)]);
+        assert_eq!(left.found(), [(left.copy.0, Kind::Orphan)]);
     });
 }

@@ -465,8 +465,8 @@ fn a_sound_look_resolves_what_was_seen_at_copies_and_is_told_of_all_that_is_open
             known(rig.job, 0, Kind::Missing, Detector::Full),
             known(rig.job, 1, Kind::Missing, Detector::Inventory),
             known(rig.job, 2, Kind::StaleCopy, Detector::Full),
-            // A left-over live copy. One in another store is a copy that a row names.
-            found_by_another((rig.job, 3), Kind::StaleCopy, DataStore::Embedded, Detector::Inventory, at),
+            // A left-over live copy.
+            found_by_another((rig.job, 3), Kind::Orphan, DataStore::Embedded, Detector::Inventory, at),
         ];
         for what in others.chain(own) {
             rig.database.open_mismatch(&what, Basis::Nothing).await.expect("a model");

@@ -1,6 +1,6 @@
 //! What goes wrong in the stores, and with the nodes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -11,9 +11,13 @@ use super::plan::NODES;
 use super::support::model::live::Snapshot;
 use super::world::World;
 
+/// No look takes longer, with its second one.
+const ONE_LOOK_MS: u64 = 60_000;
+
 /// Harms the stores and the nodes from time to time until the storm is over.
 pub async fn harm(world: Arc<World>, dice: Dice) {
     let mut backup = world.live.snapshot();
+    let mut misread = BTreeMap::new();
     while world.is_stormy() {
         world.sleep_ms(dice.between(200, 6000)).await;
         if !world.is_stormy() {
@@ -38,8 +42,13 @@ pub async fn harm(world: Arc<World>, dice: Dice) {
             && let keys = world.objects.keys()
             && !keys.is_empty()
         {
-            world.weather.tally.count("object read wrong once");
-            world.objects.misread_once(dice.pick::<String>(&keys));
+            let (key, now) = (dice.pick::<String>(&keys), world.clock.elapsed_ms());
+            // Read wrong twice in a row is what nobody can tell from damage.
+            if misread.get(key).is_none_or(|at| now - at > ONE_LOOK_MS) {
+                world.weather.tally.count("object read wrong once");
+                world.objects.misread_once(key);
+                misread.insert(key.clone(), now);
+            }
         }
         if trouble.puts_damaged && dice.chance(300) {
             // Found by the read-back before anything was promised: no harm to any trace.

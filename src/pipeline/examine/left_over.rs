@@ -12,15 +12,15 @@ use crate::trace::{ChunkId, ChunkState, JobId, Kind, Record, Timestamp, TraceSta
 use super::{Examiner, Pipeline};
 
 impl Pipeline {
-    /// What is wrong with a live copy that is there and not released: an orphan's job is unknown, a stale copy was needed by
-    /// nobody for `grace`. A job is known before its first live byte, and for ever, so an orphan needs no grace.
-    pub(super) async fn left_over(&self, id: JobId, chunk: ChunkId, grace: Duration) -> Result<Option<Kind>> {
+    /// Whether a live copy is there and nobody's: its job is unknown, or nobody needed it for `grace`. A job is known before its
+    /// first live byte, and for ever, so an unknown one needs no grace.
+    pub(super) async fn left_over(&self, id: JobId, chunk: ChunkId, grace: Duration) -> Result<bool> {
         if self.stores().live.read_chunk(id, chunk).await?.bytes.is_none() {
-            return Ok(None);
+            return Ok(false);
         }
         match self.stores().database.job(id).await? {
-            None => Ok(Some(Kind::Orphan)),
-            Some(job) => Ok(self.was_left_over(&job, chunk, grace).await?.then_some(Kind::StaleCopy)),
+            None => Ok(true),
+            Some(job) => self.was_left_over(&job, chunk, grace).await,
         }
     }
 
@@ -49,9 +49,11 @@ impl Pipeline {
     pub async fn note_left_over(&self, id: JobId, chunk: ChunkId, examiner: Examiner, grace: Duration) -> Result<bool> {
         let live = self.stores().live.as_ref();
         let Some(bytes) = live.read_chunk(id, chunk).await?.bytes else { return Ok(false) };
-        let Some(kind) = self.left_over(id, chunk, grace).await? else { return Ok(false) };
+        if !self.left_over(id, chunk, grace).await? {
+            return Ok(false);
+        }
         let found = Found::from(&Record::of(&bytes));
-        self.note_unnamed((id, chunk), (kind, live.name(), examiner.into()), found).await?;
+        self.note_unnamed((id, chunk), (Kind::Orphan, live.name(), examiner.into()), found).await?;
         Ok(true)
     }
 }

@@ -117,9 +117,7 @@ impl Pipeline {
         let chunk = ChunkId { index, epoch: what.epoch };
         let is_there = match what.store {
             DataStore::Database | DataStore::ObjectStore => self.has_unnamed(what.store, what.job, chunk).await?,
-            store if store == self.stores().live.name() => {
-                self.left_over(what.job, chunk, Duration::ZERO).await?.is_some()
-            }
+            store if store == self.stores().live.name() => self.left_over(what.job, chunk, Duration::ZERO).await?,
             // Not a store of this node: it cannot know.
             _ => true,
         };

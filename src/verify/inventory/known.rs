@@ -13,37 +13,31 @@ const PAGE: u32 = 500;
 impl Verifier {
     /// False if the run is to stop.
     pub(super) async fn look_over_known(&self, run: &mut Running) -> Result<bool> {
-        // In another store than the live one a stale copy is one that a row names: it is for looks at copies to see.
-        let live = Some(self.node.stores().live.name());
-        for (kind, store) in [(Kind::Orphan, None), (Kind::StaleCopy, live)] {
-            let mut after = 0;
-            loop {
-                let filter = MismatchFilter {
-                    open: Some(true),
-                    kind: Some(kind),
-                    store,
-                    detector: Some(Detector::Inventory),
-                    after,
-                    limit: PAGE,
-                    ..Default::default()
-                };
-                let known = self.node.stores().database.mismatches(filter).await?;
-                for known in &known {
-                    self.pay(1).await;
-                    self.node.resolve_if_gone(known).await?;
-                    if !run.add(Tally::default()).await? {
-                        return Ok(false);
-                    }
-                }
-                if !run.goes_on().await? {
+        let mut after = 0;
+        loop {
+            let filter = MismatchFilter {
+                open: Some(true),
+                kind: Some(Kind::Orphan),
+                detector: Some(Detector::Inventory),
+                after,
+                limit: PAGE,
+                ..Default::default()
+            };
+            let known = self.node.stores().database.mismatches(filter).await?;
+            for known in &known {
+                self.pay(1).await;
+                self.node.resolve_if_gone(known).await?;
+                if !run.add(Tally::default()).await? {
                     return Ok(false);
                 }
-                match known.last() {
-                    Some(last) => after = last.id,
-                    None => break,
-                }
+            }
+            if !run.goes_on().await? {
+                return Ok(false);
+            }
+            match known.last() {
+                Some(last) => after = last.id,
+                None => return Ok(true),
             }
         }
-        Ok(true)
     }
 }

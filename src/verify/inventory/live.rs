@@ -100,7 +100,7 @@ impl Verifier {
             self.pay(1).await;
             let mut seen = Tally::default();
             if self.node.note_left_over(job, chunk, examiner, self.settings.orphan_grace).await? {
-                seen.count(Look::Differs(Kind::StaleCopy), ByteSize::ZERO);
+                seen.count(Look::Differs(Kind::Orphan), ByteSize::ZERO);
             }
             if !run.add(seen).await? {
                 return Ok(false);

@@ -277,13 +277,13 @@ pub async fn a_live_copy_that_the_sweep_left_is_stale(rig: &Rig) {
     rig.pass(DAY);
     rig.inventory().await;
     let live = rig.stores.live.name();
-    assert_eq!(rig.found().await, [(job, Kind::StaleCopy, live, true)]);
+    assert_eq!(rig.found().await, [(job, Kind::Orphan, live, true)]);
     let known = rig.stores.database.mismatches(MismatchFilter::default()).await.unwrap().remove(0);
     assert_eq!(known.what.found.size.map(|size| size <= ByteSize(CHUNK as u64)), Some(true));
 
     rig.node.sweep_live().await.unwrap();
     rig.inventory().await;
-    assert_eq!(rig.found().await, [(job, Kind::StaleCopy, live, false)]);
+    assert_eq!(rig.found().await, [(job, Kind::Orphan, live, false)]);
 }
 
 /// The sweep removes them by itself: what is there an hour after it should have is the inventory's, however short its own

@@ -62,7 +62,7 @@ macro_rules! corrupt_traces {
          WHERE resolution IS NULL AND drill_id IS NULL GROUP BY kind, store
          UNION ALL
          SELECT NULL, NULL, count(DISTINCT job_id) FROM mismatches
-         WHERE resolution IS NULL AND drill_id IS NULL AND kind NOT IN ('orphan', 'stale_copy')"
+         WHERE resolution IS NULL AND drill_id IS NULL AND kind <> 'orphan'"
     };
 }
 pub(in crate::store::database) use corrupt_traces;
