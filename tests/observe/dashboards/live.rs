@@ -106,12 +106,9 @@ async fn every_query_of_every_panel_has_an_answer() {
         told.clear();
         for question in open {
             let answer = ask(&stage, &question, &choice, to).await;
-            match complaint(&question, &answer) {
-                Some(why) => {
-                    told.push(format!("{}: {why}\n  {}", question.panel, choice.apply(&question.expr)));
-                    left.push(question);
-                }
-                None => {}
+            if let Some(why) = complaint(&question, &answer) {
+                told.push(format!("{}: {why}\n  {}", question.panel, choice.apply(&question.expr)));
+                left.push(question);
             }
         }
         open = left;
