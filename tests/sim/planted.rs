@@ -73,7 +73,12 @@ pub async fn plant_and_find(world: &Arc<World>) {
         disturbed.meet(world, &dice, damage.job, planted.is_empty());
         planted.push(damage);
     }
-    if disturbed.keeps_wrongly && planted.last().is_some_and(|damage| damage.is_healed) {
+    let is_written = |damage: &Planted| damage.is_healed && damage.store == DataStore::ObjectStore;
+    let others_wait = || {
+        let known = world.database.all_mismatches();
+        known[..before].iter().any(|known| known.resolved.is_none() && !is_unnamed(known))
+    };
+    if disturbed.keeps_wrongly && planted.last().is_some_and(is_written) && !others_wait() {
         // Nobody but the repair writes an object now.
         world.weather.tally.count("object not kept as written");
         world.objects.damage_next_put();
@@ -361,7 +366,7 @@ async fn take_note_of_some(world: &World, dice: &Dice, planted: &[Planted]) -> B
     let open = world.database.all_mismatches().into_iter();
     for open in open.filter(|known| known.resolved.is_none() && !is_unnamed(known)) {
         let is_right_again = planted.iter().any(|damage| damage.is_healed && damage.is_it(&open));
-        if open.what.store != DataStore::Embedded && !is_right_again && dice.chance(500) {
+        if open.what.store != DataStore::Embedded && !is_right_again && is_as_found(world, &open) && dice.chance(500) {
             let note = Note { by: "somebody".to_owned(), comment: "seen".to_owned() };
             let now = veritail::seams::Clock::now(world.clock.as_ref());
             let done = world.database.resolve_mismatch(open.id, Resolution::Acknowledged, &note, now).await;
@@ -370,6 +375,17 @@ async fn take_note_of_some(world: &World, dice: &Dice, planted: &[Planted]) -> B
         }
     }
     acknowledged
+}
+
+/// What changed once more since it was found is another difference to whoever took note of the first one.
+fn is_as_found(world: &World, known: &Mismatch) -> bool {
+    let rows = world.database.all_rows(known.what.job);
+    let row = rows.into_iter().find(|row| Some(row.index) == known.what.chunk);
+    let Some(ChunkState::Persisted { at: Location::Object(object), .. }) = row.map(|row| row.state) else {
+        return true;
+    };
+    let stored = world.objects.bytes(&object.key).map(|stored| Sha256::of(&stored));
+    known.what.store != DataStore::ObjectStore || known.what.found.stored_sha256 == stored
 }
 
 fn everything_wrong_is_known(world: &World) {
