@@ -10,7 +10,7 @@ use crate::store::copies::{Looked, look_live, look_object};
 use crate::store::database::{Job, Lost, Resolution};
 use crate::store::object::keys;
 use crate::trace::proof::persistent_record;
-use crate::trace::{ByteSize, ChunkIndex, ChunkRow, ChunkState, JobId, Kind, Location, Look, Record};
+use crate::trace::{ByteSize, ChunkIndex, ChunkRow, ChunkState, JobId, Location, Look, Record};
 
 use super::Pipeline;
 use super::loss::log_resolved;
@@ -65,7 +65,7 @@ impl Pipeline {
         }
         let (live, note) = (self.stores().live.name(), self.own_note(why));
         for open in self.open_mismatches(job).await? {
-            if open.what.chunk == Some(index) && open.what.store != live && open.what.kind != Kind::Orphan {
+            if open.what.chunk == Some(index) && open.what.store != live && open.what.kind.is_of_a_log() {
                 let resolved = database.resolve_mismatch(open.id, Resolution::Repaired, &note, self.now()).await?;
                 resolved.iter().for_each(log_resolved);
             }

@@ -44,7 +44,7 @@ use crate::store::Result;
 use crate::store::database::MismatchFilter;
 use crate::store::database::verifications::{RunId, Verifications};
 use crate::telemetry::verification::{self as telemetry, Tick};
-use crate::trace::{ChunkId, ChunkIndex, ChunkRow, Detector, JobId, Kind, Schedule, Tally, Timestamp};
+use crate::trace::{ChunkId, ChunkIndex, ChunkRow, Detector, JobId, Schedule, Tally, Timestamp};
 
 use budget::Budget;
 
@@ -173,7 +173,7 @@ impl Verifier {
     async fn open_mismatches(&self) -> Result<Open> {
         let filter = MismatchFilter { open: Some(true), limit: OPEN_MAX, ..Default::default() };
         let open = self.node.stores().database.mismatches(filter).await?;
-        let of_copies = open.into_iter().filter(|open| open.what.kind != Kind::Orphan);
+        let of_copies = open.into_iter().filter(|open| open.what.kind.is_of_a_log());
         Ok(of_copies.filter_map(|open| Some((open.what.job, open.what.chunk?))).collect())
     }
 }

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use veritail::trace::JobId;
 use veritail::verify::Scope;
 
-use super::machine::Dice;
+use super::machine::{Dice, spawn};
 use super::plan::NODES;
-use super::planted::{targets, tokio_spawn};
+use super::planted::targets;
 use super::reader;
 use super::world::{Doors, World};
 
@@ -48,7 +48,7 @@ impl Disturbed {
     /// What the damage of a job meets that was planted a moment ago.
     pub fn meet(&self, world: &Arc<World>, dice: &Dice, job: JobId, is_first: bool) {
         if self.deadly_looks && is_first {
-            tokio_spawn(die_at_looks(world.clone(), dice.fork(), job));
+            spawn(die_at_looks(world.clone(), dice.fork(), job));
         } else if dice.chance(300) {
             look_from_all_sides(world, dice, job);
         }
@@ -72,7 +72,7 @@ fn look_from_all_sides(world: &Arc<World>, dice: &Dice, job: JobId) {
     world.weather.tally.count("damage looked at from all sides");
     for _ in 0..dice.between(2, 4) {
         let (world, dice) = (world.clone(), dice.fork());
-        tokio_spawn(async move {
+        spawn(async move {
             world.sleep_ms(dice.below(20)).await;
             let verify = |doors: Doors| async move {
                 let scope = Scope::Jobs(vec![job]);
@@ -82,7 +82,7 @@ fn look_from_all_sides(world: &Arc<World>, dice: &Dice, job: JobId) {
         });
     }
     let (world, dice) = (world.clone(), dice.fork());
-    tokio_spawn(async move {
+    spawn(async move {
         world.sleep_ms(dice.below(20)).await;
         let read = world.request(&dice, move |node| async move { reader::read(&node, job).await }).await;
         if let Ok(Ok(read)) = read {

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use veritail::trace::{ByteSize, JobId};
 
-use super::machine::Dice;
+use super::machine::{Dice, spawn};
 use super::plan::NODES;
 use super::support::model::live::Snapshot;
 use super::world::World;
@@ -75,11 +75,6 @@ pub async fn harm(world: Arc<World>, dice: Dice) {
             world.weather.away(store, None, dice.between(500, longest), dice.below(500));
         }
     }
-}
-
-fn spawn(work: impl Future<Output = ()> + Send + 'static) {
-    #[allow(clippy::disallowed_methods, reason = "the paused runtime of the simulation")]
-    tokio::spawn(work);
 }
 
 fn harm_nodes(world: &Arc<World>, dice: &Dice) {

@@ -74,6 +74,12 @@ impl Life {
     }
 }
 
+/// Work beside all nodes, which no death ends.
+pub fn spawn(work: impl Future<Output = ()> + Send + 'static) {
+    #[allow(clippy::disallowed_methods, reason = "the paused runtime of the simulation")]
+    tokio::spawn(work);
+}
+
 impl Spawn for Life {
     fn spawn(&self, _name: &'static str, task: Task) {
         if self.is_over() {

@@ -17,7 +17,7 @@ use veritail::trace::{
 
 use super::clocks;
 use super::disturbed::{self, Disturbed};
-use super::machine::Dice;
+use super::machine::{Dice, spawn};
 use super::oracle::is_unnamed;
 use super::verifying::{self, CYCLE};
 use super::world::World;
@@ -63,7 +63,7 @@ pub async fn plant_and_find(world: &Arc<World>) {
     let disturbed = Disturbed::roll(&dice);
     let mut planted = Vec::new();
     if disturbed.in_general {
-        tokio_spawn(disturbed::disturb(world.clone(), dice.fork()));
+        spawn(disturbed::disturb(world.clone(), dice.fork()));
     }
     let most = dice.below(5).min(targets.len() as u64);
     for _ in 0..most {
@@ -93,11 +93,6 @@ pub async fn plant_and_find(world: &Arc<World>) {
     world.sleep_ms(within_ms).await;
     check(world, &planted, before);
     everything_wrong_is_known_but(world, &acknowledged);
-}
-
-pub fn tokio_spawn(work: impl Future<Output = ()> + Send + 'static) {
-    #[allow(clippy::disallowed_methods, reason = "the paused runtime of the simulation")]
-    tokio::spawn(work);
 }
 
 /// The time within which every damage is found, also of a job that grows old meanwhile; each node goes by its own clock.

@@ -267,7 +267,7 @@ impl Pipeline {
         let known = self.stores().database.mismatches(filter).await?;
         let unhealed = known.iter().find(|known| {
             let is_healed = matches!(known.resolved, Some((Resolution::Resent | Resolution::Repaired, _)));
-            known.what.chunk == Some(row.index) && known.what.kind != Kind::Orphan && !is_healed
+            known.what.chunk == Some(row.index) && known.what.kind.is_of_a_log() && !is_healed
         });
         Ok(unhealed.map(|known| (known.what.kind, known.what.store)))
     }

@@ -37,7 +37,7 @@ const VARIABLES: &[(&str, &str)] = &[
 ];
 
 /// The limit of each Redis, far from what the load fills.
-pub const REDIS_MEMORY: &str = "100mb";
+const REDIS_MEMORY: &str = "100mb";
 
 /// See the module. All of it ends with this value.
 pub struct Site {
