@@ -211,11 +211,8 @@ fn what_is_recorded_over_a_time_says_over_which() {
 fn the_page_on_alerts_lists_them_all() {
     let page = read(&root().join("docs/operations/alerts.md"));
     let mut expected = "| alert | severity | for | means |\n|---|---|---|---|\n".to_owned();
-    let mut told: BTreeSet<String> = BTreeSet::new();
-    for rule in alerts::alerts() {
-        if told.insert(rule.name.clone()) {
-            expected += &line(&rule);
-        }
+    for rules in alerts::alerts().chunk_by(|one, next| one.name == next.name) {
+        expected += &line(rules);
     }
     let (head, rest) = page.split_once("<!-- alerts: generated -->\n").expect("the place of the list");
     let (written, tail) = rest.split_once("<!-- end -->").expect("the end of the list");
@@ -227,12 +224,18 @@ fn the_page_on_alerts_lists_them_all() {
     assert!(written == expected, "the list is old: VERITAIL_UPDATE_DOCS=1 cargo test --test observe rules");
 }
 
-fn line(rule: &Rule) -> String {
-    let name = &rule.name;
+/// Of the rules of one alert.
+fn line(rules: &[Rule]) -> String {
+    let name = &rules[0].name;
     let runbook = read(&root().join(format!("docs/runbooks/{name}.md")));
     // The first sentence of the runbook.
     let means = runbook.lines().nth(2).unwrap_or_default();
-    let severity = rule.value("severity").unwrap_or_default();
-    let waits = rule.value("for").unwrap_or_else(|| "at once".to_owned());
-    format!("| [{name}](../runbooks/{name}.md) | {severity} | {waits} | {means} |\n")
+    let each = |value: fn(&Rule) -> String| {
+        let mut values: Vec<String> = rules.iter().map(value).collect();
+        values.dedup();
+        values.join(", ")
+    };
+    let severities = each(|rule| rule.value("severity").unwrap_or_default());
+    let waits = each(|rule| rule.value("for").unwrap_or_else(|| "at once".to_owned()));
+    format!("| [{name}](../runbooks/{name}.md) | {severities} | {waits} | {means} |\n")
 }

@@ -9,7 +9,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio::task::JoinHandle;
 use veritail::pipeline::Stores;
 
-use super::switch::Switch;
+use super::switch::{Switch, Way};
 use crate::support::production::Production;
 use crate::support::redis_server::{Durability, Product, RedisServer, free_port};
 use crate::support::runner::Runner;
@@ -130,7 +130,7 @@ impl Site {
 
     /// Cuts the way to its object store, or mends it.
     pub fn objects_away(&self, away: bool) {
-        self.switch.cut(away);
+        self.switch.set(if away { Way::Cut } else { Way::Open });
     }
 
     /// Runs a statement behind its nodes' backs.
@@ -138,23 +138,20 @@ impl Site {
         self.production.database.execute(sql).await;
     }
 
-    /// Nobody else has this table until the connection goes.
-    pub async fn lock(&self, table: &str) -> PgConnection {
+    /// What this statement locks, nobody else gets until the connection goes.
+    pub async fn lock(&self, statement: &str) -> PgConnection {
         let database = &self.production.database;
         let mut connection = database.server().connection(database.name()).await;
         let mut said = Ok(());
         for _ in 0..50 {
             connection.execute("BEGIN").await.expect("a transaction");
-            said = connection
-                .execute(sqlx::AssertSqlSafe(format!("LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")))
-                .await
-                .map(drop);
+            said = connection.execute(sqlx::AssertSqlSafe(statement.to_owned())).await.map(drop);
             if said.is_ok() {
                 return connection;
             }
             connection.execute("ROLLBACK").await.expect("rolled back");
         }
-        panic!("{table} is not to be had: {said:?}");
+        panic!("{statement}: it is not to be had: {said:?}");
     }
 
     /// From their next start on its nodes have these settings instead.
@@ -162,7 +159,17 @@ impl Site {
         self.variables.extend(variables_of(settings));
     }
 
-    /// Stops a node as a restart does, and starts it on the same port.
+    /// The port of a node.
+    pub fn port(&self, node: usize) -> u16 {
+        self.nodes[node].port
+    }
+
+    /// Stops a node as a restart does.
+    pub fn stop(&mut self, node: usize) {
+        self.nodes[node].stop();
+    }
+
+    /// Stops a node that is not yet stopped, and starts it on the same port.
     pub fn restart(&mut self, node: usize) {
         let variables = self.variables.clone();
         self.nodes[node].stop();

@@ -26,7 +26,8 @@ pub struct Watch {
     prometheus: Running,
     alertmanager: Running,
     address: String,
-    _folder: TempDir,
+    alerts_to: String,
+    folder: TempDir,
 }
 
 impl Watch {
@@ -35,7 +36,8 @@ impl Watch {
         let folder = tempfile::tempdir().expect("a folder");
         let (one, other) = (free_port(), free_port());
         let (address, alerts_to) = (format!("127.0.0.1:{one}"), format!("127.0.0.1:{other}"));
-        let path = write_all(folder.path(), post, jobs, &alerts_to);
+        let path = write_all(folder.path(), post);
+        write_targets(folder.path(), jobs, &alerts_to);
         let arg = |name: &str, value: &Path| format!("--{name}={}", value.display());
         let mut alertmanager = Command::new("prometheus-alertmanager");
         alertmanager.args([
@@ -52,13 +54,22 @@ impl Watch {
             arg("storage.tsdb.path", &path("prometheus")),
             format!("--web.listen-address={address}"),
             "--rules.alert.resend-delay=5s".to_owned(),
+            "--web.enable-lifecycle".to_owned(),
         ]);
         let mut prometheus = Running::start(&mut prometheus);
         for (program, port) in [(&mut prometheus, one), (&mut alertmanager, other)] {
             let answers = || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok();
             assert!(tokio::task::block_in_place(|| program.wait_until(answers)), "no answer on port {port}");
         }
-        Self { prometheus, alertmanager, address, _folder: folder }
+        Self { prometheus, alertmanager, address, alerts_to, folder }
+    }
+
+    /// From now on these are scraped and no others.
+    pub async fn scrape(&self, jobs: &[(String, Vec<String>)]) {
+        write_targets(self.folder.path(), jobs, &self.alerts_to);
+        let http = reqwest::Client::builder().no_proxy().build().expect("a client");
+        let answer = http.post(format!("http://{}/-/reload", self.address)).send().await.expect("an answer");
+        assert_eq!(answer.status(), 200, "the files are read again");
     }
 
     /// Waits until all targets are scraped.
@@ -84,13 +95,8 @@ impl Watch {
     }
 }
 
-/// Writes all files below a folder; answers how to find one.
-fn write_all(
-    below: &Path,
-    post: &Post,
-    jobs: &[(String, Vec<String>)],
-    alerts_to: &str,
-) -> impl Fn(&str) -> std::path::PathBuf + use<> {
+/// Writes rules and routes below a folder; answers how to find a file there.
+fn write_all(below: &Path, post: &Post) -> impl Fn(&str) -> std::path::PathBuf + use<> {
     let below = below.to_owned();
     let write = |name: &str, text: &str| std::fs::write(below.join(name), text).expect("written");
     for file in files(".rules.yml") {
@@ -104,6 +110,11 @@ fn write_all(
     }
     write("alertmanager.yml", &alertmanager);
     write("veritail.tmpl", &read(&folder().join("veritail.tmpl")));
+    move |name| below.join(name)
+}
+
+/// Writes what Prometheus scrapes, and whom it tells.
+fn write_targets(below: &Path, jobs: &[(String, Vec<String>)], alerts_to: &str) {
     let mut prometheus = format!(
         "global:\n  scrape_interval: 2s\n  scrape_timeout: 2s\n  evaluation_interval: 1s\nrule_files: ['*.rules.yml']\n\
          alerting:\n  alertmanagers:\n    - static_configs:\n        - targets: ['{alerts_to}']\nscrape_configs:\n"
@@ -114,8 +125,7 @@ fn write_all(
         writeln!(prometheus, "  - job_name: {job}\n    static_configs:\n      - targets: [{targets}]")
             .expect("a string");
     }
-    write("prometheus.yml", &prometheus);
-    move |name| below.join(name)
+    std::fs::write(below.join("prometheus.yml"), prometheus).expect("written");
 }
 
 /// The same file, in which a minute lasts [`MINUTE`] seconds: what waits, ranges, offsets, and seconds written as `N * 60`.
