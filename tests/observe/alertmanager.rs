@@ -93,7 +93,7 @@ fn the_text_of_a_message_says_since_when_and_where_to_look() {
     let (content, said) =
         judged("amtool", &["template", "render", "--template.glob=veritail.tmpl", &format!("--template.text={text}")]);
     assert!(content, "{said}");
-    for part in ["firing:", "since 2", "UTC", "what to do:", "to look:"] {
+    for part in ["firing:", "firing since 2", "UTC", "what to do:", "to look:"] {
         assert!(said.contains(part), "{part:?} is not in {said}");
     }
 }

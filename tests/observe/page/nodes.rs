@@ -27,7 +27,7 @@ pub(super) async fn a_calm_day(mut site: Site, post: &Post) {
 
 /// Its only node ends, and is started again.
 pub(super) async fn no_node_is_left(site: &mut Site, post: &Post) {
-    site.stop(0);
+    tokio::task::block_in_place(|| site.stop(0));
     page(post, site, "VeritailDown", true, &[]).await;
     // As long as it takes the ticket of each node.
     watch::minutes(6).await;

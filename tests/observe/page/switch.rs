@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 pub enum Way {
     /// It carries everything as it is.
     Open,
-    /// In what the server says, each of the first becomes the second, which is as long.
+    /// In what the server says at a time, each of the first becomes the second, which is as long.
     Changes { from: &'static [u8; 7], to: &'static [u8; 7] },
     /// Connections end at once.
     Cut,
@@ -84,7 +84,7 @@ async fn answer(
         }
         let said = &mut buffer[..count];
         if let Way::Changes { from, to } = *way.borrow() {
-            for at in 0..count.saturating_sub(from.len()) {
+            for at in 0..(count + 1).saturating_sub(from.len()) {
                 if said[at..].starts_with(from) {
                     said[at..at + to.len()].copy_from_slice(to);
                 }
