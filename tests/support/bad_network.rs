@@ -25,6 +25,8 @@ pub enum Fault {
     CutRequest,
     /// Half of the answer arrives, then the connection is cut.
     CutAnswer,
+    /// A bit in the middle of the answer is another.
+    ChangeAnswer,
     /// It takes this much longer.
     Slow(Duration),
     /// Nothing ever happens.
@@ -146,6 +148,11 @@ async fn carry(mut client: TcpStream, to: SocketAddr, orders: Orders) -> Option<
     match fault {
         Some(Fault::Deny(status)) => answer(&mut client, status).await,
         Some(Fault::LoseAnswer) => None,
+        Some(Fault::ChangeAnswer) => {
+            let middle = answered.len() / 2;
+            *answered.get_mut(middle)? ^= 1;
+            client.write_all(&answered).await.ok()
+        }
         Some(Fault::CutAnswer) => client.write_all(&answered[..answered.len() - answered.len() / 4]).await.ok(),
         _ => client.write_all(&answered).await.ok(),
     }

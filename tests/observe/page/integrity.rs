@@ -2,15 +2,16 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use veritail::pipeline::Stores;
 use veritail::trace::{ChunkIndex, JobId};
 
 use super::post::Post;
 use super::site::Site;
-use super::switch::{Switch, Way};
 use super::{flipped, kept, only, page, pause, watch};
+use crate::support::bad_network::{BadNetwork, Fault};
 use crate::support::redis_server::order;
 use crate::support::runner::Runner;
-use crate::support::server::{Send as _, ended, log};
+use crate::support::server::{Job, Send as _, ended, log};
 
 /// A canary whose damage is to be found in ten seconds, and a verifier that is on, and due once a year.
 pub(super) const BLIND: &[(&str, &str)] = &[
@@ -47,10 +48,8 @@ pub(super) async fn bytes_rot(site: &Site, post: &Post) {
     let log = log(9_000);
     let mut runner = Runner::new(client, &running).with_patience(200);
     runner.send(&log[..3_000]).await;
-    let row = stores.database.chunk(JobId(running.id), ChunkIndex(0)).await.expect("a database").expect("a row");
-    let live = format!("veritail:{{{}}}:chunk:{}", running.id, row.id());
-    let port = site.redis_port();
-    order(port, &["SETRANGE", &live, "17", "\u{1}"]).expect("Redis takes it");
+    let live = live_key(&stores, &running).await;
+    order(site.redis_port(), &["SETRANGE", &live, "17", "\u{1}"]).expect("Redis takes it");
 
     let object = [("kind", "checksum"), ("store", "object_store")];
     let in_redis = [("kind", "checksum"), ("store", "redis")];
@@ -81,6 +80,12 @@ pub(super) async fn bytes_rot(site: &Site, post: &Post) {
     only(post, site, DAMAGE);
 }
 
+/// The key of the live copy of its first chunk.
+async fn live_key(stores: &Stores, job: &Job) -> String {
+    let row = stores.database.chunk(JobId(job.id), ChunkIndex(0)).await.expect("a database").expect("a row");
+    format!("veritail:{{{}}}:chunk:{}", job.id, row.id())
+}
+
 /// What Redis has of a running job goes, and its runner cannot send it again: nobody heals that, and a person takes note.
 pub(super) async fn bytes_are_gone(site: &Site, post: &Post) {
     const NAME: &str = "VeritailEndToEndChecksumMismatch";
@@ -88,9 +93,7 @@ pub(super) async fn bytes_are_gone(site: &Site, post: &Post) {
     let job = client.make_job_with_reset(false).await;
     let log = log(3_000);
     client.append_all(&job, 0, &log).await;
-    let stores = site.stores().await;
-    let row = stores.database.chunk(JobId(job.id), ChunkIndex(0)).await.expect("a database").expect("a row");
-    let live = format!("veritail:{{{}}}:chunk:{}", job.id, row.id());
+    let live = live_key(&site.stores().await, &job).await;
     order(site.redis_port(), &["DEL", &live]).expect("Redis takes it");
     assert_eq!(client.put_until_decided(&job, &ended("success", &log, false)).await.status, 200);
     let message = page(post, site, NAME, true, &[]).await;
@@ -175,22 +178,21 @@ async fn newest_drill(site: &Site, result: &str) {
     panic!("{}: the newest drill is not {result}: {last:#}\n{}", site.job(), site.log());
 }
 
-/// What stands before it changes what readers get, and then takes no connection.
+/// What stands before it changes what readers get, and then gives them nothing.
 pub(super) async fn the_canary_reads_other_bytes_and_then_none(site: &mut Site, post: &Post) {
     const MISMATCH: &str = "VeritailCanaryMismatch";
     const STALE: &str = "VeritailCanaryStale";
-    let balancer = Switch::before(site.port(0)).await;
+    let balancer = BadNetwork::before(site.port(0)).await;
     site.set(&[("VERITAIL_VERIFY_CANARY_URL", &format!("http://127.0.0.1:{}", balancer.port()))]);
     tokio::task::block_in_place(|| site.restart(0));
     a_canary_comes_through(site).await;
-    // As the canary's own log has it in each line: what is asked and answered besides stays as it is.
-    balancer.set(Way::Changes { from: b" line 0", to: b" lime 0" });
+    balancer.always(Some(("GET", Fault::ChangeAnswer)));
     let message = page(post, site, MISMATCH, true, &[]).await;
     assert_eq!(message.label("severity"), "critical");
-    balancer.set(Way::Cut);
+    balancer.always(Some(("GET", Fault::LoseAnswer)));
     page(post, site, STALE, true, &[]).await;
     only(post, site, &[MISMATCH, STALE]);
-    balancer.set(Way::Open);
+    balancer.always(None);
     page(post, site, STALE, false, &[]).await;
     page(post, site, MISMATCH, false, &[]).await;
     only(post, site, &[MISMATCH, STALE]);

@@ -118,7 +118,7 @@ async fn what_goes_on_for_long_or_is_no_longer_said_pages_too() {
             only(&post, &silent, &[&expected[..], &pages, &tickets].concat());
         }),
     );
-    nodes::prometheus_forgets_all(&mut watch, &targets, &post).await;
+    nodes::prometheus_forgets_all(&watch, &targets, &post).await;
     came_and_went(&post, LONG_OR_SILENT);
     watch.is_well();
 }

@@ -59,7 +59,7 @@ pub(super) async fn the_gauges_stand_still(site: &Site, post: &Post) {
 }
 
 /// Nobody scrapes any Veritail any more.
-pub(super) async fn prometheus_forgets_all(watch: &mut watch::Watch, targets: &[(String, Vec<String>)], post: &Post) {
+pub(super) async fn prometheus_forgets_all(watch: &watch::Watch, targets: &[(String, Vec<String>)], post: &Post) {
     let is_it = |firing: bool| move |message: &Message| message.name() == "VeritailAbsent" && message.firing == firing;
     watch.scrape(&[]).await;
     post.until("pager", "no Veritail is known", is_it(true)).await;

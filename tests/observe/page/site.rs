@@ -9,7 +9,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio::task::JoinHandle;
 use veritail::pipeline::Stores;
 
-use super::switch::{Switch, Way};
+use super::switch::Switch;
 use crate::support::production::Production;
 use crate::support::redis_server::{Durability, Product, RedisServer, free_port};
 use crate::support::runner::Runner;
@@ -130,7 +130,7 @@ impl Site {
 
     /// Cuts the way to its object store, or mends it.
     pub fn objects_away(&self, away: bool) {
-        self.switch.set(if away { Way::Cut } else { Way::Open });
+        self.switch.cut(away);
     }
 
     /// Runs a statement behind its nodes' backs.

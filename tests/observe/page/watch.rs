@@ -27,6 +27,7 @@ pub struct Watch {
     alertmanager: Running,
     address: String,
     alerts_to: String,
+    http: reqwest::Client,
     folder: TempDir,
 }
 
@@ -61,24 +62,23 @@ impl Watch {
             let answers = || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok();
             assert!(tokio::task::block_in_place(|| program.wait_until(answers)), "no answer on port {port}");
         }
-        Self { prometheus, alertmanager, address, alerts_to, folder }
+        let http = reqwest::Client::builder().no_proxy().build().expect("a client");
+        Self { prometheus, alertmanager, address, alerts_to, http, folder }
     }
 
     /// From now on these are scraped and no others.
     pub async fn scrape(&self, jobs: &[(String, Vec<String>)]) {
         write_targets(self.folder.path(), jobs, &self.alerts_to);
-        let http = reqwest::Client::builder().no_proxy().build().expect("a client");
-        let answer = http.post(format!("http://{}/-/reload", self.address)).send().await.expect("an answer");
+        let answer = self.http.post(format!("http://{}/-/reload", self.address)).send().await.expect("an answer");
         assert_eq!(answer.status(), 200, "the files are read again");
     }
 
     /// Waits until all targets are scraped.
     pub async fn all_up(&self, targets: usize) {
-        let http = reqwest::Client::builder().no_proxy().build().expect("a client");
         let (mut last, wanted) = (Value::Null, Value::from(targets.to_string()));
         for _ in 0..300 {
             let url = format!("http://{}/api/v1/query?query=sum(up)", self.address);
-            if let Ok(answer) = http.get(url).send().await {
+            if let Ok(answer) = self.http.get(url).send().await {
                 last = answer.json().await.expect("JSON");
                 if last["data"]["result"][0]["value"][1] == wanted {
                     return;
