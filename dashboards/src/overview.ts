@@ -135,7 +135,7 @@ export const overview = board({
           title: 'Oldest job not yet proven',
           shows: 'Time since the ending of the oldest job whose log is not yet whole and proven in persistent stores.',
           normal: 'None, or seconds.',
-          otherwise: 'Runners keep their copies only for so long: *Storage and migration*, row *Ended, not proven*.',
+          otherwise: 'Runners keep their copies only for so long: *Storage and migration*, row *Ended, not proven*. With `pipeline.resend_window` above 10 minutes the page comes later than the colour: at one and a half of it.',
           size: [4, 4],
           unit: 's',
           queries: [{ expr: `max(veritail_live_finished_oldest_age_seconds{${HERE}})`, legend: 'age' }],

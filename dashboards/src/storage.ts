@@ -210,7 +210,7 @@ export const storage = board({
           title: 'Oldest of them',
           shows: 'Time since the ending of the oldest of them.',
           normal: 'Below a minute.',
-          otherwise: 'A runner gives up after some tries and deletes its copy: what is missing then stays missing.',
+          otherwise: 'A runner gives up after some tries and deletes its copy: what is missing then stays missing. With `pipeline.resend_window` above 10 minutes the page comes later than the line: at one and a half of it.',
           size: [8, 8],
           unit: 's',
           queries: [{ expr: `max(veritail_live_finished_oldest_age_seconds{${HERE}})`, legend: 'age' }],

@@ -128,7 +128,11 @@ impl<'a> Reader<'a> {
             }
             "by" | "on" => {
                 let inside = behind[1..].split(')').next().expect("an end");
-                self.labels(at + skipped + 1, inside);
+                if inside.is_empty() {
+                    self.change(at, &rest[..skipped + 2], "");
+                } else {
+                    self.labels(at + skipped + 1, inside);
+                }
                 skipped + inside.len() + 2
             }
             _ => word.len(),

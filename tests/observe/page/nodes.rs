@@ -58,11 +58,23 @@ pub(super) async fn the_gauges_stand_still(site: &Site, post: &Post) {
     page(post, site, NAME, false, &[]).await;
 }
 
-/// Nobody scrapes any Veritail any more.
+/// Somebody takes one Veritail out of what is scraped, and then all others.
 pub(super) async fn prometheus_forgets_all(watch: &watch::Watch, targets: &[(String, Vec<String>)], post: &Post) {
-    let is_it = |firing: bool| move |message: &Message| message.name() == "VeritailAbsent" && message.firing == firing;
+    let is_it = |job: &str, firing: bool| {
+        let job = job.to_owned();
+        move |message: &Message| message.name() == "VeritailAbsent" && message.label("job") == job && message.firing == firing
+    };
+    let [(one, _), others @ ..] = targets else { panic!("none is scraped") };
+    watch.scrape(others).await;
+    post.until("pager", "one is not known any more", is_it(one, true)).await;
+    let said = |(job, _): &(String, Vec<String>)| post.all().iter().any(is_it(job, true));
+    assert!(!others.iter().any(said), "the others are scraped");
     watch.scrape(&[]).await;
-    post.until("pager", "no Veritail is known", is_it(true)).await;
+    for (job, _) in others {
+        post.until("pager", "none is known any more", is_it(job, true)).await;
+    }
     watch.scrape(targets).await;
-    post.until("pager", "Veritail is known again", is_it(false)).await;
+    for (job, _) in targets {
+        post.until("pager", "all are known again", is_it(job, false)).await;
+    }
 }

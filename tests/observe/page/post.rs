@@ -10,8 +10,8 @@ use axum::routing::post;
 use axum::{Json, Router};
 use serde_json::Value;
 
-/// The longest time until a message comes: keys that were dropped are kept for 70 minutes, which are shorter here.
-const PATIENCE: Duration = Duration::from_secs(500);
+/// The longest time until a message comes: what is kept longest is over after 45 minutes, which are shorter here.
+const PATIENCE: Duration = Duration::from_secs(400);
 
 /// One alert of one notification.
 #[derive(Clone, Debug)]
