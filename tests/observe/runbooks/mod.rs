@@ -1,4 +1,10 @@
-//! The runbooks: one for each alert, all in the same shape, with commands that there are.
+//! The runbooks: one for each alert, all in the same shape, with commands that there are, and that do what is said of them.
+
+mod heal;
+mod look;
+mod machine;
+mod redis;
+mod way;
 
 use std::collections::BTreeSet;
 use std::process::{Command, Stdio};
@@ -8,6 +14,16 @@ use clap::Parser as _;
 use crate::alerts::{alerts, judged, read, root};
 use crate::dashboards::known::Known;
 use crate::dashboards::promql::Query;
+
+/// A block of a runbook.
+#[derive(Clone, Debug)]
+struct Block {
+    page: String,
+    /// What stands behind the fence.
+    info: String,
+    /// Its lines, as far to the left as they get.
+    text: String,
+}
 
 /// What somebody who is woken looks for, in this order.
 const HEADINGS: &[&str] = &["Impact", "Look", "Do", "Over when", "What it is not"];
@@ -31,6 +47,29 @@ fn blocks(page: &str) -> Vec<(&str, &str)> {
     let parts: Vec<&str> = page.split("```").collect();
     assert!(parts.len() % 2 == 1, "a fence is not closed");
     parts.iter().skip(1).step_by(2).map(|block| block.split_once('\n').expect("a line")).collect()
+}
+
+/// The blocks of a page, README too.
+fn page(name: &str) -> Vec<Block> {
+    let text = read(&root().join(format!("docs/runbooks/{name}.md")));
+    let block = |(info, text): (&str, &str)| {
+        let lines = text.lines().map(str::trim_start).filter(|line| !line.is_empty());
+        let text = lines.map(|line| format!("{line}\n")).collect();
+        Block { page: name.to_owned(), info: info.to_owned(), text }
+    };
+    blocks(&text).into_iter().map(block).collect()
+}
+
+/// The only block of a page that has this in it.
+fn block(name: &str, part: &str) -> Block {
+    let found: Vec<Block> = page(name).into_iter().filter(|block| block.text.contains(part)).collect();
+    let [block] = found.as_slice() else { panic!("{name}: {} blocks have {part:?} in them", found.len()) };
+    block.clone()
+}
+
+/// Between two looks at something that comes by itself.
+async fn pause() {
+    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
 }
 
 #[test]

@@ -1,0 +1,235 @@
+//! Every block that looks, and every command in a sentence, on a service that has something to show: a damaged log and a
+//! drill, a runner that disagrees, a job that runs, and in the node's log a store that was set back, a lock, a canary and a
+//! webhook that get nowhere.
+
+use std::collections::BTreeSet;
+
+use ::redis::Value;
+use sqlx::{Connection as _, PgConnection, Row as _};
+use tokio::task::JoinHandle;
+
+use super::heal::ACTS;
+use super::machine::Machine;
+use super::redis::masters;
+use super::{Block, block, page, pause};
+use crate::alerts::{read, root};
+use crate::support::redis_server::{order, until};
+use crate::support::server::{ADMIN_TOKEN, ended};
+
+/// A verifier that is at work now and then, and a canary and a webhook that get no answer.
+const BUSY: &[(&str, &str)] = &[
+    ("VERITAIL_DATABASE_STATEMENT_TIMEOUT", "1s"),
+    ("VERITAIL_VERIFY_HOT", "*/5 * * * * *"),
+    ("VERITAIL_VERIFY_FULL", "*/5 * * * * *"),
+    ("VERITAIL_VERIFY_FULL_SLICE", "800ms"),
+    ("VERITAIL_VERIFY_INVENTORY", "*/20 * * * * *"),
+    ("VERITAIL_VERIFY_CANARY", "*/5 * * * * *"),
+    ("VERITAIL_VERIFY_CANARY_URL", "http://127.0.0.1:1"),
+    ("VERITAIL_WEBHOOK_URL", "http://127.0.0.1:1/"),
+];
+
+/// What a command in a sentence begins with.
+const INLINE: &[&str] =
+    &["veritail ", "redis-cli -u \"$REDIS\" ", "SELECT ", "ACL SETUSER ", "journalctl ", "timedatectl", "ls "];
+/// What is to be found only where objects lie in a folder.
+const OF_A_FOLDER: &str = "/var/lib/veritail/objects";
+
+#[test]
+fn each_block_that_acts_is_there() {
+    for (name, part) in ACTS {
+        assert_ne!(block(name, part).info, "promql");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_folder_of_objects_is_the_right_one() {
+    let machine = Machine::start_alone();
+    let blocks = pages().into_iter().flat_map(|name| inline(&name)).filter(|block| block.text.contains(OF_A_FOLDER));
+    assert_eq!(blocks.map(|block| machine.run(&block, &[])).count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn everything_that_looks_shows_something() {
+    let machine = Machine::start(BUSY).await;
+    trouble(&machine).await;
+    let acts: BTreeSet<String> = ACTS.iter().map(|(name, part)| block(name, part).text).collect();
+    let mut done = BTreeSet::from([masters().text, block("README", "set -a").text]);
+    let mut wrong = Vec::new();
+    let mut ran = 0;
+    for block in pages().iter().flat_map(|name| [page(name), inline(name)].concat()) {
+        let is_elsewhere = acts.contains(&block.text) || block.text.contains(OF_A_FOLDER);
+        let is_run = ["sh", "sql"].contains(&block.info.as_str()) && !is_elsewhere;
+        // Several runbooks have the same.
+        if !is_run || !done.insert(block.text.clone()) {
+            continue;
+        }
+        ran += 1;
+        let looked = look(&machine, &block).await;
+        wrong.extend(looked.err().map(|why| format!("{}: {why}", block.page)));
+    }
+    assert!(
+        wrong.is_empty(),
+        "{} of {ran}:\n\n{}\n\nthe node logged\n{}",
+        wrong.len(),
+        wrong.join("\n\n"),
+        machine.log()
+    );
+    assert!(ran > 60, "{ran} blocks");
+}
+
+/// One block, with a session to end where it ends one, and a client where it ends that.
+async fn look(machine: &Machine, block: &Block) -> Result<(), String> {
+    let ends = ["4711", "(PID)"].into_iter().find(|example| block.text.contains(example));
+    if ends.is_some() || block.text.contains("pg_blocking_pids") {
+        let blocked = Blocked::make(machine).await;
+        let pid = blocked.pid.to_string();
+        let here = ends.map(|example| (example, if example == "4711" { pid.clone() } else { format!("({pid})") }));
+        let examples: Vec<(&str, &str)> = here.iter().map(|(example, here)| (*example, here.as_str())).collect();
+        let said = machine.attempt(block, &examples)?;
+        if block.text.contains("pg_blocking_pids") && !said.all().contains(&pid) {
+            return Err(format!("{pid} holds what somebody waits for, and is not in\n{}", said.all()));
+        }
+        return blocked.end(ends.is_some()).await;
+    }
+    if block.text.contains("NUMBER") {
+        let client = ::redis::Client::open(machine.production().redis.url()).expect("a URL");
+        let mut connection = client.get_connection().expect("a connection");
+        let id: i64 = ::redis::cmd("CLIENT").arg("ID").query(&mut connection).expect("a number");
+        machine.attempt(block, &[("NUMBER", &id.to_string())])?;
+        let asked: ::redis::RedisResult<String> = ::redis::cmd("PING").query(&mut connection);
+        return asked.err().map(drop).ok_or_else(|| "the client was not ended".to_owned());
+    }
+    machine.attempt(block, &[]).map(drop)
+}
+
+/// A transaction that was left open, and somebody who waits for what it holds.
+struct Blocked {
+    holder: PgConnection,
+    pid: i32,
+    waiter: JoinHandle<PgConnection>,
+}
+
+impl Blocked {
+    /// Both are of the role that the machine has.
+    async fn make(machine: &Machine) -> Self {
+        let url = machine.variable("VERITAIL_DATABASE_URL");
+        let mut holder = PgConnection::connect(url).await.expect("a connection");
+        for sql in ["BEGIN", "SELECT pg_advisory_xact_lock(42)"] {
+            sqlx::raw_sql(sql).execute(&mut holder).await.expect("a lock");
+        }
+        let pid = sqlx::query("SELECT pg_backend_pid()").fetch_one(&mut holder).await.expect("a number").get(0);
+        let mut other = PgConnection::connect(url).await.expect("a connection");
+        let waits: i32 = sqlx::query("SELECT pg_backend_pid()").fetch_one(&mut other).await.expect("a number").get(0);
+        let waiter = tokio::spawn(async move {
+            sqlx::raw_sql("SELECT pg_advisory_lock(42)").execute(&mut other).await.expect("a lock, in the end");
+            other
+        });
+        let mut asks = PgConnection::connect(url).await.expect("a connection");
+        for _ in 0..600 {
+            let blocking = sqlx::query("SELECT pg_blocking_pids($1)").bind(waits);
+            let blocking: Vec<i32> = blocking.fetch_one(&mut asks).await.expect("a list").get(0);
+            if blocking == [pid] {
+                return Self { holder, pid, waiter };
+            }
+            pause().await;
+        }
+        panic!("nobody waits");
+    }
+
+    /// It was ended if it was to be, and nobody waits any more.
+    async fn end(mut self, by_the_block: bool) -> Result<(), String> {
+        let ended = if by_the_block {
+            let asked = sqlx::raw_sql("SELECT 1").execute(&mut self.holder).await;
+            asked.err().map(drop).ok_or_else(|| "the session was not ended".to_owned())
+        } else {
+            Ok(())
+        };
+        drop(self.holder);
+        self.waiter.await.expect("it gets the lock").close().await.expect("closed");
+        ended
+    }
+}
+
+/// The names of all pages.
+fn pages() -> BTreeSet<String> {
+    let entries = std::fs::read_dir(root().join("docs/runbooks")).expect("runbooks");
+    entries.map(|entry| entry.expect("an entry").path().file_stem().expect("a name").to_string_lossy().into()).collect()
+}
+
+/// The commands and statements within the sentences of a page, each as a block.
+fn inline(name: &str) -> Vec<Block> {
+    let text = read(&root().join(format!("docs/runbooks/{name}.md")));
+    let sentences: String = text.split("```").step_by(2).collect();
+    let spans =
+        sentences.split('`').skip(1).step_by(2).filter(|span| INLINE.iter().any(|begin| span.starts_with(begin)));
+    let block = |span: &str| {
+        let (info, text) = match span.split(' ').next() {
+            Some("SELECT") => ("sql", format!("{span};\n")),
+            // The administrator of Redis says it.
+            Some("ACL") => ("sh", format!("redis-cli -u \"$REDIS\" {span}\n")),
+            _ => ("sh", format!("{span}\n")),
+        };
+        Block { page: name.to_owned(), info: info.to_owned(), text }
+    };
+    spans.map(block).collect()
+}
+
+/// All that there is to be seen of.
+async fn trouble(machine: &Machine) {
+    let client = machine.client();
+    let log: Vec<u8> = (0..1_000).flat_map(|line| format!("line {line}\n").into_bytes()).collect();
+    machine.kept(&log, "object_store").await;
+    // Redis loses all it has: of logs there is nothing in it.
+    let redis = machine.production().redis.port();
+    until("a mark is there", || {
+        order(redis, &["KEYS", "*:mark:*"]).is_ok_and(|marks| marks != Value::Array(Vec::new()))
+    });
+    order(redis, &["FLUSHALL"]).expect("Redis takes it");
+    logged(machine, "master_replid").await;
+    machine.shell(
+        "KEY=$(veritail inspect 42 --keys | grep -o 'traces/73/42/c/1-1-.*')\n\
+         echo damaged | aws s3 cp - \"s3://$BUCKET/$KEY\"; echo done\n\
+         veritail verify 42",
+    );
+    assert_eq!(machine.mismatch(17).await["state"], "open");
+    let drilled = machine.kept(&log, "object_store").await;
+    let drill = format!("veritail drill corrupt {} --store object_store --kind missing --yes-damage-data", drilled.id);
+    machine.shell(&drill);
+    let disagrees = client.make_job_with_reset(false).await;
+    client.append_all(&disagrees, 0, &log).await;
+    client.put_until_decided(&disagrees, &ended("success", &log[..5_000], false)).await;
+    let running = client.make_job().await;
+    client.append_all(&running, 0, &log).await;
+    let rule = r#"{"Rules":[{"ID":"old","Status":"Enabled","Filter":{"Prefix":"traces/"},"Expiration":{"Days":30}}]}"#;
+    let put = "aws s3api put-bucket-lifecycle-configuration --bucket \"$BUCKET\" --lifecycle-configuration";
+    machine.shell(&format!("{put} '{rule}'; echo done"));
+
+    let database = &machine.production().database;
+    let mut lock = database.server().connection(database.name()).await;
+    for sql in ["BEGIN", "LOCK TABLE verification_runs, mismatches IN ACCESS EXCLUSIVE MODE"] {
+        sqlx::raw_sql(sql).execute(&mut lock).await.expect("a lock");
+    }
+    for text in ["gauges could not be sampled", "the verifier's", "canary", "webhook"] {
+        logged(machine, text).await;
+    }
+    drop(lock);
+    // Run 7 is any that was made meanwhile.
+    for _ in 0..600 {
+        let runs = client.request(reqwest::Method::GET, "/api/v1/verify/runs/7").header("PRIVATE-TOKEN", ADMIN_TOKEN);
+        if runs.send().await.is_ok_and(|answer| answer.status() == 200) {
+            return;
+        }
+        pause().await;
+    }
+    panic!("there is no run 7\n{}", machine.log());
+}
+
+async fn logged(machine: &Machine, text: &str) {
+    for _ in 0..600 {
+        if machine.log().contains(text) {
+            return;
+        }
+        pause().await;
+    }
+    panic!("never logged: {text}\n{}", machine.log());
+}

@@ -1,0 +1,328 @@
+//! The machine of a node, as the runbooks speak of it, and a shell there.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::way::Way;
+use super::{Block, page};
+use crate::support::production::Production;
+use crate::support::program::installed;
+use crate::support::redis_server::free_port;
+use crate::support::runner::Runner;
+use crate::support::server::{ADMIN_TOKEN, Client, Job, PROGRAM, Send as _, kill, launch, log_of};
+
+/// What takes minutes in production, in seconds; and nobody looks for damage but the runbooks' own commands.
+const VARIABLES: &[(&str, &str)] = &[
+    ("VERITAIL_CHUNK_SIZE", "4096"),
+    ("VERITAIL_GAUGE_INTERVAL", "500ms"),
+    ("VERITAIL_SWEEP_INTERVAL", "200ms"),
+    ("VERITAIL_LIVE_SWEEP_INTERVAL", "1s"),
+    ("VERITAIL_LIVE_GRACE", "1s"),
+    ("VERITAIL_LEASE_TIME", "2s"),
+    ("VERITAIL_SPILL_AFTER", "1s"),
+    ("VERITAIL_OBJECT_PATIENCE", "3s"),
+    ("VERITAIL_OBJECT_TIMEOUT", "2s"),
+    ("VERITAIL_OBJECT_RETRY_FOR", "500ms"),
+    ("VERITAIL_VERIFY_HOT", "off"),
+    ("VERITAIL_VERIFY_FULL", "off"),
+    ("VERITAIL_VERIFY_INVENTORY", "off"),
+    ("VERITAIL_VERIFY_INVENTORY_REQUESTS_PER_SECOND", "0"),
+    ("VERITAIL_VERIFY_JITTER", "0s"),
+];
+/// Commands that say nothing when all is well; a line of any other has to show something.
+const SILENT: &[&str] = &["set ", "export ", "cp ", "KEY=", "aws s3api delete-object "];
+/// What no test makes the program say.
+const NEVER: &str = "panic: ";
+
+/// See the module. All of it ends with this value.
+pub struct Machine {
+    child: Option<Child>,
+    client: Client,
+    /// Its settings, those in `secrets.env` first.
+    variables: Vec<(String, String)>,
+    /// What the runbooks have as an example, and what it is here.
+    examples: Vec<(String, String)>,
+    production: Option<(Production, Way)>,
+    folder: TempDir,
+}
+
+/// What the lines of a block said, in their order.
+pub struct Said(Vec<String>);
+
+impl Machine {
+    /// A node over Redis, PostgreSQL and S3 of its own, with settings besides those of all. It uses the database as a role
+    /// that owns nothing there. The first job is 42, and the first mismatch 17.
+    pub async fn start(own: &[(&str, &str)]) -> Self {
+        let production = Production::start().await;
+        let database = &production.database;
+        let role = format!("{}_app", database.name());
+        for sql in [
+            format!("CREATE ROLE {role} LOGIN"),
+            format!("GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role}"),
+            format!("GRANT pg_signal_backend TO {role}"),
+            "ALTER TABLE jobs ALTER COLUMN id RESTART WITH 42".to_owned(),
+            "ALTER TABLE mismatches ALTER COLUMN id RESTART WITH 17".to_owned(),
+        ] {
+            database.execute(sql).await;
+        }
+        let way = Way::to(production.s3_port()).await;
+        let mut stores = production.variables(way.port());
+        for (name, value) in &mut stores {
+            if name == "VERITAIL_DATABASE_URL" {
+                *value = value.replace("://postgres@", &format!("://{role}@"));
+            }
+            if let Some((_, own)) = own.iter().find(|(own, _)| own == name) {
+                *value = (*own).replace("BUCKET", value);
+            }
+        }
+        let own: Vec<_> = own.iter().filter(|(name, _)| stores.iter().all(|(store, _)| store != name)).collect();
+        let settings = VARIABLES.iter().chain(own).map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        Self::over(stores, settings.collect(), Some((production, way)))
+    }
+
+    /// A node over the stores that are part of the program.
+    pub fn start_alone() -> Self {
+        let settings = VARIABLES.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        Self::over(Vec::new(), settings.collect(), None)
+    }
+
+    fn over(
+        stores: Vec<(String, String)>,
+        settings: Vec<(String, String)>,
+        production: Option<(Production, Way)>,
+    ) -> Self {
+        let folder = tempfile::tempdir().expect("a folder for the machine");
+        let below = |path: &str| folder.path().join(path);
+        for path in ["etc/veritail", "data", "backup/objects", "home", "bin"] {
+            std::fs::create_dir_all(below(path)).expect("a folder");
+        }
+        let mut secrets: String = stores.iter().map(|(name, value)| format!("{name}='{value}'\n")).collect();
+        secrets += "AWS_DEFAULT_REGION=us-east-1\n";
+        std::fs::write(below("etc/veritail/secrets.env"), secrets).expect("a file");
+        std::fs::write(below("etc/veritail/veritail.toml"), "").expect("a file");
+        std::fs::write(below("data/admin-token"), ADMIN_TOKEN).expect("a file");
+        let url = stores.iter().find(|(name, _)| name == "VERITAIL_OBJECT_STORE_URL").map(|(_, url)| url.as_str());
+        let (bucket, prefix) = url.and_then(|url| url.strip_prefix("s3://")).map_or(("", String::new()), |place| {
+            place.split_once('/').map_or((place, String::new()), |(bucket, prefix)| (bucket, format!("{prefix}/")))
+        });
+        let mut examples = vec![
+            ("/etc/veritail".to_owned(), below("etc/veritail").display().to_string()),
+            ("/var/lib/veritail".to_owned(), below("data").display().to_string()),
+            ("/backup/".to_owned(), below("backup/").display().to_string()),
+            ("BUCKET=veritail-logs PREFIX=\n".to_owned(), format!("BUCKET={bucket} PREFIX={prefix}\n")),
+        ];
+        let variables: Vec<_> = stores.into_iter().chain(settings).collect();
+        let (child, address) = tokio::task::block_in_place(|| launch(folder.path(), free_port(), &variables));
+        programs(folder.path(), child.id());
+        examples.push(("http://127.0.0.1:8080".to_owned(), format!("http://{address}")));
+        examples.push(("/proc/42/".to_owned(), format!("/proc/{}/", child.id())));
+        Self { child: Some(child), client: Client::new(address, ADMIN_TOKEN), variables, examples, production, folder }
+    }
+
+    /// A client with the admin's token.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Its engines.
+    pub fn production(&self) -> &Production {
+        &self.production.as_ref().expect("it has engines of its own").0
+    }
+
+    /// The way to its bucket.
+    pub fn way(&self) -> &Way {
+        &self.production.as_ref().expect("it has a bucket").1
+    }
+
+    /// A file or folder there.
+    pub fn path(&self, below: &str) -> PathBuf {
+        self.folder.path().join(below)
+    }
+
+    /// What the node logged so far.
+    pub fn log(&self) -> String {
+        log_of(self.folder.path())
+    }
+
+    /// What a variable of `secrets.env` is set to.
+    pub fn variable(&self, name: &str) -> &str {
+        &self.variables.iter().find(|(known, _)| known == name).unwrap_or_else(|| panic!("{name} is not set")).1
+    }
+
+    /// A log that is proven, and has one copy of each chunk, in this store.
+    pub async fn kept(&self, log: &[u8], store: &str) -> Job {
+        let job = self.client.make_job().await;
+        assert_eq!(Runner::new(&self.client, &job).with_patience(200).finish(log).await.status, 200);
+        let is_kept = |document: &Value| {
+            let mut chunks = document["chunks"].as_array().expect("chunks").iter();
+            chunks.all(|chunk| {
+                let copies = chunk["copies"].as_array().expect("copies");
+                copies.len() == 1 && copies[0]["store"] == store
+            })
+        };
+        self.client.integrity_until(&job, "each chunk has one copy", is_kept).await;
+        job
+    }
+
+    /// A mismatch, as it is now.
+    pub async fn mismatch(&self, number: i64) -> Value {
+        let path = format!("/api/v1/mismatches/{number}");
+        let answer = self.client.admin(reqwest::Method::GET, &path).answer().await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        answer.json()
+    }
+
+    /// Runs a block of a runbook behind that of the first page. Every line has to end well, and to show something. These
+    /// examples of it, each of which is there, are other than written.
+    pub fn run(&self, block: &Block, examples: &[(&str, &str)]) -> Said {
+        self.attempt(block, examples).unwrap_or_else(|why| panic!("{}: {why}", block.page))
+    }
+
+    /// The same of lines that are in no runbook.
+    pub fn shell(&self, lines: &str) -> Said {
+        self.run(&Block { page: "the test".to_owned(), info: "sh".to_owned(), text: lines.to_owned() }, &[])
+    }
+
+    /// The same; what is wrong with it, if anything is.
+    pub fn attempt(&self, block: &Block, examples: &[(&str, &str)]) -> Result<Said, String> {
+        let first = page("README").into_iter().find(|block| block.info == "sh").expect("a first block").text;
+        let own = self.examples.iter().map(|(example, here)| (example.as_str(), here.as_str()));
+        let (mut first, mut text) = (first, block.text.clone());
+        for (example, here) in own {
+            first = first.replace(example, here);
+            text = text.replace(example, here);
+        }
+        for (example, here) in examples {
+            if !text.contains(example) {
+                return Err(format!("{example} is not in\n{text}"));
+            }
+            text = text.replace(example, here);
+        }
+        let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#')).collect();
+        let before: Vec<&str> = first.lines().collect();
+        let commands: Vec<String> = match block.info.as_str() {
+            "sh" => lines.iter().map(|line| (*line).to_owned()).collect(),
+            "sql" => lines.iter().map(|line| statement(line)).collect(),
+            other => panic!("{}: nobody runs a block of {other:?}", block.page),
+        };
+        let (code, outputs) = self.bash(&[before.iter().map(|line| (*line).to_owned()).collect(), commands].concat());
+        let outputs = outputs.split('\u{1e}').skip(1).map(str::trim);
+        let said: Vec<(&str, String)> = before.iter().chain(&lines).copied().zip(outputs.map(str::to_owned)).collect();
+        if code != Some(0) {
+            let (line, output) = said.last().cloned().unwrap_or_default();
+            return Err(format!("{line}\nended with {code:?}, and said\n{output}"));
+        }
+        let is_silent = |line: &str| SILENT.iter().any(|silent| line.starts_with(silent)) || line.contains(NEVER);
+        if let Some((line, _)) = said.iter().find(|(line, output)| output.is_empty() && !is_silent(line)) {
+            return Err(format!("this shows nothing:\n{line}"));
+        }
+        Ok(Said(said.into_iter().skip(before.len()).map(|(_, output)| output).collect()))
+    }
+
+    /// Runs lines one after the other in one shell, in an environment of its own, up to the first that fails. The output
+    /// of each comes behind a mark.
+    fn bash(&self, lines: &[String]) -> (Option<i32>, String) {
+        let mut script = "set -e -o pipefail\nexec 2>&1\n".to_owned();
+        // A variable that nobody set is a mistake, unless it is that of an engine that is not there.
+        script += if self.production.is_some() { "set -u\n" } else { "" };
+        lines.iter().for_each(|line| script += &format!("printf '\\036'\n{line}\n"));
+        let programs = self.path("bin").display().to_string();
+        let output = Command::new("timeout")
+            .args(["60", "bash", "-c", &script])
+            .env_clear()
+            .env("PATH", format!("{programs}:{}", std::env::var("PATH").expect("a path of programs")))
+            .env("HOME", self.path("home"))
+            .env("LC_ALL", "C.UTF-8")
+            .current_dir(self.folder.path())
+            .stdin(Stdio::null())
+            .output()
+            .expect("bash runs");
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        kill(&mut self.child);
+    }
+}
+
+impl Said {
+    /// What a line said.
+    pub fn line(&self, number: usize) -> &str {
+        &self.0[number]
+    }
+
+    /// All of it.
+    pub fn all(&self) -> String {
+        self.0.join("\n")
+    }
+}
+
+/// A statement, as a command.
+fn statement(sql: &str) -> String {
+    format!("psql \"${{VERITAIL_DATABASE_URL:?}}\" -v ON_ERROR_STOP=1 <<'SQL'\n{sql}\nSQL")
+}
+
+/// The programs that the runbooks call, where they are not as they stand in the path: `veritail` and `grep` end well also where
+/// they tell something bad, `redis-cli` does not where it is refused, and what there is no systemd for in a test says
+/// what it would.
+fn programs(folder: &Path, pid: u32) {
+    let log = folder.join("log");
+    let found = |name: &str| {
+        let path = std::env::var_os("PATH").expect("a path of programs");
+        let file = std::env::split_paths(&path).map(|below| below.join(name)).find(|file| file.is_file());
+        file.unwrap_or_else(|| panic!("{name} is missing: run tests/run prepare")).display().to_string()
+    };
+    let scripts = [
+        // Exit codes as `--help` has them.
+        (
+            "veritail",
+            format!(
+                "code=0; '{PROGRAM}' \"$@\" || code=$?\n\
+                 case \"$code $1 ${{2:-}}\" in\n  \
+                 '1 inspect '* | '1 verify '[0-9]* | '1 verify --'* | '1 verify watch' | '5 cat '*) exit 0 ;;\n\
+                 esac\nexit $code\n"
+            ),
+        ),
+        ("grep", format!("code=0; '{}' \"$@\" || code=$?\n[ $code = 1 ] || exit $code\n", found("grep"))),
+        ("redis-cli", format!("exec '{}' -e \"$@\"\n", found("redis-cli"))),
+        ("aws", format!("exec '{}' \"$@\"\n", installed("python/bin/aws").display())),
+        ("journalctl", JOURNALCTL.replace("LOG", &log.display().to_string())),
+        (
+            "systemctl",
+            format!(
+                "[ \"$*\" = 'status veritail' ]\necho 'Active: active (running)'; echo 'Main PID: {pid} (veritail)'\n"
+            ),
+        ),
+        ("timedatectl", "[ $# = 0 ]\necho 'System clock synchronized: yes'\n".to_owned()),
+    ];
+    for (name, script) in scripts {
+        let file = folder.join("bin").join(name);
+        std::fs::write(&file, format!("#!/usr/bin/env bash\nset -eu\n{script}")).expect("a file");
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).expect("its own file");
+    }
+}
+
+/// The node's log, and a kernel that had trouble with a disk and with memory.
+const JOURNALCTL: &str = r#"kernel='' lines=+1
+while [ $# -gt 0 ]; do
+    case "$1 ${2:-}" in
+        "-u veritail") shift 2 ;;
+        "--since "*) [[ $2 =~ ^-[0-9]+[smhd]$ ]]; shift 2 ;;
+        "-n "*) [[ $2 =~ ^[0-9]+$ ]]; lines=$2; shift 2 ;;
+        "-k "*) kernel=yes; shift ;;
+        *) echo "journalctl: $* is not known"; exit 1 ;;
+    esac
+done
+if [ -n "$kernel" ]; then
+    echo "I/O error, dev sdb, sector 2048 op 0x0:(READ) flags 0x80700 phys_seg 1 prio class 2"
+    echo "Out of memory: Killed process 4242 (veritail) total-vm:1048576kB, anon-rss:524288kB"
+else
+    tail -n "$lines" "LOG"
+fi
+"#;
