@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 
 use ::redis::Value;
+use reqwest::Method;
 use sqlx::{Connection as _, PgConnection, Row as _};
 use tokio::task::JoinHandle;
 
@@ -14,7 +15,7 @@ use super::redis::masters;
 use super::{Block, block, page, pause};
 use crate::alerts::{read, root};
 use crate::support::redis_server::{order, until};
-use crate::support::server::{ADMIN_TOKEN, ended};
+use crate::support::server::{Send as _, ended};
 
 /// A verifier that is at work now and then, and a canary and a webhook that get no answer.
 const BUSY: &[(&str, &str)] = &[
@@ -35,9 +36,13 @@ const INLINE: &[&str] =
 const OF_A_FOLDER: &str = "/var/lib/veritail/objects";
 
 #[test]
-fn each_block_that_acts_is_there() {
+fn each_block_that_acts_is_there_and_is_run_elsewhere() {
+    let tests = include_str!("heal.rs");
     for (name, part) in ACTS {
         assert_ne!(block(name, part).info, "promql");
+        let listed = ACTS.iter().filter(|(_, other)| other == part).count();
+        let named = tests.matches(&format!("\"{part}\"")).count();
+        assert!(named >= 2 * listed, "{name}: no test runs the block of {part:?}");
     }
 }
 
@@ -45,13 +50,14 @@ fn each_block_that_acts_is_there() {
 async fn a_folder_of_objects_is_the_right_one() {
     let machine = Machine::start_alone();
     let blocks = pages().into_iter().flat_map(|name| inline(&name)).filter(|block| block.text.contains(OF_A_FOLDER));
-    assert_eq!(blocks.map(|block| machine.run(&block, &[])).count(), 1);
+    let said: Vec<String> = blocks.map(|block| machine.run(&block, &[]).all()).collect();
+    assert_eq!(said.len(), 1, "{said:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn everything_that_looks_shows_something() {
     let machine = Machine::start(BUSY).await;
-    trouble(&machine).await;
+    let run = trouble(&machine).await;
     let acts: BTreeSet<String> = ACTS.iter().map(|(name, part)| block(name, part).text).collect();
     let mut done = BTreeSet::from([masters().text, block("README", "set -a").text]);
     let mut wrong = Vec::new();
@@ -64,7 +70,7 @@ async fn everything_that_looks_shows_something() {
             continue;
         }
         ran += 1;
-        let looked = look(&machine, &block).await;
+        let looked = look(&machine, &block, run).await;
         wrong.extend(looked.err().map(|why| format!("{}: {why}", block.page)));
     }
     assert!(
@@ -77,8 +83,8 @@ async fn everything_that_looks_shows_something() {
     assert!(ran > 60, "{ran} blocks");
 }
 
-/// One block, with a session to end where it ends one, and a client where it ends that.
-async fn look(machine: &Machine, block: &Block) -> Result<(), String> {
+/// One block, with a session to end where it ends one, a client where it ends that, and a run that is over where it waits.
+async fn look(machine: &Machine, block: &Block, run: i64) -> Result<(), String> {
     let ends = ["4711", "(PID)"].into_iter().find(|example| block.text.contains(example));
     if ends.is_some() || block.text.contains("pg_blocking_pids") {
         let blocked = Blocked::make(machine).await;
@@ -99,7 +105,9 @@ async fn look(machine: &Machine, block: &Block) -> Result<(), String> {
         let asked: ::redis::RedisResult<String> = ::redis::cmd("PING").query(&mut connection);
         return asked.err().map(drop).ok_or_else(|| "the client was not ended".to_owned());
     }
-    machine.attempt(block, &[]).map(drop)
+    let watch = format!("watch {run}");
+    let run: &[(&str, &str)] = if block.text.contains("watch 7") { &[("watch 7", &watch)] } else { &[] };
+    machine.attempt(block, run).map(drop)
 }
 
 /// A transaction that was left open, and somebody who waits for what it holds.
@@ -174,8 +182,8 @@ fn inline(name: &str) -> Vec<Block> {
     spans.map(block).collect()
 }
 
-/// All that there is to be seen of.
-async fn trouble(machine: &Machine) {
+/// All that there is to be seen of; the number of an inventory.
+async fn trouble(machine: &Machine) -> i64 {
     let client = machine.client();
     let log: Vec<u8> = (0..1_000).flat_map(|line| format!("line {line}\n").into_bytes()).collect();
     machine.kept(&log, "object_store").await;
@@ -213,15 +221,14 @@ async fn trouble(machine: &Machine) {
         logged(machine, text).await;
     }
     drop(lock);
-    // Run 7 is any that was made meanwhile.
     for _ in 0..600 {
-        let runs = client.request(reqwest::Method::GET, "/api/v1/verify/runs/7").header("PRIVATE-TOKEN", ADMIN_TOKEN);
-        if runs.send().await.is_ok_and(|answer| answer.status() == 200) {
-            return;
+        let runs = client.admin(Method::GET, "/api/v1/verify/runs?schedule=inventory&state=complete").answer().await;
+        if let Some(id) = runs.json()["items"][0]["id"].as_i64() {
+            return id;
         }
         pause().await;
     }
-    panic!("there is no run 7\n{}", machine.log());
+    panic!("no inventory came to its end\n{}", machine.log());
 }
 
 async fn logged(machine: &Machine, text: &str) {
