@@ -57,7 +57,7 @@ async fn an_earlier_version_of_an_object_is_put_back() {
         found(&machine, mismatch, kind, "object_store").await;
         let versions = block(CHECKSUM, "copy-object");
         let listed = machine.run(&lines(&versions, 0..2), &[(RANDOM, &random)]);
-        // The runbook says so.
+        // The last line, as the runbook says.
         let oldest = listed.line(1).lines().last().and_then(|row| row.split_whitespace().nth(2)).expect("a version");
         machine.run(&versions, &[(RANDOM, &random), (VERSION, oldest)]);
         is_repaired(&machine, mismatch, &job, &log).await;
@@ -117,13 +117,14 @@ async fn a_row_of_bytes_is_taken_from_a_backup_of_the_database() {
     database.execute(format!("UPDATE chunk_bytes SET bytes = {flipped} WHERE {row}")).await;
     found(&machine, 17, "checksum", "database").await;
 
+    // The same role, whose name has that of the database in it.
     let own = machine.variable("VERITAIL_DATABASE_URL");
     let backup = own.replace(database.name(), beside.name()).replacen(beside.name(), database.name(), 1);
     let examples = [("postgres://veritail_app@10.0.0.31/veritail_restored", backup.as_str()), (RANDOM, &random)];
     let said = machine.run(&block(CHECKSUM, "chunk.copy"), &examples);
     assert_eq!(said.line(1), "COPY 1", "{}", said.all());
     machine.run(&verify_42(), &[]);
-    repaired(&machine, 17).await;
+    is_resolved(&machine, 17, "repaired").await;
     machine.way().cut(false);
     is_over(&machine, 17, "repaired", &job, &log).await;
 
@@ -160,6 +161,28 @@ async fn the_record_is_put_right() {
     let said = machine.run(&block(CHECKSUM, "UPDATE trace_chunks"), &examples);
     assert_eq!(said.line(1), "UPDATE 1", "{}", said.all());
     is_repaired(&machine, 17, &job, &log).await;
+}
+
+/// As the runbook says of it: nothing differs any more, and only a person ends it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_wrong_with_the_whole_is_taken_note_of() {
+    let machine = Machine::start(&[]).await;
+    let log = log(10_000);
+    let job = machine.kept(&log, "object_store").await;
+    let database = &machine.production().database;
+    let rows = block(CHECKSUM, "FROM jobs WHERE id = 42");
+    let before = machine.run(&rows, &[]).all();
+    database.execute("UPDATE jobs SET crc32 = crc32 # 1 WHERE id = 42").await;
+    machine.shell("veritail verify 42");
+    let found = machine.mismatch(17).await;
+    assert_eq!((&found["kind"], &found["state"]), (&"trace_checksum".into(), &"open".into()), "{found:#}");
+    assert_ne!(machine.run(&rows, &[]).all(), before);
+    database.execute("UPDATE jobs SET crc32 = crc32 # 1 WHERE id = 42").await;
+    assert_eq!(machine.run(&rows, &[]).all(), before);
+    machine.run(&verify_42(), &[]);
+    assert_eq!(machine.mismatch(17).await["state"], "open");
+    machine.run(&block(CHECKSUM, "mismatches resolve"), &[]);
+    is_over(&machine, 17, "acknowledged", &job, &log).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -200,9 +223,8 @@ async fn a_lost_log_is_taken_note_of_or_erased() {
     machine.shell(&format!("{}\naws s3 rm \"s3://$BUCKET/$KEY\"", key_line(&random)));
     found(&machine, 17, "missing", "object_store").await;
     machine.run(&block(UNRESOLVED, "mismatches resolve"), &[]);
-    let noted = machine.mismatch(17).await;
-    assert_eq!(noted["comment"], "lost with the disk of 31 January", "{noted:#}");
-    assert_eq!((&noted["state"], &noted["resolution"]), (&"resolved".into(), &"acknowledged".into()), "{noted:#}");
+    is_resolved(&machine, 17, "acknowledged").await;
+    assert_eq!(machine.mismatch(17).await["comment"], "lost with the disk of 31 January");
 
     machine.shell("aws s3 rm --recursive \"s3://$BUCKET/${PREFIX}traces/73/42/\"\nveritail verify 42");
     is_open(&machine, 18, "missing", "object_store").await;
@@ -211,8 +233,7 @@ async fn a_lost_log_is_taken_note_of_or_erased() {
 
     is_open(&machine, 19, "missing", "object_store").await;
     machine.run(&block(UNRESOLVED, "/erase"), &[]);
-    let erased = machine.mismatch(19).await;
-    assert_eq!((&erased["state"], &erased["resolution"]), (&"resolved".into(), &"erased".into()), "{erased:#}");
+    is_resolved(&machine, 19, "erased").await;
     let report = machine.client().integrity(&job).await;
     assert_eq!(report["verdict"], "erased", "{report:#}");
 }
@@ -243,7 +264,7 @@ async fn is_open(machine: &Machine, mismatch: i64, kind: &str, store: &str) {
 /// Waits until an inventory has found or resolved it.
 async fn until(machine: &Machine, mismatch: i64, state: &str) {
     let path = format!("/api/v1/mismatches/{mismatch}");
-    for _ in 0..600 {
+    for _ in 0..1200 {
         let asked = machine.client().admin(reqwest::Method::GET, &path);
         let answer = crate::support::server::Send::answer(asked).await;
         if answer.status == 200 && answer.json()["state"] == state {
@@ -260,14 +281,14 @@ async fn is_repaired(machine: &Machine, mismatch: i64, job: &Job, log: &[u8]) {
     is_over(machine, mismatch, "repaired", job, log).await;
 }
 
-async fn repaired(machine: &Machine, mismatch: i64) {
+async fn is_resolved(machine: &Machine, mismatch: i64, how: &str) {
     let now = machine.mismatch(mismatch).await;
-    assert_eq!((&now["state"], &now["resolution"]), (&"resolved".into(), &"repaired".into()), "{now:#}");
+    assert_eq!((&now["state"], &now["resolution"]), (&"resolved".into(), &how.into()), "{now:#}");
 }
 
-async fn is_over(machine: &Machine, mismatch: i64, resolution: &str, job: &Job, log: &[u8]) {
-    let now = machine.mismatch(mismatch).await;
-    assert_eq!((&now["state"], &now["resolution"]), (&"resolved".into(), &resolution.into()), "{now:#}");
+/// And the log reads as it was sent.
+async fn is_over(machine: &Machine, mismatch: i64, how: &str, job: &Job, log: &[u8]) {
+    is_resolved(machine, mismatch, how).await;
     let report = machine.client().integrity(job).await;
     assert!(["verified", "unclaimed"].contains(&report["verdict"].as_str().expect("a verdict")), "{report:#}");
     assert_eq!(machine.client().trace(job).await, log);

@@ -133,7 +133,7 @@ impl Blocked {
             other
         });
         let mut asks = PgConnection::connect(url).await.expect("a connection");
-        for _ in 0..600 {
+        for _ in 0..1200 {
             let blocking = sqlx::query("SELECT pg_blocking_pids($1)").bind(waits);
             let blocking: Vec<i32> = blocking.fetch_one(&mut asks).await.expect("a list").get(0);
             if blocking == [pid] {
@@ -221,7 +221,7 @@ async fn trouble(machine: &Machine) -> i64 {
         logged(machine, text).await;
     }
     drop(lock);
-    for _ in 0..600 {
+    for _ in 0..1200 {
         let runs = client.admin(Method::GET, "/api/v1/verify/runs?schedule=inventory&state=complete").answer().await;
         if let Some(id) = runs.json()["items"][0]["id"].as_i64() {
             return id;
@@ -232,7 +232,7 @@ async fn trouble(machine: &Machine) -> i64 {
 }
 
 async fn logged(machine: &Machine, text: &str) {
-    for _ in 0..600 {
+    for _ in 0..1200 {
         if machine.log().contains(text) {
             return;
         }

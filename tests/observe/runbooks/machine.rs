@@ -232,7 +232,7 @@ impl Machine {
         lines.iter().for_each(|line| script += &format!("printf '\\036'\n{line}\n"));
         let programs = self.path("bin").display().to_string();
         let output = Command::new("timeout")
-            .args(["60", "bash", "-c", &script])
+            .args(["120", "bash", "-c", &script])
             .env_clear()
             .env("PATH", format!("{programs}:{}", std::env::var("PATH").expect("a path of programs")))
             .env("HOME", self.path("home"))
