@@ -202,8 +202,10 @@ impl Machine {
             }
             text = text.replace(example, here);
         }
-        let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#')).collect();
-        let before: Vec<&str> = first.lines().collect();
+        // A command is a line: its mark stands before it.
+        let is_command = |line: &&str| !line.trim().is_empty() && !line.starts_with('#');
+        let lines: Vec<&str> = text.lines().filter(is_command).collect();
+        let before: Vec<&str> = first.lines().filter(is_command).collect();
         let commands: Vec<String> = match block.info.as_str() {
             "sh" => lines.iter().map(|line| (*line).to_owned()).collect(),
             "sql" => lines.iter().map(|line| statement(line)).collect(),
