@@ -5,6 +5,7 @@
 //! one test go on at the same time. Only time is changed: a minute of the rules lasts [`watch::MINUTE`] seconds.
 
 mod integrity;
+mod mail;
 mod nodes;
 mod post;
 mod site;
@@ -85,6 +86,7 @@ async fn each_trouble_pages_as_what_it_is_and_a_calm_day_pages_nobody() {
         Box::pin(nodes::a_calm_day(calm, &post)),
     );
     came_and_went(&post, STORES_AND_DAMAGE);
+    tickets_come_by_mail(&post);
     watch.is_well();
 }
 
@@ -138,6 +140,20 @@ fn came_and_went(post: &Post, names: &[&str]) {
     };
     let missed: Vec<&&str> = names.iter().filter(|name| !told(name, true) || !told(name, false)).collect();
     assert!(missed.is_empty(), "these did not page, or were never over: {missed:?}");
+}
+
+/// What a ticket says is in a mail too, as `veritail.tmpl` words it.
+fn tickets_come_by_mail(post: &Post) {
+    let (all, mails) = (post.all(), post.mail().all());
+    let tickets: Vec<&Message> = all.iter().filter(|message| message.to == "tickets" && message.firing).collect();
+    assert!(!tickets.is_empty());
+    for ticket in tickets {
+        let runbook = format!("what to do: {}", ticket.annotation("runbook_url"));
+        let parts = [ticket.annotation("summary"), ticket.label("job"), "firing since 20", runbook.as_str()];
+        let is_said =
+            |mail: &String| mail.contains("Subject: [firing]") && parts.iter().all(|part| mail.contains(part));
+        assert!(mails.iter().any(is_said), "{parts:?} is in no mail:\n{}", mails.join("\n---\n"));
+    }
 }
 
 /// Both programs over these set-ups, all of which are scraped when this returns, and what is scraped.

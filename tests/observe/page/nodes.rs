@@ -62,7 +62,9 @@ pub(super) async fn the_gauges_stand_still(site: &Site, post: &Post) {
 pub(super) async fn prometheus_forgets_all(watch: &watch::Watch, targets: &[(String, Vec<String>)], post: &Post) {
     let is_it = |job: &str, firing: bool| {
         let job = job.to_owned();
-        move |message: &Message| message.name() == "VeritailAbsent" && message.label("job") == job && message.firing == firing
+        move |message: &Message| {
+            message.name() == "VeritailAbsent" && message.label("job") == job && message.firing == firing
+        }
     };
     let [(one, _), others @ ..] = targets else { panic!("none is scraped") };
     watch.scrape(others).await;

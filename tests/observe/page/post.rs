@@ -10,6 +10,8 @@ use axum::routing::post;
 use axum::{Json, Router};
 use serde_json::Value;
 
+use super::mail::Mail;
+
 /// The longest time until a message comes: what is kept longest is over after 45 minutes, which are shorter here.
 const PATIENCE: Duration = Duration::from_secs(400);
 
@@ -49,10 +51,11 @@ impl Message {
 
 type Heard = Arc<Mutex<Vec<Message>>>;
 
-/// The receivers, all of one server.
+/// The receivers, all of one server, and one for mail.
 pub struct Post {
     address: SocketAddr,
     heard: Heard,
+    mail: Mail,
 }
 
 impl Post {
@@ -64,12 +67,17 @@ impl Post {
         tokio::spawn(async move {
             let _ = axum::serve(listener, router).await;
         });
-        Self { address, heard }
+        Self { address, heard, mail: Mail::open().await }
     }
 
     /// The URL of a receiver.
     pub fn url(&self, to: &str) -> String {
         format!("http://{}/{to}", self.address)
+    }
+
+    /// Where mail goes.
+    pub fn mail(&self) -> &Mail {
+        &self.mail
     }
 
     /// Everything that came so far.

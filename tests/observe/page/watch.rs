@@ -108,6 +108,11 @@ fn write_all(below: &Path, post: &Post) -> impl Fn(&str) -> std::path::PathBuf +
         assert!(alertmanager.contains(&url), "{url} is not in the example");
         alertmanager = alertmanager.replace(&url, &post.url(to));
     }
+    // In the clear, to a server of this test.
+    let smarthost = "smarthost: mail.example:587";
+    assert!(alertmanager.contains(smarthost), "{smarthost} is not in the example");
+    let here = format!("smarthost: 127.0.0.1:{}\n        require_tls: false", post.mail().port());
+    alertmanager = alertmanager.replace(smarthost, &here);
     write("alertmanager.yml", &alertmanager);
     write("veritail.tmpl", &read(&folder().join("veritail.tmpl")));
     move |name| below.join(name)
