@@ -169,6 +169,23 @@ fn nothing_is_left_to_do() {
     }
 }
 
+/// A bare one makes SQLite prepare its statement anew each time it is bound.
+#[test]
+fn every_limit_of_sqlite_is_a_sum() {
+    let below =
+        |source: &Source| ["sqlite", "rows"].map(|name| source.path.starts_with(format!("store/database/{name}")));
+    let mut limits = 0;
+    for source in sources().iter().filter(|source| below(source).contains(&true)) {
+        for (at, line) in code(&source.text) {
+            for limit in line.split("LIMIT ").skip(1).filter(|limit| limit.starts_with(['?', '$'])) {
+                assert!(limit[2..].starts_with(" + 0"), "{}:{at}: {line}", source.path.display());
+                limits += 1;
+            }
+        }
+    }
+    assert!(limits > 20, "{limits} limits");
+}
+
 #[test]
 fn files_stay_short() {
     for source in sources() {

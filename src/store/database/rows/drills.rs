@@ -57,7 +57,7 @@ macro_rules! drills_where {
             " FROM drills WHERE ",
             $condition,
             " AND ($2 IS NULL OR announced_by = $2) AND ($3 IS NULL OR (ended_at IS NULL) = $3) AND id < $4
-              ORDER BY id DESC LIMIT $5"
+              ORDER BY id DESC LIMIT $5 + 0"
         )
     };
 }
@@ -103,7 +103,7 @@ pub(in crate::store::database) const CANARY_JOBS: &str = concat!(
     "SELECT ",
     job_columns!(),
     " FROM jobs WHERE project_id = (SELECT projects.id FROM projects WHERE projects.path = $1) AND state <> 'erased'
-      ORDER BY id LIMIT $2"
+      ORDER BY id LIMIT $2 + 0"
 );
 
 /// Jobs of the project at the path `$1` that are erased since before `$2` and have no objects left, at most `$3`.
@@ -113,7 +113,7 @@ macro_rules! gone_canaries {
           WHERE gone.project_id = (SELECT projects.id FROM projects WHERE projects.path = $1)
             AND gone.state = 'erased' AND gone.erased_at < $2
             AND NOT EXISTS (SELECT 1 FROM deletions WHERE deletions.job_id = gone.id)
-          ORDER BY gone.id LIMIT $3)"
+          ORDER BY gone.id LIMIT $3 + 0)"
     };
 }
 

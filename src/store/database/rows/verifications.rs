@@ -57,7 +57,7 @@ macro_rules! runs_where {
             run_columns!(),
             " FROM verification_runs WHERE ",
             $condition,
-            " AND id < $3 ORDER BY id DESC LIMIT $4"
+            " AND id < $3 ORDER BY id DESC LIMIT $4 + 0"
         )
     };
 }
@@ -83,7 +83,7 @@ pub(in crate::store::database) const REMOVE_RUNS: &str = "DELETE FROM verificati
          WHERE ended_at < $1
            AND id < (SELECT max(id) FROM verification_runs AS newer WHERE newer.schedule = old.schedule)
            AND NOT EXISTS (SELECT 1 FROM mismatches WHERE run_id = old.id)
-         ORDER BY ended_at, id LIMIT $2)";
+         ORDER BY ended_at, id LIMIT $2 + 0)";
 
 /// Runs that are removed in one statement, at most: a longer one would hold up others.
 pub(in crate::store::database) const REMOVED_MAX: i64 = 1000;
@@ -122,7 +122,7 @@ pub(in crate::store::database) const KEPT_CHUNKS: &str = concat!(
     chunk_columns!(),
     " FROM trace_chunks
       WHERE (job_id, chunk_index) >= ($1, $2) AND job_id < $3 AND data_store IS NOT NULL
-      ORDER BY job_id, chunk_index LIMIT $4"
+      ORDER BY job_id, chunk_index LIMIT $4 + 0"
 );
 
 /// Persisted rows behind the moment `$1`, the job `$2` and the chunk `$3`, at most `$4`.
@@ -131,7 +131,7 @@ pub(in crate::store::database) const PERSISTED_SINCE: &str = concat!(
     chunk_columns!(),
     " FROM trace_chunks
       WHERE state = 'persisted' AND (persisted_at, job_id, chunk_index) > ($1, $2, $3)
-      ORDER BY persisted_at, job_id, chunk_index LIMIT $4"
+      ORDER BY persisted_at, job_id, chunk_index LIMIT $4 + 0"
 );
 
 /// Rows whose copies lie in the store `$1` under keys between `$2` and `$3`, at most `$4`.
@@ -140,7 +140,7 @@ pub(in crate::store::database) const NAMED: &str = concat!(
     chunk_columns!(),
     " FROM trace_chunks
       WHERE data_store = $1 AND object_key > $2 AND object_key < $3
-      ORDER BY object_key LIMIT $4"
+      ORDER BY object_key LIMIT $4 + 0"
 );
 
 /// The greatest number of a job, as `id`.

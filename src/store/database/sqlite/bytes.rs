@@ -55,7 +55,7 @@ impl ObjectStore for ChunkBytes {
 async fn list_page(database: SqliteDatabase, page: Page) -> Result<Vec<Listed>> {
     let rows = sqlx::query(
         "SELECT key, length(bytes) AS size, written_at FROM chunk_bytes
-         WHERE key > ?1 AND key < ?2 ORDER BY key LIMIT ?3",
+         WHERE key > ?1 AND key < ?2 ORDER BY key LIMIT ?3 + 0",
     );
     let rows = rows
         .bind(page.after)
@@ -79,7 +79,7 @@ pub(super) async fn remove_unnamed(database: &SqliteDatabase, grace: Duration) -
              SELECT key FROM chunk_bytes
              WHERE written_at <= CAST(unixepoch('subsec') * 1000 AS INTEGER) - ?1
                AND NOT EXISTS (SELECT 1 FROM trace_chunks WHERE object_key = chunk_bytes.key AND data_store = 'database')
-             LIMIT ?2)",
+             LIMIT ?2 + 0)",
     );
     let grace = milliseconds(grace);
     let removed =

@@ -50,7 +50,7 @@ pub(super) async fn list(database: &SqliteDatabase, job: JobId, from: ChunkIndex
     let rows = sqlx::query(concat!(
         "SELECT ",
         chunk_columns!(),
-        " FROM trace_chunks WHERE job_id = ?1 AND chunk_index >= ?2 ORDER BY chunk_index LIMIT ?3"
+        " FROM trace_chunks WHERE job_id = ?1 AND chunk_index >= ?2 ORDER BY chunk_index LIMIT ?3 + 0"
     ));
     let rows =
         rows.bind(job.0).bind(from.0).bind(limit).fetch_all(&mut *database.reader().await?).await.map_err(failed)?;
@@ -91,7 +91,7 @@ pub(super) async fn waiting(database: &SqliteDatabase, until: Timestamp, limit: 
     let rows = sqlx::query(concat!(
         "SELECT ",
         chunk_columns!(),
-        " FROM trace_chunks WHERE state = 'sealed' AND sealed_at <= ?1 ORDER BY sealed_at, job_id, chunk_index LIMIT ?2"
+        " FROM trace_chunks WHERE state = 'sealed' AND sealed_at <= ?1 ORDER BY sealed_at, job_id, chunk_index LIMIT ?2 + 0"
     ));
     let rows = rows.bind(until.0).bind(limit).fetch_all(&mut *database.reader().await?).await.map_err(failed)?;
     rows.iter().map(read_waiting).collect()
@@ -104,7 +104,7 @@ pub(super) async fn spilled(database: &SqliteDatabase, limit: u32) -> Result<Vec
         " FROM trace_chunks
           WHERE data_store = 'database'
             AND (state = 'persisted' OR EXISTS (SELECT 1 FROM jobs WHERE id = job_id AND jobs.state = 'closed'))
-          ORDER BY persisted_at, job_id, chunk_index LIMIT ?1"
+          ORDER BY persisted_at, job_id, chunk_index LIMIT ?1 + 0"
     ));
     let rows = rows.bind(limit).fetch_all(&mut *database.reader().await?).await.map_err(failed)?;
     rows.iter().map(read_waiting).collect()

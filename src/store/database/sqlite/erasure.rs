@@ -45,7 +45,8 @@ pub(super) async fn erase(
 }
 
 pub(super) async fn due(database: &SqliteDatabase, now: Timestamp, limit: u32) -> Result<Vec<Deletion>> {
-    let rows = sqlx::query("SELECT id, job_id FROM deletions WHERE not_before <= ?1 ORDER BY not_before, id LIMIT ?2");
+    let rows =
+        sqlx::query("SELECT id, job_id FROM deletions WHERE not_before <= ?1 ORDER BY not_before, id LIMIT ?2 + 0");
     let rows = rows.bind(now.0).bind(limit).fetch_all(&mut *database.reader().await?).await.map_err(failed)?;
     rows.iter().map(|row| Ok(Deletion { id: number(row, "id")?, job: JobId(number(row, "job_id")?) })).collect()
 }

@@ -50,7 +50,7 @@ pub(super) async fn unfinished(database: &SqliteDatabase, after: JobId, limit: u
     let rows = sqlx::query(concat!(
         "SELECT ",
         job_columns!(),
-        " FROM jobs WHERE state IN ('open', 'closing') AND id > ?1 ORDER BY id LIMIT ?2"
+        " FROM jobs WHERE state IN ('open', 'closing') AND id > ?1 ORDER BY id LIMIT ?2 + 0"
     ));
     read_all(rows.bind(after.0).bind(limit).fetch_all(&mut *database.reader().await?).await)
 }
@@ -60,7 +60,7 @@ pub(super) async fn changed(database: &SqliteDatabase, since: Timestamp, after: 
     let rows = sqlx::query(concat!(
         "SELECT ",
         job_columns!(),
-        " FROM jobs INDEXED BY jobs_changed WHERE changed_at >= ?1 AND id > ?2 ORDER BY id LIMIT ?3"
+        " FROM jobs INDEXED BY jobs_changed WHERE changed_at >= ?1 AND id > ?2 ORDER BY id LIMIT ?3 + 0"
     ));
     read_all(rows.bind(since.0).bind(after.0).bind(limit).fetch_all(&mut *database.reader().await?).await)
 }

@@ -48,8 +48,11 @@ impl Listing for SqliteDatabase {
         let among = filter.among.as_ref().map(to_json).transpose()?;
         let total = match page.counts() {
             true => {
-                let count =
-                    sqlx::query(concat!("SELECT count(*) AS total FROM (SELECT 1 ", projects_listed!(), " LIMIT ?3)"));
+                let count = sqlx::query(concat!(
+                    "SELECT count(*) AS total FROM (SELECT 1 ",
+                    projects_listed!(),
+                    " LIMIT ?3 + 0)"
+                ));
                 let count = count.bind(&among).bind(&filter.search).bind(counted_max());
                 read_total(&count.fetch_one(&mut *self.reader().await?).await.map_err(failed)?)?
             }
@@ -61,14 +64,14 @@ impl Listing for SqliteDatabase {
                 project_columns!(),
                 " ",
                 projects_listed!(),
-                " AND (?3 IS NULL OR id < ?3) ORDER BY id DESC LIMIT ?4 OFFSET ?5"
+                " AND (?3 IS NULL OR id < ?3) ORDER BY id DESC LIMIT ?4 + 0 OFFSET ?5"
             ),
             false => concat!(
                 "SELECT ",
                 project_columns!(),
                 " ",
                 projects_listed!(),
-                " AND (?3 IS NULL OR id > ?3) ORDER BY id LIMIT ?4 OFFSET ?5"
+                " AND (?3 IS NULL OR id > ?3) ORDER BY id LIMIT ?4 + 0 OFFSET ?5"
             ),
         };
         let (skipped, behind) = page.bounds();
@@ -89,7 +92,7 @@ impl Listing for SqliteDatabase {
         let total = match page.counts() {
             true => {
                 let count =
-                    sqlx::query(concat!("SELECT count(*) AS total FROM (SELECT 1 ", jobs_listed!(), " LIMIT ?3)"));
+                    sqlx::query(concat!("SELECT count(*) AS total FROM (SELECT 1 ", jobs_listed!(), " LIMIT ?3 + 0)"));
                 let count = count.bind(filter.project.0).bind(&statuses).bind(counted_max());
                 read_total(&count.fetch_one(&mut *self.reader().await?).await.map_err(failed)?)?
             }
@@ -102,14 +105,14 @@ impl Listing for SqliteDatabase {
                 job_columns!(),
                 " FROM jobs WHERE id IN (SELECT id ",
                 jobs_listed!(),
-                " AND (?3 IS NULL OR id < ?3) ORDER BY id DESC LIMIT ?4 OFFSET ?5) ORDER BY id DESC"
+                " AND (?3 IS NULL OR id < ?3) ORDER BY id DESC LIMIT ?4 + 0 OFFSET ?5) ORDER BY id DESC"
             ),
             false => concat!(
                 "SELECT ",
                 job_columns!(),
                 " FROM jobs WHERE id IN (SELECT id ",
                 jobs_listed!(),
-                " AND (?3 IS NULL OR id > ?3) ORDER BY id LIMIT ?4 OFFSET ?5) ORDER BY id"
+                " AND (?3 IS NULL OR id > ?3) ORDER BY id LIMIT ?4 + 0 OFFSET ?5) ORDER BY id"
             ),
         };
         let (skipped, behind) = page.bounds();

@@ -138,8 +138,8 @@ macro_rules! select {
 pub(super) async fn list(database: &SqliteDatabase, filter: MismatchFilter) -> Result<Vec<Mismatch>> {
     // Two statements, so that those of one job are found by their index.
     let statement = match filter.job {
-        Some(_) => concat!(select!(), " AND job_id = ?2 ORDER BY id LIMIT ?4"),
-        None => concat!(select!(), " AND ?2 IS NULL ORDER BY id LIMIT ?4"),
+        Some(_) => concat!(select!(), " AND job_id = ?2 ORDER BY id LIMIT ?4 + 0"),
+        None => concat!(select!(), " AND ?2 IS NULL ORDER BY id LIMIT ?4 + 0"),
     };
     let rows = sqlx::query(statement)
         .bind(filter.after)
@@ -162,7 +162,7 @@ pub(super) async fn due_notifications(database: &SqliteDatabase, now: Timestamp,
     let rows = sqlx::query(concat!(
         "SELECT ",
         mismatch_columns!(),
-        " FROM mismatches WHERE notify_at <= ?1 ORDER BY notify_at, id LIMIT ?2"
+        " FROM mismatches WHERE notify_at <= ?1 ORDER BY notify_at, id LIMIT ?2 + 0"
     ));
     let rows = rows.bind(now.0).bind(limit).fetch_all(&mut *database.reader().await?).await.map_err(failed)?;
     rows.iter().map(read).collect()

@@ -5,6 +5,9 @@
 //! the same file (several nodes on one machine) SQLite's own busy timeout makes them wait. Readers have connections of
 //! their own and wait for nobody. Every commit is synced to the disk: a live copy is released because the row that names
 //! its successor is committed.
+//!
+//! Every limit is `LIMIT ?1 + 0`, also in the statements of [`rows`](super::rows). SQLite (3.51) looks at a bare `LIMIT ?1` when it
+//! plans, so that each binding makes it prepare the statement anew: longer than most of them take.
 
 mod accounts;
 mod bytes;

@@ -18,8 +18,9 @@ pub(super) async fn find_at(database: &SqliteDatabase, path: &str) -> Result<Opt
 }
 
 pub(super) async fn list(database: &SqliteDatabase, after: ProjectId, limit: u32) -> Result<Vec<Project>> {
-    let rows =
-        sqlx::query("SELECT id, path FROM projects WHERE id > ?1 AND path <> 'veritail/canary' ORDER BY id LIMIT ?2");
+    let rows = sqlx::query(
+        "SELECT id, path FROM projects WHERE id > ?1 AND path <> 'veritail/canary' ORDER BY id LIMIT ?2 + 0",
+    );
     let rows = rows.bind(after.0).bind(limit).fetch_all(&mut *database.reader().await?).await.map_err(failed)?;
     rows.iter().map(read_project).collect()
 }

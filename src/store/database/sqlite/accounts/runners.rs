@@ -31,7 +31,8 @@ pub(super) async fn find(database: &SqliteDatabase, token_sha256: [u8; 32]) -> R
 }
 
 pub(super) async fn list(database: &SqliteDatabase, after: RunnerId, limit: u32) -> Result<Vec<Runner>> {
-    let rows = sqlx::query(concat!("SELECT ", runner_columns!(), " FROM runners WHERE id > ?1 ORDER BY id LIMIT ?2"));
+    let rows =
+        sqlx::query(concat!("SELECT ", runner_columns!(), " FROM runners WHERE id > ?1 ORDER BY id LIMIT ?2 + 0"));
     let rows = rows.bind(after.0).bind(limit).fetch_all(&mut *database.reader().await?).await.map_err(failed)?;
     rows.iter().map(read_runner).collect()
 }

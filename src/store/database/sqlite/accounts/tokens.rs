@@ -34,7 +34,7 @@ pub(super) async fn find(database: &SqliteDatabase, token_sha256: [u8; 32]) -> R
 }
 
 pub(super) async fn list(database: &SqliteDatabase, after: TokenId, limit: u32) -> Result<Vec<ApiToken>> {
-    let rows = sqlx::query(concat!("SELECT ", token_columns!(), " FROM tokens WHERE id > ?1 ORDER BY id LIMIT ?2"));
+    let rows = sqlx::query(concat!("SELECT ", token_columns!(), " FROM tokens WHERE id > ?1 ORDER BY id LIMIT ?2 + 0"));
     let rows = rows.bind(after.0).bind(limit).fetch_all(&mut *database.reader().await?).await.map_err(failed)?;
     rows.iter().map(read_token).collect()
 }
