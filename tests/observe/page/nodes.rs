@@ -67,15 +67,15 @@ pub(super) async fn prometheus_forgets_all(watch: &watch::Watch, targets: &[(Str
         }
     };
     let [(one, _), others @ ..] = targets else { panic!("none is scraped") };
-    watch.scrape(others).await;
+    watch.scrape(others);
     post.until("pager", "one is not known any more", is_it(one, true)).await;
     let said = |(job, _): &(String, Vec<String>)| post.all().iter().any(is_it(job, true));
     assert!(!others.iter().any(said), "the others are scraped");
-    watch.scrape(&[]).await;
+    watch.scrape(&[]);
     for (job, _) in others {
         post.until("pager", "none is known any more", is_it(job, true)).await;
     }
-    watch.scrape(targets).await;
+    watch.scrape(targets);
     for (job, _) in targets {
         post.until("pager", "all are known again", is_it(job, false)).await;
     }

@@ -26,7 +26,7 @@ pub struct Watch {
     prometheus: Running,
     alertmanager: Running,
     address: String,
-    alerts_to: String,
+    jobs: Vec<String>,
     http: reqwest::Client,
     folder: TempDir,
 }
@@ -38,7 +38,8 @@ impl Watch {
         let (one, other) = (free_port(), free_port());
         let (address, alerts_to) = (format!("127.0.0.1:{one}"), format!("127.0.0.1:{other}"));
         let path = write_all(folder.path(), post);
-        write_targets(folder.path(), jobs, &alerts_to);
+        write_config(folder.path(), jobs, &alerts_to);
+        write_targets(folder.path(), jobs);
         let arg = |name: &str, value: &Path| format!("--{name}={}", value.display());
         let mut alertmanager = Command::new("prometheus-alertmanager");
         alertmanager.args([
@@ -55,7 +56,6 @@ impl Watch {
             arg("storage.tsdb.path", &path("prometheus")),
             format!("--web.listen-address={address}"),
             "--rules.alert.resend-delay=5s".to_owned(),
-            "--web.enable-lifecycle".to_owned(),
         ]);
         let mut prometheus = Running::start(&mut prometheus);
         for (program, port) in [(&mut prometheus, one), (&mut alertmanager, other)] {
@@ -63,14 +63,16 @@ impl Watch {
             assert!(tokio::task::block_in_place(|| program.wait_until(answers)), "no answer on port {port}");
         }
         let http = reqwest::Client::builder().no_proxy().build().expect("a client");
-        Self { prometheus, alertmanager, address, alerts_to, http, folder }
+        let jobs = jobs.iter().map(|(job, _)| job.clone()).collect();
+        Self { prometheus, alertmanager, address, jobs, http, folder }
     }
 
-    /// From now on these are scraped and no others.
-    pub async fn scrape(&self, jobs: &[(String, Vec<String>)]) {
-        write_targets(self.folder.path(), jobs, &self.alerts_to);
-        let answer = self.http.post(format!("http://{}/-/reload", self.address)).send().await.expect("an answer");
-        assert_eq!(answer.status(), 200, "the files are read again");
+    /// From now on only what is in this list is scraped. A job that is not in it stays, without targets.
+    pub fn scrape(&self, jobs: &[(String, Vec<String>)]) {
+        for job in &self.jobs {
+            let targets = jobs.iter().find(|(known, _)| known == job).map_or(&[][..], |(_, targets)| targets);
+            write_targets(self.folder.path(), &[(job.clone(), targets.to_vec())]);
+        }
     }
 
     /// Waits until all targets are scraped.
@@ -118,19 +120,30 @@ fn write_all(below: &Path, post: &Post) -> impl Fn(&str) -> std::path::PathBuf +
     move |name| below.join(name)
 }
 
-/// Writes what Prometheus scrapes, and whom it tells.
-fn write_targets(below: &Path, jobs: &[(String, Vec<String>)], alerts_to: &str) {
+/// Writes what Prometheus is to do. Its targets are in files of their own, which it looks at every second: a job that is
+/// taken out of its configuration may be remembered for five minutes.
+fn write_config(below: &Path, jobs: &[(String, Vec<String>)], alerts_to: &str) {
     let mut prometheus = format!(
         "global:\n  scrape_interval: 2s\n  scrape_timeout: 2s\n  evaluation_interval: 1s\nrule_files: ['*.rules.yml']\n\
          alerting:\n  alertmanagers:\n    - static_configs:\n        - targets: ['{alerts_to}']\nscrape_configs:\n"
     );
-    for (job, targets) in jobs {
-        let targets: Vec<String> = targets.iter().map(|target| format!("'{target}'")).collect();
-        let targets = targets.join(", ");
-        writeln!(prometheus, "  - job_name: {job}\n    static_configs:\n      - targets: [{targets}]")
-            .expect("a string");
+    for (job, _) in jobs {
+        writeln!(
+            prometheus,
+            "  - job_name: {job}\n    file_sd_configs:\n      - files: [{job}.json]\n        refresh_interval: 1s"
+        )
+        .expect("a string");
     }
     std::fs::write(below.join("prometheus.yml"), prometheus).expect("written");
+}
+
+/// Writes where the nodes of these jobs are, each in one step.
+fn write_targets(below: &Path, jobs: &[(String, Vec<String>)]) {
+    for (job, targets) in jobs {
+        let written = below.join(format!("{job}.new"));
+        std::fs::write(&written, serde_json::json!([{ "targets": targets }]).to_string()).expect("written");
+        std::fs::rename(written, below.join(format!("{job}.json"))).expect("moved");
+    }
 }
 
 /// The same file, in which a minute lasts [`MINUTE`] seconds: what waits, ranges, offsets, and seconds written as `N * 60`.
