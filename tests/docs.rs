@@ -413,3 +413,19 @@ fn every_file_that_a_page_names_is_there() {
     }
     assert!(seen > 10, "{seen} files were found");
 }
+
+/// Each dashboard, as it is and with damage, in both themes.
+#[test]
+fn every_dashboard_has_its_pictures() {
+    let mut expected = std::collections::BTreeSet::new();
+    for entry in std::fs::read_dir(root().join("dashboards")).expect("dashboards") {
+        let name = entry.expect("an entry").file_name().to_string_lossy().into_owned();
+        let Some(name) = name.strip_prefix("veritail-").and_then(|name| name.strip_suffix(".json")) else { continue };
+        for state in ["healthy", "damage"] {
+            expected.extend(["dark", "light"].map(|theme| format!("{name}-{state}-{theme}.png")));
+        }
+    }
+    let entries = std::fs::read_dir(root().join("docs/pictures")).expect("pictures");
+    let found = entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()).collect();
+    assert_eq!(expected, found);
+}

@@ -89,6 +89,8 @@ fn every_runbook_has_the_same_shape() {
         let headings: Vec<&str> = page.lines().filter_map(|line| line.strip_prefix("## ")).collect();
         assert_eq!(headings, HEADINGS, "{name}");
         assert!(!blocks(&page).is_empty(), "{name}: how to look");
+        // What the commands need is there, and links of alerts lead past it.
+        assert!(page.contains("## Look\n\nFirst [set up the shell](README.md), once.\n"), "{name}");
         for heading in page.split("\n## ").skip(1) {
             assert!(heading.lines().skip(1).any(|line| line.len() > 10), "{name}: nothing below {heading:?}");
         }
