@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use crate::program::{Server, code, text, veritail};
 use crate::support::redis_server::{Durability, RedisServer};
+use crate::support::server::flipped;
 
 /// Nothing is written down, sampled or verified by itself while a short run is measured.
 const QUIET: [(&str, &str); 6] = [
@@ -216,10 +217,8 @@ async fn a_damaged_object_fails_the_run() {
     assert_eq!(json(&against(&server, &read).await)["holds"], true);
 
     for file in files_below(&server.data_dir().join("objects")) {
-        let mut bytes = fs::read(&file).expect("readable");
-        let middle = bytes.len() / 2;
-        bytes[middle] ^= 1;
-        fs::write(&file, bytes).expect("writable");
+        let bytes = fs::read(&file).expect("readable");
+        fs::write(&file, flipped(&bytes)).expect("writable");
     }
     let output = against(&server, &read).await;
     let (status, said) = code(&output);

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::program::{Server, code, text};
-use crate::support::server::{Job, ended, log};
+use crate::support::server::{Job, ended, flipped, log};
 
 async fn finished(server: &Server, size: usize) -> (Job, Vec<u8>) {
     let (client, sent) = (server.client(), log(size));
@@ -92,10 +92,8 @@ async fn a_damaged_log_breaks_off_and_says_so() {
     let mut objects = files_below(&server.data_dir().join("objects"));
     objects.sort();
     let victim = objects.get(2).expect("a third chunk");
-    let mut bytes = std::fs::read(victim).expect("an object");
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 1;
-    std::fs::write(victim, bytes).expect("damaged");
+    let bytes = std::fs::read(victim).expect("an object");
+    std::fs::write(victim, flipped(&bytes)).expect("damaged");
 
     for more in [&[][..], &["--follow"]] {
         let output = server.command(&["cat", "1"]).args(more).output().expect("it runs");

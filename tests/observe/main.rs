@@ -17,3 +17,4 @@ mod page;
 mod rules;
 mod runbooks;
 mod spans;
+mod way;

@@ -15,7 +15,7 @@ use tokio::sync::OnceCell;
 use veritail::store::database::postgres::{PostgresDatabase, Settings};
 
 use super::certificates::Authority;
-use super::program::installed;
+use super::program::{in_path, installed};
 
 /// A database with all tables, which others are copied from.
 const TEMPLATE: &str = "veritail_template";
@@ -327,8 +327,6 @@ fn as_its_user(path: PathBuf) -> Command {
 
 /// On the path, or where Debian puts it: the newest.
 fn find(name: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let on_path = std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.exists());
     let debian = || {
         let versions = std::fs::read_dir("/usr/lib/postgresql").ok()?.filter_map(Result::ok);
         let number = |path: &Path| path.file_name()?.to_str()?.parse::<u32>().ok();
@@ -336,7 +334,7 @@ fn find(name: &str) -> Option<PathBuf> {
         Some(newest.join("bin").join(name)).filter(|file| file.exists())
     };
     // Debian's wrappers on the path want a cluster of their own making.
-    debian().or(on_path)
+    debian().or_else(|| in_path(name))
 }
 
 fn is_root() -> bool {

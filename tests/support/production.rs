@@ -12,6 +12,18 @@ use super::postgres_server::{PostgresServer, TestDatabase};
 use super::redis_server::{Durability, RedisServer};
 use super::weed::Weed;
 
+/// Settings: small chunks, and what takes minutes in production in seconds.
+pub const IN_SECONDS: &[(&str, &str)] = &[
+    ("VERITAIL_CHUNK_SIZE", "4096"),
+    ("VERITAIL_GAUGE_INTERVAL", "500ms"),
+    ("VERITAIL_LIVE_GRACE", "1s"),
+    ("VERITAIL_LEASE_TIME", "2s"),
+    ("VERITAIL_SPILL_AFTER", "1s"),
+    ("VERITAIL_OBJECT_PATIENCE", "3s"),
+    ("VERITAIL_OBJECT_TIMEOUT", "2s"),
+    ("VERITAIL_OBJECT_RETRY_FOR", "500ms"),
+];
+
 /// Redis, PostgreSQL and S3; they go with this value.
 pub struct Production {
     /// Its Redis.

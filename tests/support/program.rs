@@ -11,6 +11,12 @@ pub fn installed(path: &str) -> PathBuf {
     found
 }
 
+/// A program on the path.
+pub fn in_path(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file())
+}
+
 /// A process that dies with this value.
 pub struct Running(Child);
 

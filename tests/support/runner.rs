@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::server::{Answer, Client, Job, Send as _, ended};
 
@@ -192,6 +192,21 @@ impl Runner {
         let few = REQUESTS_MAX.max(u32::try_from(PATCH_MAX / self.patch_max * 200).unwrap_or(u32::MAX));
         assert!(self.requests < few, "job {}: it goes on for ever: {:?}", self.job.id, self.counts);
     }
+}
+
+/// A log that is proven, and has one copy of each chunk, in such a store; and what is said of it then.
+pub async fn kept(client: &Client, log: &[u8], is_meant: impl Fn(&str) -> bool) -> (Job, Value) {
+    let job = client.make_job().await;
+    assert_eq!(Runner::new(client, &job).with_patience(200).finish(log).await.status, 200);
+    let is_kept = |document: &Value| {
+        let mut chunks = document["chunks"].as_array().expect("chunks").iter();
+        chunks.all(|chunk| {
+            let copies = chunk["copies"].as_array().expect("copies");
+            copies.len() == 1 && copies[0]["store"].as_str().is_some_and(&is_meant)
+        })
+    };
+    let document = client.integrity_until(&job, "each chunk has one copy", is_kept).await;
+    (job, document)
 }
 
 /// Between two tries.

@@ -14,6 +14,6 @@ mod node;
 
 pub use away::Away;
 pub use binary::Binary;
-pub use client::{Answer, Client, Job, Send, ended, log};
+pub use client::{Answer, Client, Job, Send, ended, flipped, log};
 pub use launch::{ADMIN_TOKEN, PROGRAM, kill, launch, log_of};
 pub use node::{Front, Hooks, Node};

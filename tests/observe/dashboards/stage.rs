@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
 use reqwest::Method;
 use tokio::task::JoinSet;
 use veritail::pipeline::Stores;
@@ -15,7 +14,7 @@ use super::prometheus::Prometheus;
 use crate::support::production::Production;
 use crate::support::redis_server;
 use crate::support::runner::{Runner, pause};
-use crate::support::server::{Binary, Client, Job, Send as _, ended, log};
+use crate::support::server::{Binary, Client, Job, Send as _, ended, flipped, log};
 
 /// How fast everything goes.
 pub struct Pace {
@@ -189,10 +188,8 @@ impl Stage {
         match change {
             "lost" => objects.delete(key).await.expect("deleted"),
             _ => {
-                let mut bytes = objects.get_whole(key).await.expect("answered").expect("an object").to_vec();
-                let middle = bytes.len() / 2;
-                bytes[middle] ^= 1;
-                objects.put(key, Bytes::from(bytes)).await.expect("written");
+                let bytes = objects.get_whole(key).await.expect("answered").expect("an object");
+                objects.put(key, flipped(&bytes).into()).await.expect("written");
             }
         }
     }

@@ -7,11 +7,11 @@ use veritail::trace::{ChunkIndex, JobId};
 
 use super::post::Post;
 use super::site::Site;
-use super::{flipped, kept, only, page, pause, watch};
+use super::{kept, only, page, pause, watch};
 use crate::support::bad_network::{BadNetwork, Fault};
 use crate::support::redis_server::order;
 use crate::support::runner::Runner;
-use crate::support::server::{Job, Send as _, ended, log};
+use crate::support::server::{Job, Send as _, ended, flipped, log};
 
 /// A canary whose damage is to be found in ten seconds, and a verifier that is on, and due once a year.
 pub(super) const BLIND: &[(&str, &str)] = &[

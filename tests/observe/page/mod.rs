@@ -10,7 +10,6 @@ mod nodes;
 mod post;
 mod site;
 mod storage;
-mod switch;
 mod watch;
 
 use std::collections::BTreeSet;
@@ -21,7 +20,7 @@ use serde_json::Value;
 use crate::alerts::rules;
 use crate::support::production::Production;
 use crate::support::redis_server::Durability;
-use crate::support::runner::Runner;
+use crate::support::runner;
 use crate::support::server::{Job, log};
 use post::{Message, Post};
 use site::Site;
@@ -192,27 +191,7 @@ fn only(post: &Post, site: &Site, expected: &[&str]) {
 
 /// A log that is proven, and whose live copies are gone.
 async fn kept(site: &Site, size: usize) -> (Job, Value) {
-    let client = site.client();
-    let job = client.make_job().await;
-    let log = log(size);
-    let mut runner = Runner::new(client, &job).with_patience(200);
-    assert_eq!(runner.finish(&log).await.status, 200);
-    let is_kept = |document: &Value| {
-        let chunks = document["chunks"].as_array().expect("chunks");
-        chunks.iter().all(|chunk| {
-            let copies = chunk["copies"].as_array().expect("copies");
-            copies.len() == 1 && copies[0]["store"] != "redis"
-        })
-    };
-    let document = client.integrity_until(&job, "nothing is live any more", is_kept).await;
-    (job, document)
-}
-
-fn flipped(bytes: &[u8]) -> Vec<u8> {
-    let mut bytes = bytes.to_vec();
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 1;
-    bytes
+    runner::kept(site.client(), &log(size), |store| store != "redis").await
 }
 
 /// A pause between looks.

@@ -9,24 +9,16 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio::task::JoinHandle;
 use veritail::pipeline::Stores;
 
-use super::switch::Switch;
-use crate::support::production::Production;
+use crate::support::production::{IN_SECONDS, Production};
 use crate::support::redis_server::{Durability, Product, RedisServer, free_port};
 use crate::support::runner::Runner;
 use crate::support::server::{ADMIN_TOKEN, Client, Send as _, kill, launch, log, log_of};
+use crate::way::Way;
 
-/// What is minutes in production, in seconds; and schedules of the verifier as short as they get.
+/// Beside what is seconds here: schedules of the verifier as short as they get.
 const VARIABLES: &[(&str, &str)] = &[
-    ("VERITAIL_CHUNK_SIZE", "4096"),
-    ("VERITAIL_GAUGE_INTERVAL", "500ms"),
     ("VERITAIL_SWEEP_INTERVAL", "500ms"),
     ("VERITAIL_LIVE_SWEEP_INTERVAL", "2s"),
-    ("VERITAIL_LIVE_GRACE", "1s"),
-    ("VERITAIL_LEASE_TIME", "2s"),
-    ("VERITAIL_SPILL_AFTER", "1s"),
-    ("VERITAIL_OBJECT_PATIENCE", "3s"),
-    ("VERITAIL_OBJECT_TIMEOUT", "2s"),
-    ("VERITAIL_OBJECT_RETRY_FOR", "500ms"),
     ("VERITAIL_DATABASE_STATEMENT_TIMEOUT", "3s"),
     ("VERITAIL_VERIFY_HOT", "* * * * * *"),
     ("VERITAIL_VERIFY_OPEN_INTERVAL", "1s"),
@@ -48,7 +40,7 @@ pub struct Site {
     /// Held by the load while one of its jobs is under way.
     job_under_way: Arc<Mutex<()>>,
     variables: Vec<(String, String)>,
-    switch: Switch,
+    way: Way,
     production: Production,
 }
 
@@ -63,9 +55,9 @@ impl Site {
     pub async fn start(name: &'static str, nodes: usize, durability: Durability, own: &[(&str, &str)]) -> Self {
         let mut production = Production::start().await;
         production.redis = RedisServer::start_with(Product::Redis, durability, &["--maxmemory", REDIS_MEMORY]);
-        let switch = Switch::before(production.s3_port()).await;
-        let mut variables = production.variables(switch.port());
-        variables.extend(variables_of(VARIABLES).chain(variables_of(own)));
+        let way = Way::to(production.s3_port()).await;
+        let mut variables = production.variables(way.port());
+        variables.extend(variables_of(IN_SECONDS).chain(variables_of(VARIABLES)).chain(variables_of(own)));
         let started: Vec<Node> = (0..nodes)
             .map(|_| {
                 let mut node = Node {
@@ -82,7 +74,7 @@ impl Site {
         let client = Client::new(address, ADMIN_TOKEN);
         let job_under_way = Arc::new(Mutex::new(()));
         let load = tokio::spawn(load_for_ever(client.clone(), job_under_way.clone()));
-        Self { name, nodes: started, client, load, job_under_way, variables, switch, production }
+        Self { name, nodes: started, client, load, job_under_way, variables, way, production }
     }
 
     /// The name of its job.
@@ -130,7 +122,7 @@ impl Site {
 
     /// Cuts the way to its object store, or mends it.
     pub fn objects_away(&self, away: bool) {
-        self.switch.cut(away);
+        self.way.cut(away);
     }
 
     /// Runs a statement behind its nodes' backs.

@@ -4,8 +4,9 @@ use veritail::trace::{ByteSize, ChunkIndex, JobId, Sha256};
 
 use super::post::{Message, Post};
 use super::site::Site;
-use super::{flipped, kept, only, page, watch};
+use super::{kept, only, page, watch};
 use crate::support::redis_server::order;
+use crate::support::server::flipped;
 
 /// No canary: a run of it that fails on the way is a ticket of its own.
 pub(super) const NO_CANARY: &[(&str, &str)] = &[("VERITAIL_VERIFY_CANARY", "off")];

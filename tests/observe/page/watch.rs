@@ -39,7 +39,7 @@ impl Watch {
         let (address, alerts_to) = (format!("127.0.0.1:{one}"), format!("127.0.0.1:{other}"));
         let path = write_all(folder.path(), post);
         write_config(folder.path(), jobs, &alerts_to);
-        write_targets(folder.path(), jobs);
+        jobs.iter().for_each(|(job, targets)| write_targets(folder.path(), job, targets));
         let arg = |name: &str, value: &Path| format!("--{name}={}", value.display());
         let mut alertmanager = Command::new("prometheus-alertmanager");
         alertmanager.args([
@@ -71,7 +71,7 @@ impl Watch {
     pub fn scrape(&self, jobs: &[(String, Vec<String>)]) {
         for job in &self.jobs {
             let targets = jobs.iter().find(|(known, _)| known == job).map_or(&[][..], |(_, targets)| targets);
-            write_targets(self.folder.path(), &[(job.clone(), targets.to_vec())]);
+            write_targets(self.folder.path(), job, targets);
         }
     }
 
@@ -137,13 +137,11 @@ fn write_config(below: &Path, jobs: &[(String, Vec<String>)], alerts_to: &str) {
     std::fs::write(below.join("prometheus.yml"), prometheus).expect("written");
 }
 
-/// Writes where the nodes of these jobs are, each in one step.
-fn write_targets(below: &Path, jobs: &[(String, Vec<String>)]) {
-    for (job, targets) in jobs {
-        let written = below.join(format!("{job}.new"));
-        std::fs::write(&written, serde_json::json!([{ "targets": targets }]).to_string()).expect("written");
-        std::fs::rename(written, below.join(format!("{job}.json"))).expect("moved");
-    }
+/// Writes where the nodes of a job are, in one step.
+fn write_targets(below: &Path, job: &str, targets: &[String]) {
+    let written = below.join(format!("{job}.new"));
+    std::fs::write(&written, serde_json::json!([{ "targets": targets }]).to_string()).expect("written");
+    std::fs::rename(written, below.join(format!("{job}.json"))).expect("moved");
 }
 
 /// The same file, in which a minute lasts [`MINUTE`] seconds: what waits, ranges, offsets, and seconds written as `N * 60`.

@@ -3,11 +3,10 @@
 use serde_json::Value;
 
 use super::machine::Machine;
-use super::{Block, block, pause};
-use crate::alerts::{read, root};
+use super::{Block, block, text};
 use crate::support::postgres_server::TestDatabase;
 use crate::support::runner::Runner;
-use crate::support::server::{Job, log};
+use crate::support::server::{Job, flipped, log};
 
 const CHECKSUM: &str = "VeritailChecksumMismatch";
 const UNRESOLVED: &str = "VeritailCorruptTracesUnresolved";
@@ -44,10 +43,7 @@ async fn an_earlier_version_of_an_object_is_put_back() {
     const NO_RULE: &str = "NoSuchLifecycleConfiguration";
     let rules = lines(&block(CHECKSUM, "get-bucket-lifecycle"), 0..1);
     let said = machine.attempt(&rules, &[]).err().expect("the bucket has no rule");
-    assert!(
-        said.contains(NO_RULE) && read(&root().join(format!("docs/runbooks/{CHECKSUM}.md"))).contains(NO_RULE),
-        "{said}"
-    );
+    assert!(said.contains(NO_RULE) && text(CHECKSUM).contains(NO_RULE), "{said}");
 
     let random = random_of_chunk_1(&machine);
     let rot = rot(&machine, &random);
@@ -89,7 +85,7 @@ async fn an_object_is_put_back_into_a_folder() {
     machine.shell("cp -a /var/lib/veritail/objects /backup/");
     let report = machine.client().integrity(&job).await;
     let key = report["chunks"][1]["copies"][0]["key"].as_str().expect("an object").to_owned();
-    let file = machine.path("data/objects").join(&key);
+    let file = machine.node().data_dir().join("objects").join(&key);
     flip(&file);
     // The embedded database counts from 1.
     machine.shell(&format!("veritail verify {}", job.id));
@@ -194,7 +190,7 @@ async fn an_orphan_is_deleted_and_the_next_inventory_says_so() {
     let random = "0123456789abcdef0123456789abcdef";
     machine.shell(&format!("{}\necho left over | aws s3 cp - \"s3://$BUCKET/$KEY\"; echo done", key_line(random)));
     machine.way().grow_old();
-    until(&machine, 17, "open").await;
+    machine.until(17, "open").await;
     is_open(&machine, 17, "orphan", "object_store").await;
     let said = machine.run(&block(ORPHANS, "--kind orphan"), &[]);
     assert!(said.line(0).contains("orphan"), "{}", said.all());
@@ -202,14 +198,14 @@ async fn an_orphan_is_deleted_and_the_next_inventory_says_so() {
     let said = machine.run(&block(ORPHANS, "delete-object"), &[(RANDOM, random)]);
     assert_eq!(said.line(0), "73");
     assert!(said.line(1).contains(&format!("traces/73/42/c/1-1-{random}.zst")), "{}", said.all());
-    until(&machine, 17, "resolved").await;
+    machine.until(17, "resolved").await;
     let report = machine.client().integrity(&job).await;
     assert_eq!(report["verdict"], "verified", "{report:#}");
     assert_eq!(machine.client().trace(&job).await, log);
 
     // Another, which is to stay.
     machine.shell(&format!("{}\necho kept | aws s3 cp - \"s3://$BUCKET/$KEY\"; echo done", key_line(random)));
-    until(&machine, 18, "open").await;
+    machine.until(18, "open").await;
     machine.run(&block(ORPHANS, "mismatches resolve"), &[("17", "18")]);
     let noted = machine.mismatch(18).await;
     assert_eq!(noted["comment"], "left by the restore of 31 January, kept", "{noted:#}");
@@ -259,20 +255,6 @@ async fn is_open(machine: &Machine, mismatch: i64, kind: &str, store: &str) {
     let found = machine.mismatch(mismatch).await;
     let fields = ["kind", "store", "state"].map(|name| found[name].as_str().expect("a text").to_owned());
     assert_eq!(fields, [kind, store, "open"], "{found:#}");
-}
-
-/// Waits until an inventory has found or resolved it.
-async fn until(machine: &Machine, mismatch: i64, state: &str) {
-    let path = format!("/api/v1/mismatches/{mismatch}");
-    for _ in 0..1200 {
-        let asked = machine.client().admin(reqwest::Method::GET, &path);
-        let answer = crate::support::server::Send::answer(asked).await;
-        if answer.status == 200 && answer.json()["state"] == state {
-            return;
-        }
-        pause().await;
-    }
-    panic!("mismatch {mismatch} is never {state}\n{}", machine.log());
 }
 
 /// The look that the runbook ends with finds the log as recorded again, and it is.
@@ -327,8 +309,6 @@ fn rot(machine: &Machine, random: &str) -> String {
 }
 
 fn flip(file: &std::path::Path) {
-    let mut bytes = std::fs::read(file).expect("a file");
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 1;
-    std::fs::write(file, bytes).expect("its own file");
+    let bytes = std::fs::read(file).expect("a file");
+    std::fs::write(file, flipped(&bytes)).expect("its own file");
 }

@@ -12,9 +12,9 @@ use tokio::task::JoinHandle;
 use super::heal::ACTS;
 use super::machine::Machine;
 use super::redis::masters;
-use super::{Block, block, page, pause};
-use crate::alerts::{read, root};
+use super::{Block, block, page, pages, text};
 use crate::support::redis_server::{order, until};
+use crate::support::runner::pause;
 use crate::support::server::{Send as _, ended};
 
 /// A verifier that is at work now and then, and a canary and a webhook that get no answer.
@@ -78,7 +78,7 @@ async fn everything_that_looks_shows_something() {
         "{} of {ran}:\n\n{}\n\nthe node logged\n{}",
         wrong.len(),
         wrong.join("\n\n"),
-        machine.log()
+        machine.node().log()
     );
     assert!(ran > 60, "{ran} blocks");
 }
@@ -139,7 +139,7 @@ impl Blocked {
             if blocking == [pid] {
                 return Self { holder, pid, waiter };
             }
-            pause().await;
+            pause(50).await;
         }
         panic!("nobody waits");
     }
@@ -158,16 +158,9 @@ impl Blocked {
     }
 }
 
-/// The names of all pages.
-fn pages() -> BTreeSet<String> {
-    let entries = std::fs::read_dir(root().join("docs/runbooks")).expect("runbooks");
-    entries.map(|entry| entry.expect("an entry").path().file_stem().expect("a name").to_string_lossy().into()).collect()
-}
-
 /// The commands and statements within the sentences of a page, each as a block.
 fn inline(name: &str) -> Vec<Block> {
-    let text = read(&root().join(format!("docs/runbooks/{name}.md")));
-    let sentences: String = text.split("```").step_by(2).collect();
+    let sentences: String = text(name).split("```").step_by(2).collect();
     let spans =
         sentences.split('`').skip(1).step_by(2).filter(|span| INLINE.iter().any(|begin| span.starts_with(begin)));
     let block = |span: &str| {
@@ -193,7 +186,7 @@ async fn trouble(machine: &Machine) -> i64 {
         order(redis, &["KEYS", "*:mark:*"]).is_ok_and(|marks| marks != Value::Array(Vec::new()))
     });
     order(redis, &["FLUSHALL"]).expect("Redis takes it");
-    logged(machine, "master_replid").await;
+    machine.node().until_logged("master_replid").await;
     machine.shell(
         "KEY=$(veritail inspect 42 --keys | grep -o 'traces/73/42/c/1-1-.*')\n\
          echo damaged | aws s3 cp - \"s3://$BUCKET/$KEY\"; echo done\n\
@@ -218,7 +211,7 @@ async fn trouble(machine: &Machine) -> i64 {
         sqlx::raw_sql(sql).execute(&mut lock).await.expect("a lock");
     }
     for text in ["gauges could not be sampled", "the verifier's", "canary", "webhook"] {
-        logged(machine, text).await;
+        machine.node().until_logged(text).await;
     }
     drop(lock);
     for _ in 0..1200 {
@@ -226,17 +219,7 @@ async fn trouble(machine: &Machine) -> i64 {
         if let Some(id) = runs.json()["items"][0]["id"].as_i64() {
             return id;
         }
-        pause().await;
+        pause(50).await;
     }
-    panic!("no inventory came to its end\n{}", machine.log());
-}
-
-async fn logged(machine: &Machine, text: &str) {
-    for _ in 0..1200 {
-        if machine.log().contains(text) {
-            return;
-        }
-        pause().await;
-    }
-    panic!("never logged: {text}\n{}", machine.log());
+    panic!("no inventory came to its end\n{}", machine.node().log());
 }

@@ -2,31 +2,23 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
+use reqwest::Method;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::way::Way;
 use super::{Block, page};
-use crate::support::production::Production;
-use crate::support::program::installed;
-use crate::support::redis_server::free_port;
-use crate::support::runner::Runner;
-use crate::support::server::{ADMIN_TOKEN, Client, Job, PROGRAM, Send as _, kill, launch, log_of};
+use crate::support::production::{IN_SECONDS, Production};
+use crate::support::program::{in_path, installed};
+use crate::support::runner;
+use crate::support::server::{ADMIN_TOKEN, Answer, Binary, Client, Job, PROGRAM, Send as _};
+use crate::way::Way;
 
-/// What takes minutes in production, in seconds; and nobody looks for damage but the runbooks' own commands.
+/// Beside what is seconds here: nobody looks for damage but the runbooks' own commands.
 const VARIABLES: &[(&str, &str)] = &[
-    ("VERITAIL_CHUNK_SIZE", "4096"),
-    ("VERITAIL_GAUGE_INTERVAL", "500ms"),
     ("VERITAIL_SWEEP_INTERVAL", "200ms"),
     ("VERITAIL_LIVE_SWEEP_INTERVAL", "1s"),
-    ("VERITAIL_LIVE_GRACE", "1s"),
-    ("VERITAIL_LEASE_TIME", "2s"),
-    ("VERITAIL_SPILL_AFTER", "1s"),
-    ("VERITAIL_OBJECT_PATIENCE", "3s"),
-    ("VERITAIL_OBJECT_TIMEOUT", "2s"),
-    ("VERITAIL_OBJECT_RETRY_FOR", "500ms"),
     ("VERITAIL_VERIFY_HOT", "off"),
     ("VERITAIL_VERIFY_FULL", "off"),
     ("VERITAIL_VERIFY_INVENTORY", "off"),
@@ -40,12 +32,11 @@ const NEVER: &str = "panic: ";
 
 /// See the module. All of it ends with this value.
 pub struct Machine {
-    child: Option<Child>,
-    client: Client,
-    /// Its settings, those in `secrets.env` first.
-    variables: Vec<(String, String)>,
+    node: Binary,
+    /// Where its stores are: `secrets.env`.
+    stores: Vec<(String, String)>,
     /// What the runbooks have as an example, and what it is here.
-    examples: Vec<(String, String)>,
+    examples: Vec<(&'static str, String)>,
     production: Option<(Production, Way)>,
     folder: TempDir,
 }
@@ -79,53 +70,49 @@ impl Machine {
                 *value = (*own).replace("BUCKET", value);
             }
         }
-        let own: Vec<_> = own.iter().filter(|(name, _)| stores.iter().all(|(store, _)| store != name)).collect();
-        let settings = VARIABLES.iter().chain(own).map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        Self::over(stores, settings.collect(), Some((production, way)))
+        let own = own.iter().filter(|(name, _)| stores.iter().all(|(store, _)| store != name)).copied().collect();
+        Self::over(stores, own, Some((production, way)))
     }
 
     /// A node over the stores that are part of the program.
     pub fn start_alone() -> Self {
-        let settings = VARIABLES.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        Self::over(Vec::new(), settings.collect(), None)
+        Self::over(Vec::new(), Vec::new(), None)
     }
 
-    fn over(
-        stores: Vec<(String, String)>,
-        settings: Vec<(String, String)>,
-        production: Option<(Production, Way)>,
-    ) -> Self {
+    fn over(stores: Vec<(String, String)>, own: Vec<(&str, &str)>, production: Option<(Production, Way)>) -> Self {
         let folder = tempfile::tempdir().expect("a folder for the machine");
         let below = |path: &str| folder.path().join(path);
-        for path in ["etc/veritail", "data", "backup/objects", "home", "bin"] {
+        for path in ["etc/veritail", "backup/objects", "home", "bin"] {
             std::fs::create_dir_all(below(path)).expect("a folder");
         }
         let mut secrets: String = stores.iter().map(|(name, value)| format!("{name}='{value}'\n")).collect();
         secrets += "AWS_DEFAULT_REGION=us-east-1\n";
         std::fs::write(below("etc/veritail/secrets.env"), secrets).expect("a file");
         std::fs::write(below("etc/veritail/veritail.toml"), "").expect("a file");
-        std::fs::write(below("data/admin-token"), ADMIN_TOKEN).expect("a file");
         let url = stores.iter().find(|(name, _)| name == "VERITAIL_OBJECT_STORE_URL").map(|(_, url)| url.as_str());
         let (bucket, prefix) = url.and_then(|url| url.strip_prefix("s3://")).map_or(("", String::new()), |place| {
             place.split_once('/').map_or((place, String::new()), |(bucket, prefix)| (bucket, format!("{prefix}/")))
         });
-        let mut examples = vec![
-            ("/etc/veritail".to_owned(), below("etc/veritail").display().to_string()),
-            ("/var/lib/veritail".to_owned(), below("data").display().to_string()),
-            ("/backup/".to_owned(), below("backup/").display().to_string()),
-            ("BUCKET=veritail-logs PREFIX=\n".to_owned(), format!("BUCKET={bucket} PREFIX={prefix}\n")),
+        let of_stores = stores.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let settings: Vec<_> = of_stores.chain([IN_SECONDS, VARIABLES, &own].concat()).collect();
+        let node = tokio::task::block_in_place(|| Binary::start(&settings));
+        std::fs::write(node.data_dir().join("admin-token"), ADMIN_TOKEN).expect("a file");
+        programs(folder.path(), &node);
+        let examples = [
+            ("/etc/veritail", below("etc/veritail").display().to_string()),
+            ("/var/lib/veritail", node.data_dir().display().to_string()),
+            ("/backup/", below("backup/").display().to_string()),
+            ("BUCKET=veritail-logs PREFIX=\n", format!("BUCKET={bucket} PREFIX={prefix}\n")),
+            ("http://127.0.0.1:8080", format!("http://{}", node.client().address())),
+            ("/proc/42/", format!("/proc/{}/", node.pid())),
         ];
-        let variables: Vec<_> = stores.into_iter().chain(settings).collect();
-        let (child, address) = tokio::task::block_in_place(|| launch(folder.path(), free_port(), &variables));
-        programs(folder.path(), child.id());
-        examples.push(("http://127.0.0.1:8080".to_owned(), format!("http://{address}")));
-        examples.push(("/proc/42/".to_owned(), format!("/proc/{}/", child.id())));
-        Self { child: Some(child), client: Client::new(address, ADMIN_TOKEN), variables, examples, production, folder }
+        let examples = examples.into();
+        Self { node, stores, examples, production, folder }
     }
 
     /// A client with the admin's token.
     pub fn client(&self) -> &Client {
-        &self.client
+        self.node.client()
     }
 
     /// Its engines.
@@ -143,37 +130,42 @@ impl Machine {
         self.folder.path().join(below)
     }
 
-    /// What the node logged so far.
-    pub fn log(&self) -> String {
-        log_of(self.folder.path())
+    /// Its node.
+    pub fn node(&self) -> &Binary {
+        &self.node
     }
 
     /// What a variable of `secrets.env` is set to.
     pub fn variable(&self, name: &str) -> &str {
-        &self.variables.iter().find(|(known, _)| known == name).unwrap_or_else(|| panic!("{name} is not set")).1
+        &self.stores.iter().find(|(known, _)| known == name).unwrap_or_else(|| panic!("{name} is not set")).1
     }
 
     /// A log that is proven, and has one copy of each chunk, in this store.
     pub async fn kept(&self, log: &[u8], store: &str) -> Job {
-        let job = self.client.make_job().await;
-        assert_eq!(Runner::new(&self.client, &job).with_patience(200).finish(log).await.status, 200);
-        let is_kept = |document: &Value| {
-            let mut chunks = document["chunks"].as_array().expect("chunks").iter();
-            chunks.all(|chunk| {
-                let copies = chunk["copies"].as_array().expect("copies");
-                copies.len() == 1 && copies[0]["store"] == store
-            })
-        };
-        self.client.integrity_until(&job, "each chunk has one copy", is_kept).await;
-        job
+        runner::kept(self.client(), log, |found| found == store).await.0
     }
 
     /// A mismatch, as it is now.
     pub async fn mismatch(&self, number: i64) -> Value {
-        let path = format!("/api/v1/mismatches/{number}");
-        let answer = self.client.admin(reqwest::Method::GET, &path).answer().await;
+        let answer = self.ask(number).await;
         assert_eq!(answer.status, 200, "{}", answer.text());
         answer.json()
+    }
+
+    /// Waits until a mismatch is there and in this state.
+    pub async fn until(&self, number: i64, state: &str) {
+        for _ in 0..1200 {
+            let answer = self.ask(number).await;
+            if answer.status == 200 && answer.json()["state"] == state {
+                return;
+            }
+            runner::pause(50).await;
+        }
+        panic!("mismatch {number} is never {state}");
+    }
+
+    async fn ask(&self, number: i64) -> Answer {
+        self.client().admin(Method::GET, &format!("/api/v1/mismatches/{number}")).answer().await
     }
 
     /// Runs a block of a runbook behind that of the first page. Every line has to end well, and to show something. These
@@ -190,9 +182,8 @@ impl Machine {
     /// The same; what is wrong with it, if anything is.
     pub fn attempt(&self, block: &Block, examples: &[(&str, &str)]) -> Result<Said, String> {
         let first = page("README").into_iter().find(|block| block.info == "sh").expect("a first block").text;
-        let own = self.examples.iter().map(|(example, here)| (example.as_str(), here.as_str()));
         let (mut first, mut text) = (first, block.text.clone());
-        for (example, here) in own {
+        for (example, here) in &self.examples {
             first = first.replace(example, here);
             text = text.replace(example, here);
         }
@@ -247,12 +238,6 @@ impl Machine {
     }
 }
 
-impl Drop for Machine {
-    fn drop(&mut self) {
-        kill(&mut self.child);
-    }
-}
-
 impl Said {
     /// What a line said.
     pub fn line(&self, number: usize) -> &str {
@@ -273,13 +258,9 @@ fn statement(sql: &str) -> String {
 /// The programs that the runbooks call, where they are not as they stand in the path: `veritail` and `grep` end well also where
 /// they tell something bad, `redis-cli` does not where it is refused, and what there is no systemd for in a test says
 /// what it would.
-fn programs(folder: &Path, pid: u32) {
-    let log = folder.join("log");
-    let found = |name: &str| {
-        let path = std::env::var_os("PATH").expect("a path of programs");
-        let file = std::env::split_paths(&path).map(|below| below.join(name)).find(|file| file.is_file());
-        file.unwrap_or_else(|| panic!("{name} is missing: run tests/run prepare")).display().to_string()
-    };
+fn programs(folder: &Path, node: &Binary) {
+    let (log, pid) = (node.log_file(), node.pid());
+    let found = |name: &str| in_path(name).unwrap_or_else(|| panic!("{name} is missing")).display().to_string();
     let scripts = [
         // Exit codes as `--help` has them.
         (

@@ -4,7 +4,6 @@ mod heal;
 mod look;
 mod machine;
 mod redis;
-mod way;
 
 use std::collections::BTreeSet;
 use std::process::{Command, Stdio};
@@ -31,15 +30,19 @@ const HEADINGS: &[&str] = &["Impact", "Look", "Do", "Over when", "What it is not
 const PROGRAMS: &[&str] =
     &["redis-cli", "psql", "systemctl", "journalctl", "df", "grep", "export", "echo", "ls", "timedatectl", "aws", "cp"];
 
-fn runbooks() -> Vec<(String, String)> {
+/// The names of all pages, README too.
+fn pages() -> BTreeSet<String> {
     let entries = std::fs::read_dir(root().join("docs/runbooks")).expect("runbooks");
-    let mut pages: Vec<_> = entries
-        .map(|entry| entry.expect("an entry").path())
-        .filter(|path| path.file_name().is_some_and(|name| name != "README.md"))
-        .map(|path| (path.file_stem().unwrap_or_default().to_string_lossy().into_owned(), read(&path)))
-        .collect();
-    pages.sort();
-    pages
+    entries.map(|entry| entry.expect("an entry").path().file_stem().expect("a name").to_string_lossy().into()).collect()
+}
+
+fn text(name: &str) -> String {
+    read(&root().join(format!("docs/runbooks/{name}.md")))
+}
+
+fn runbooks() -> Vec<(String, String)> {
+    let names = pages().into_iter().filter(|name| name != "README");
+    names.map(|name| (name.clone(), text(&name))).collect()
 }
 
 /// The fenced blocks: what stands behind the fence, and the text.
@@ -51,13 +54,12 @@ fn blocks(page: &str) -> Vec<(&str, &str)> {
 
 /// The blocks of a page, README too.
 fn page(name: &str) -> Vec<Block> {
-    let text = read(&root().join(format!("docs/runbooks/{name}.md")));
     let block = |(info, text): (&str, &str)| {
         let lines = text.lines().map(str::trim_start).filter(|line| !line.is_empty());
         let text = lines.map(|line| format!("{line}\n")).collect();
         Block { page: name.to_owned(), info: info.to_owned(), text }
     };
-    blocks(&text).into_iter().map(block).collect()
+    blocks(&text(name)).into_iter().map(block).collect()
 }
 
 /// The only block of a page that has this in it.
@@ -65,11 +67,6 @@ fn block(name: &str, part: &str) -> Block {
     let found: Vec<Block> = page(name).into_iter().filter(|block| block.text.contains(part)).collect();
     let [block] = found.as_slice() else { panic!("{name}: {} blocks have {part:?} in them", found.len()) };
     block.clone()
-}
-
-/// Between two looks at something that comes by itself.
-async fn pause() {
-    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
 }
 
 #[test]

@@ -44,6 +44,11 @@ impl Binary {
         &self.client
     }
 
+    /// Where it logs.
+    pub fn log_file(&self) -> PathBuf {
+        launch::log_file(self.folder.path())
+    }
+
     /// Its data folder.
     pub fn data_dir(&self) -> PathBuf {
         self.folder.path().join("data")
@@ -56,7 +61,7 @@ impl Binary {
 
     /// Waits until its log says this: what is seen from outside may come before the message about it.
     pub async fn until_logged(&self, text: &str) {
-        for _ in 0..600 {
+        for _ in 0..1200 {
             if self.log().contains(text) {
                 return;
             }

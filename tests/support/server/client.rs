@@ -289,6 +289,14 @@ pub fn log(size: usize) -> Vec<u8> {
     log
 }
 
+/// The same with another bit in the middle.
+pub fn flipped(bytes: &[u8]) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    bytes
+}
+
 /// Between two looks at something that comes by itself.
 async fn pause() {
     tokio::time::sleep(std::time::Duration::from_millis(50)).await;

@@ -8,6 +8,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
+use crate::support::runner::pause;
+
 /// Stands before the year of a moment in a listing.
 const WRITTEN: &[u8] = b"<LastModified>";
 /// The year in which everything was written.
@@ -33,7 +35,7 @@ impl Way {
                 tokio::spawn(async move {
                     let until_cut = async {
                         while !is_cut.load(Ordering::SeqCst) {
-                            super::pause().await;
+                            pause(50).await;
                         }
                     };
                     tokio::select! {
