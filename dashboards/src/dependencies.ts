@@ -247,7 +247,7 @@ export const dependencies = board({
             { field: 'revision', head: 'Revision' },
             { field: 'Value', head: 'Running for', unit: 's' },
           ],
-          sortBy: { head: 'Instance', descending: false },
+          sortBy: [{ head: 'Instance', descending: false }],
         }),
       ],
     },

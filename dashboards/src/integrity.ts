@@ -31,10 +31,10 @@ export const integrity = board({
             { field: 'Value', head: 'Logs', width: 70, unit: 'none', decimals: 0, limits: above(page('VeritailCorruptTracesUnresolved', 1), ticket('VeritailOrphansFound', 1)) },
             { field: 'command', head: 'Which ones' },
           ],
-          sortBy: { head: 'Logs', descending: true },
+          sortBy: [{ head: 'Logs', descending: true }],
         }),
         bargauge({
-          title: 'Mismatches found, by kind and store',
+          title: 'Mismatches found, healed or not, by kind and store',
           shows: 'Confirmed differences in the time shown, healed or not.',
           normal: 'None.',
           otherwise: 'One store with many: that store was damaged or lost something. All stores with `record`: the database was changed or restored.',
@@ -46,7 +46,7 @@ export const integrity = board({
           limits: above(page('VeritailChecksumMismatch', 1)),
         }),
         stat({
-          title: 'Whole logs that differ',
+          title: 'Finished logs read back wrong',
           shows: 'Finished logs that were read back whole and differ from what was accepted, in the time shown.',
           normal: 'None.',
           otherwise: 'Chunks may each be as recorded: look for `trace_checksum` and `trace_size` among the mismatches.',

@@ -292,7 +292,8 @@ export interface Column {
 export function table(panel: Omit<Measured, 'queries' | 'unit' | 'limits' | 'links' | 'decimals'> & {
   queries: string[];
   columns: Column[];
-  sortBy?: { head: string; descending: boolean };
+  /** The columns by which it is sorted, the most important one first. */
+  sortBy?: { head: string; descending: boolean }[];
 }): Unplaced {
   const indexByName = Object.fromEntries(panel.columns.map(({ field }, index) => [field, index]));
   const renameByName = Object.fromEntries(panel.columns.map(({ field, head }) => [field, head]));
@@ -318,7 +319,7 @@ export function table(panel: Omit<Measured, 'queries' | 'unit' | 'limits' | 'lin
   const options: TablePanel['options'] = {
     showHeader: true,
     frameIndex: 0,
-    sortBy: panel.sortBy ? [{ displayName: panel.sortBy.head, desc: panel.sortBy.descending }] : [],
+    sortBy: (panel.sortBy ?? []).map(({ head, descending }) => ({ displayName: head, desc: descending })),
   };
   return {
     type: 'table',

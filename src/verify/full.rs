@@ -160,6 +160,9 @@ impl Verifier {
                 _ => Place { job: end.min(block_end), index: ChunkIndex(0) },
             };
             cursor.tally += seen;
+            for job in ended(cursor.at, next, &rows) {
+                cursor.tally += self.look_at_whole(job, examiner).await?;
+            }
             cursor.tally += self.look_at_bare_traces(cursor.at.job, next.job, examiner).await?;
             cursor.tally += self.look_at_lost((cursor.at, next), &rows, examiner, open).await?;
             cursor.at = next;
@@ -195,7 +198,7 @@ impl Verifier {
         Ok(())
     }
 
-    /// Looks at chunks side by side, and at the whole of each trace that ends among them.
+    /// Looks at chunks side by side.
     async fn look_at_all<'a>(
         &'a self,
         rows: &'a [(JobId, ChunkRow)],
@@ -205,21 +208,12 @@ impl Verifier {
         let released = &self.node.without_live_copy(rows.iter().map(|(job, row)| (*job, row))).await;
         let look = |(job, row): &'a (JobId, ChunkRow)| {
             let look = self.look(&self.full_budget, (*job, row), examiner, (open, released));
-            look.map_ok(|examined| (*job, examined.tally)).boxed()
+            look.map_ok(|examined| examined.tally).boxed()
         };
         let looks: Vec<BoxFuture<'_, _>> = rows.iter().map(look).collect();
         let mut seen = Tally::default();
-        let mut present = None;
-        for (job, look) in side_by_side(looks, self.settings.full.concurrency).await? {
-            if let Some(before) = present.filter(|before| *before != job) {
-                seen += self.look_at_whole(before, examiner).await?;
-            }
-            present = Some(job);
+        for look in side_by_side(looks, self.settings.full.concurrency).await? {
             seen += look;
-        }
-        // A trace that goes on behind these chunks is added up once more at its end: rows are cheap.
-        if let Some(last) = present {
-            seen += self.look_at_whole(last, examiner).await?;
         }
         Ok(seen)
     }
@@ -260,9 +254,62 @@ impl Verifier {
     }
 }
 
+/// Traces whose last chunk lies between two places, `kept` being the chunks there. The whole of a trace is its rows added up,
+/// all of them: once for each trace and not with every page of it.
+fn ended(at: Place, next: Place, kept: &[(JobId, ChunkRow)]) -> Vec<JobId> {
+    let begun = (at.index > ChunkIndex(0)).then_some(at.job);
+    let mut jobs: Vec<JobId> = begun.into_iter().chain(kept.iter().map(|(job, _)| *job)).collect();
+    jobs.dedup();
+    jobs.retain(|job| next.job > *job);
+    jobs
+}
+
 /// Up to which job the walk over old ones has taken over from the one over fresh ones. A job that grows old in the middle
 /// of the long walk stays with the short one until the next long one begins: it is never without either.
 fn taken_over(fresh: Shard, known: &[Cursor]) -> JobId {
     let old = fresh.in_tier(Tier::Old).to_string();
     known.iter().find(|cursor| cursor.shard == old).map_or(JobId(i64::MAX), |cursor| cursor.to)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trace::{ChunkState, Epoch};
+
+    fn place(job: i64, index: u32) -> Place {
+        Place { job: JobId(job), index: ChunkIndex(index) }
+    }
+
+    fn chunks(of: &[(i64, u32)]) -> Vec<(JobId, ChunkRow)> {
+        let row = |index| ChunkRow {
+            index: ChunkIndex(index),
+            epoch: Epoch::FIRST,
+            version: Version::FIRST,
+            state: ChunkState::Open,
+            persisted_at: None,
+        };
+        of.iter().map(|(job, index)| (JobId(*job), row(*index))).collect()
+    }
+
+    #[test]
+    fn each_trace_is_added_up_once_where_its_chunks_end() {
+        // Job 1 has two chunks, job 2 three, job 3 one; pages of two.
+        let pages = [
+            (place(1, 0), place(1, 2), vec![(1, 0), (1, 1)]),
+            (place(1, 2), place(2, 2), vec![(2, 0), (2, 1)]),
+            (place(2, 2), place(3, 1), vec![(2, 2), (3, 0)]),
+            (place(3, 1), place(9, 0), vec![]),
+        ];
+        let found: Vec<Vec<i64>> = pages
+            .into_iter()
+            .map(|(at, next, kept)| ended(at, next, &chunks(&kept)).into_iter().map(|job| job.0).collect())
+            .collect();
+        assert_eq!(found, [vec![], vec![1], vec![2], vec![3]]);
+    }
+
+    #[test]
+    fn a_page_that_is_not_full_ends_all_its_traces() {
+        assert_eq!(ended(place(1, 0), place(9, 0), &chunks(&[(4, 0), (4, 1), (6, 0)])), [JobId(4), JobId(6)]);
+        assert_eq!(ended(place(4, 0), place(9, 0), &[]), []);
+    }
 }
