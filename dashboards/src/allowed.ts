@@ -15,6 +15,13 @@ export const verifier = [
   share(progress('full'), `clamp_min(5 * ${tick('full')}, 15 * 60)`),
 ].join(' or ');
 
+/** -1 where `VeritailVerifierAbsent` fires, or will: no node keeps both of them. */
+export const noVerifier = (() => {
+  const nodes = (metric: string, matchers = '') => `group by (job) (${metric}{${HERE}${matchers}})`;
+  const keeps = (schedule: string) => nodes('veritail_verify_last_progress_timestamp_seconds', `,schedule="${schedule}"`);
+  return `clamp(count(${nodes('veritail_build_info')} unless on (job) (${keeps('hot')} and on (job) ${keeps('full')})), -1, -1)`;
+})();
+
 /** As `VeritailInventoryLate`. */
 export const inventory = share(progress('inventory'), `(2 * ${interval('inventory')})`);
 
@@ -41,6 +48,6 @@ export const gauges = task('="gauges"', 'job', '2 * 60');
 export const WEEK = 604800;
 
 const ratio = `veritail_redis_fullest_master_ratio{${HERE}}`;
-const left = `clamp_max(min((1 - max by (job) (${ratio})) / clamp_min(max by (job) (deriv(${ratio}[$__range])), 1e-9)), ${WEEK})`;
-/** As `VeritailRedisFilling`, at the rate of the time shown: of one that is far from full nothing is said. */
-export const untilRedisIsFull = `(${left} and max(${ratio}) > 0.6) or 0 * max(${ratio} > 0) + ${WEEK}`;
+const left = `clamp_max(min((1 - max by (job) (${ratio})) / clamp_min(max by (job) (deriv(${ratio}[30m])), 1e-9)), ${WEEK})`;
+/** As `VeritailRedisFilling`, at the rate of the same 30 minutes: of one that is far from full nothing is said. */
+export const untilRedisIsFull = `0 * max(${ratio} > 0.95) or (${left} and max(${ratio}) > 0.6) or 0 * max(${ratio} > 0) + ${WEEK}`;

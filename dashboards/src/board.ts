@@ -8,6 +8,8 @@ import type { AnyPanel, Board, DataLink } from './schema';
 export const HERE = 'job=~"$job",instance=~"$instance"';
 /** Of series that rules recorded, which know no instance. */
 export const JOB = 'job=~"$job"';
+/** Bytes that nobody names harm no log: they are a ticket. */
+export const HARMFUL = 'kind!="orphan"';
 
 /** A row of panels; `closed` ones are opened by whoever needs them. */
 export interface Row {
@@ -77,7 +79,7 @@ const annotations: PrometheusAnnotation[] = [
     datasource: SOURCE,
     enable: true,
     iconColor: 'red',
-    expr: `sum by (kind, store) (increase(veritail_integrity_mismatches_total{${HERE}}[$__rate_interval])) > 0`,
+    expr: `sum by (kind, store) (increase(veritail_integrity_mismatches_total{${HERE},${HARMFUL}}[$__rate_interval])) > 0`,
     step: '30s',
     titleFormat: '{{kind}} in {{store}}',
     textFormat: 'see Integrity',

@@ -1,6 +1,6 @@
 // What is wrong with what is stored, who found it, and whether anybody would find it.
 import * as allowed from './allowed';
-import { HERE, JOB, board } from './board';
+import { HARMFUL, HERE, JOB, board } from './board';
 import { above, below, page, ticket } from './limits';
 import { GREEN, GREY, ORANGE, RED, bargauge, note, stat, table, timeseries } from './panels';
 
@@ -35,21 +35,21 @@ export const integrity = board({
         }),
         bargauge({
           title: 'Mismatches found, healed or not, by kind and store',
-          shows: 'Confirmed differences in the time shown, healed or not.',
+          shows: 'Confirmed differences in the time shown, healed or not. Orphans, which harm no log, are not among them.',
           normal: 'None.',
           otherwise: 'One store with many: that store was damaged or lost something. All stores with `record`: the database was changed or restored.',
           size: [8, 8],
           unit: 'none',
           decimals: 0,
           none: 'No mismatch was found in this time',
-          queries: [{ expr: `round(sum by (kind, store) (increase(veritail_integrity_mismatches_total{${HERE}}[$__range]))) > 0`, legend: '{{kind}} in {{store}}' }],
+          queries: [{ expr: `round(sum by (kind, store) (increase(veritail_integrity_mismatches_total{${HERE},${HARMFUL}}[$__range]))) > 0`, legend: '{{kind}} in {{store}}' }],
           limits: above(page('VeritailChecksumMismatch', 1)),
         }),
         stat({
           title: 'Finished logs read back wrong',
           shows: 'Finished logs that were read back whole and differ from what was accepted, in the time shown.',
           normal: 'None.',
-          otherwise: 'Chunks may each be as recorded: look for `trace_checksum` and `trace_size` among the mismatches.',
+          otherwise: 'Something is missing in them, or differs: `veritail mismatches list --state open` names the logs, and what is wrong with each.',
           size: [6, 4],
           unit: 'none',
           decimals: 0,
@@ -141,7 +141,7 @@ export const integrity = board({
           title: 'Finished logs, read back whole',
           shows: 'Finished logs a second that were read back from persistent stores and compared with what was accepted.',
           normal: '`match` alone.',
-          otherwise: 'Any `mismatch` pages: `veritail mismatches list --state open --kind trace_checksum`.',
+          otherwise: 'Any `mismatch` pages: `veritail mismatches list --state open` names the logs, and what is wrong with each.',
           size: [8, 8],
           unit: 'ops',
           queries: [{ expr: `sum by (result) (rate(veritail_e2e_checksum_results_total{${HERE}}[$__rate_interval]))`, legend: '{{result}}' }],

@@ -1,6 +1,6 @@
 // The first page: is any log corrupt, is anything about to be, are runners and readers served well, where to look next.
 import * as allowed from './allowed';
-import { HERE, JOB, board, lookAt } from './board';
+import { HARMFUL, HERE, JOB, board, lookAt } from './board';
 import { above, below, page, ticket } from './limits';
 import { GREEN, ORANGE, RED, note, stat, table, timeseries } from './panels';
 
@@ -9,8 +9,6 @@ const storage = lookAt('veritail-storage', 'Storage and migration');
 const ingest = lookAt('veritail-ingest', 'Ingest');
 const dependencies = lookAt('veritail-dependencies', 'Dependencies and runtime');
 const none = { '0': 'None' };
-/** Bytes that nobody names harm no log: they are a ticket. */
-const HARMFUL = 'kind!="orphan"';
 
 const served = (route: string) =>
   `1 - sum(increase(veritail_http_requests_total{${HERE},route=~"${route}",status=~"5.."}[$__range])) / sum(increase(veritail_http_requests_total{${HERE},route=~"${route}"}[$__range])) >= 0`;
@@ -75,7 +73,7 @@ export const overview = board({
           title: 'Finished logs read back wrong',
           shows: 'Finished logs that were read back whole from persistent stores, and differ from the checksum of what was accepted, in the time shown.',
           normal: 'None.',
-          otherwise: 'Every chunk may be as recorded and the whole still wrong: `veritail inspect JOB` for the jobs that *Integrity* leads to.',
+          otherwise: 'Something is missing in them, or differs: `veritail mismatches list --state open` names the logs, `veritail inspect JOB` shows one.',
           size: [5, 4],
           unit: 'none',
           decimals: 0,
@@ -161,13 +159,14 @@ export const overview = board({
         }),
         stat({
           title: 'Redis full in',
-          shows: 'When Redis, of a Cluster its fullest master, will be full if it goes on as in the time shown.',
+          shows: 'When Redis, of a Cluster its fullest master, will be full if it goes on as in the last 30 minutes; now from 95 % on.',
           normal: 'Not soon.',
           otherwise: 'Runners wait from then on. See why nothing leaves: *Storage and migration*. More memory buys time.',
           size: [3, 4],
           unit: 's',
           none: 'No limit',
           queries: [{ expr: allowed.untilRedisIsFull, legend: 'until full' }],
+          words: { '0': 'Now' },
           atLeast: { value: allowed.WEEK, text: 'Not soon' },
           limits: below(page('VeritailRedisFilling', 3600)),
           background: true,
@@ -177,11 +176,12 @@ export const overview = board({
           title: 'Verifier',
           shows: 'Whether the verifier looks at what is stored: the time since its last look, as a share of what the alert allows, of the worse of its two continuous schedules.',
           normal: 'On time.',
-          otherwise: 'Nobody would see damage now: *Integrity*, row *Verifier*, and `veritail verify status`.',
+          otherwise: 'Nobody would see damage now: *Integrity*, row *Verifier*, and `veritail verify status`. Off: no node keeps *hot*, or none *full*, which pages as `VeritailVerifierAbsent`.',
           size: [3, 4],
           unit: 'percentunit',
           decimals: 0,
-          queries: [{ expr: `max(${allowed.verifier})`, legend: 'of what is allowed' }],
+          queries: [{ expr: `${allowed.noVerifier} or max(${allowed.verifier})`, legend: 'of what is allowed' }],
+          words: { '-1': { text: 'Off', color: RED } },
           below: { value: 1, text: 'On time' },
           atLeast: { value: 1, text: 'Stalled' },
           limits: above(page('VeritailVerifierStalled', 1)),
@@ -340,12 +340,25 @@ export const overview = board({
     {
       title: 'Where do I look next?',
       panels: [
+        stat({
+          title: 'Pages firing',
+          shows: 'Veritail\'s alerts of the severity *critical* that fire now, whatever is chosen above.',
+          normal: 'None.',
+          otherwise: 'The runbook of the first one in *Firing alerts*. Some pages have no number of their own above.',
+          size: [4, 9],
+          unit: 'none',
+          decimals: 0,
+          queries: [{ expr: 'count(ALERTS{alertname=~"Veritail.*",alertstate="firing",severity="critical"}) or vector(0)', legend: 'pages' }],
+          words: { '0': { text: 'None', color: GREEN } },
+          atLeast: { value: 1, color: RED },
+          background: true,
+        }),
         table({
           title: 'Firing alerts',
           shows: 'Veritail\'s alerts that fire now, pages first, then the newest, with what they are about.',
           normal: 'Nothing fires.',
           otherwise: 'The runbook of each alert has its name. *critical* is a page, *warning* a ticket.',
-          size: [13, 9],
+          size: [12, 9],
           none: 'Nothing fires',
           queries: [
             // One column for what each is about: which labels an alert has differs.
@@ -366,9 +379,9 @@ export const overview = board({
         note({
           title: 'What leads where',
           shows: 'Which dashboard answers which question.',
-          normal: 'Every number above is green.',
+          normal: 'Every number above is green, and no page fires.',
           otherwise: 'Click a number that is not: it leads to the dashboard that explains it, with the same time and nodes.',
-          size: [11, 9],
+          size: [8, 9],
           content: [
             '| not well | look at |',
             '|---|---|',

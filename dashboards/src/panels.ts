@@ -90,8 +90,8 @@ function fields(panel: Measured): Common {
 /** One number that says how it is. Green is good; without limits it has no colour. */
 export function stat(panel: Measured & {
   words?: Record<string, string | { text: string; color: string }>;
-  /** A text in place of every value from this one on, or below it. */
-  atLeast?: { value: number; text: string };
+  /** A text, or a colour, for every value from this one on, or below it. */
+  atLeast?: { value: number } & ({ text: string } | { color: string });
   below?: { value: number; text: string };
   background?: boolean;
   names?: boolean;
@@ -107,7 +107,8 @@ export function stat(panel: Measured & {
     words.push({ type: MappingType.RangeToText, options: { from: -FAR, to: panel.below.value - 1e-9, result: { text: panel.below.text } } });
   }
   if (panel.atLeast) {
-    words.push({ type: MappingType.RangeToText, options: { from: panel.atLeast.value, to: FAR, result: { text: panel.atLeast.text } } });
+    const { value, ...result } = panel.atLeast;
+    words.push({ type: MappingType.RangeToText, options: { from: value, to: FAR, result } });
   }
   return {
     type: 'stat',
