@@ -77,7 +77,7 @@ export const dependencies = board({
           shows: 'The same, by what was asked.',
           normal: 'Level.',
           otherwise: '`append` is what runners wait for; `put` and `get` what the proof waits for; `scan` and `list` are sweeps and may be slow.',
-          size: [12, 12],
+          size: [12, 14],
           legendAtTheRight: true,
           unit: 's',
           queries: [
@@ -89,7 +89,7 @@ export const dependencies = board({
           shows: 'Connections of the pools of all nodes, and how many there may be.',
           normal: 'Some in use, far from the limit.',
           otherwise: 'All in use: statements are slow (the panel on the left), or the pool is too small.',
-          size: [6, 12],
+          size: [6, 14],
           unit: 'none',
           decimals: 0,
           queries: [
@@ -104,7 +104,7 @@ export const dependencies = board({
           shows: 'Time until a connection to the database was free: 99 of 100 waited less.',
           normal: 'Below a millisecond or two.',
           otherwise: 'The pool is used up: see *Connections to the database*.',
-          size: [6, 12],
+          size: [6, 14],
           unit: 's',
           none: 'No pool',
           queries: [

@@ -106,16 +106,18 @@ impl Pipeline {
 
     /// True if a gap at this place was ever written down: one that a person took note of is not opened again.
     async fn was_noted(&self, job: &Job, at: Offset) -> Result<bool> {
-        let filter = MismatchFilter { job: Some(job.id), kind: Some(Kind::Gap), limit: 1000, ..Default::default() };
         let chunk = Some(job.chunk_size.index_of(at));
+        let filter =
+            MismatchFilter { job: Some(job.id), chunk, kind: Some(Kind::Gap), limit: 1000, ..Default::default() };
         let known = self.stores().database.mismatches(filter).await?;
-        Ok(known.iter().any(|known| known.what.chunk == chunk && known.what.epoch == job.epoch))
+        Ok(known.iter().any(|known| known.what.epoch == job.epoch))
     }
 
     /// True if a person took note of this very difference before: nobody opens it again while nothing changed.
     pub(super) async fn is_acknowledged(&self, new: &NewMismatch) -> Result<bool> {
         let filter = MismatchFilter {
             job: Some(new.job),
+            chunk: new.chunk,
             kind: Some(new.kind),
             store: Some(new.store),
             open: Some(false),
@@ -272,9 +274,9 @@ impl Pipeline {
     /// Says of each mismatch of a chunk that was resolved a moment ago what it was. One that cannot be looked up is in the
     /// database all the same.
     async fn tell_of_resolved(&self, job: JobId, chunk: ChunkIndex, healed: u64) {
-        let filter = MismatchFilter { job: Some(job), open: Some(false), limit: 1000, ..Default::default() };
+        let filter =
+            MismatchFilter { job: Some(job), chunk: Some(chunk), open: Some(false), limit: 1000, ..Default::default() };
         let Ok(mut resolved) = self.stores().database.mismatches(filter).await else { return };
-        resolved.retain(|mismatch| mismatch.what.chunk == Some(chunk));
         resolved.sort_by_key(|mismatch| std::cmp::Reverse(mismatch.resolved.map(|(_, at)| at)));
         resolved.iter().take(usize::try_from(healed).unwrap_or(usize::MAX)).for_each(log_resolved);
     }

@@ -8,9 +8,9 @@ use bytes::Bytes;
 use crate::store::Result;
 use crate::store::copies::{Looked, look_live, look_object};
 use crate::store::database::{Job, Lost, Resolution};
-use crate::store::object::keys;
+use crate::store::object::{ObjectStore, keys};
 use crate::trace::proof::persistent_record;
-use crate::trace::{ByteSize, ChunkIndex, ChunkRow, ChunkState, JobId, Location, Look, Record};
+use crate::trace::{ByteSize, ChunkId, ChunkIndex, ChunkRow, ChunkState, JobId, Location, Look, Record};
 
 use super::Pipeline;
 use super::loss::log_resolved;
@@ -50,7 +50,11 @@ impl Pipeline {
             "job {job}: chunk {index} has a good copy again: {why}"
         );
         if let Some(bad) = location(row) {
-            self.put_aside(job, row, bad).await?;
+            let (store, key) = (self.stores().of(bad), &bad.object().key);
+            // The chunk is healed whatever becomes of this: what stays is an object that no row names.
+            if let Err(error) = self.put_aside(job, row.id(), store, key).await {
+                tracing::warn!(job_id = job.0, key, %error, "job {job}: {key} is not in quarantine yet");
+            }
         }
         Ok(true)
     }
@@ -73,9 +77,14 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Moves a bad object to quarantine: nothing bad is thrown away. One that does not fit in memory stays where it is.
-    async fn put_aside(&self, job: JobId, row: &ChunkRow, bad: &Location) -> Result<()> {
-        let (store, bad) = (self.stores().of(bad), &bad.object().key);
+    /// Moves a bad object to quarantine: nothing bad is thrown away. False: it does not fit in memory and stays where it is.
+    pub(super) async fn put_aside(
+        &self,
+        job: JobId,
+        chunk: ChunkId,
+        store: &dyn ObjectStore,
+        bad: &str,
+    ) -> Result<bool> {
         if let Some(bytes) = store.get(bad, ASIDE_MAX + ByteSize(1)).await? {
             if ByteSize::of(&bytes) > ASIDE_MAX {
                 tracing::warn!(
@@ -83,12 +92,12 @@ impl Pipeline {
                     key = bad,
                     "job {job}: {bad} is over {ASIDE_MAX} bytes and stays where it is"
                 );
-                return Ok(());
+                return Ok(false);
             }
-            let key = keys::quarantine_key(job, row.index, row.epoch, &self.seams().chance.name());
+            let key = keys::quarantine_key(job, chunk.index, chunk.epoch, &self.seams().chance.name());
             self.stores().objects.put(&key, bytes).await?;
         }
-        store.delete(bad).await
+        store.delete(bad).await.map(|()| true)
     }
 
     /// Looks again at every persistent copy that an open mismatch speaks of, and repairs what has a good live copy.

@@ -46,6 +46,7 @@ impl Verifier {
         shards.sort_by(|(_, one, _), (_, other, _)| other.lag().total_cmp(&one.lag()));
         let open = self.open_mismatches().await?;
         let mut worked = false;
+        let mut failed = None;
         for (shard, ..) in shards {
             if self.now() >= until {
                 break;
@@ -53,9 +54,16 @@ impl Verifier {
             let lease = format!("verify/full/{shard}");
             let walk = self.walk(shard, &way, until, &open).boxed();
             let walked = self.node.in_turn(&lease, When::Due, Duration::ZERO, walk).await?;
-            worked |= walked.transpose()?.is_some();
+            match walked.transpose() {
+                Ok(walked) => worked |= walked.is_some(),
+                // The others go on: what stops one walk, such as a row that cannot be read, may stop no other.
+                Err(error) => {
+                    tracing::warn!(%shard, %error, "the verifier's full run cannot go on in shard {shard}");
+                    failed = Some(error);
+                }
+            }
         }
-        Ok(worked)
+        failed.map_or(Ok(worked), Err)
     }
 
     /// As it is now.
@@ -148,8 +156,8 @@ impl Verifier {
             let rows = self.verifications().kept_chunks(cursor.at, end.min(block_end), PAGE).await?;
             let examiner = self.examiner(Detector::Full, cursor.run);
             let seen = self.look_at_all(&rows, examiner, open).await?;
-            let is_away = seen.looks > 0 && seen.unreachable == seen.looks;
-            if is_away || (seen.unreachable > 0 && standing.has_time()) {
+            let nothing_seen = seen.looks > 0 && seen.unreachable == seen.looks;
+            if seen.unreachable > 0 && (standing.has_time() || (nothing_seen && self.is_store_away().await)) {
                 // What was not seen is not passed over: not while the store is away, nor some of it for as long as there
                 // is time to wait.
                 tracing::warn!(%shard, unreachable = seen.unreachable, "the verifier's full run waits for a store");
@@ -196,6 +204,11 @@ impl Verifier {
             self.verifications().end_run(next.run, RunState::Complete, None, &next.tally, ended.at).await?;
         }
         Ok(())
+    }
+
+    /// Whether the object store answers nothing: where it does, it is these objects alone that cannot be had.
+    async fn is_store_away(&self) -> bool {
+        self.node.stores().objects.ping().await.is_err()
     }
 
     /// Looks at chunks side by side.

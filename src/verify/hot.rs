@@ -195,7 +195,9 @@ impl Verifier {
             for job in due {
                 self.hot_budget.take_amount(job.chunk_size.bytes(), 1).await;
                 let seen = self.node.examine_unfinished(job.id, self.examiner(Detector::Hot, run.id())).await?;
-                self.seen.saw_open_end(job.id, now);
+                if seen.unreachable == 0 {
+                    self.seen.saw_open_end(job.id, now);
+                }
                 if !run.add(seen).await? {
                     return Ok(false);
                 }

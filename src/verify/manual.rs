@@ -159,9 +159,15 @@ impl Verifier {
         }
     }
 
-    /// One trace: every recorded chunk, what is live, and the whole. `None`: the run is to stop.
+    /// One trace: what is live, every recorded chunk, and the whole. In this order: a chunk whose record is written meanwhile
+    /// is among the recorded ones. `None`: the run is to stop.
     async fn check_trace(&self, job: JobId, open: &Open, run: &mut Running) -> Result<Option<TraceChecked>> {
-        let mut checked = TraceChecked { job, tally: Tally::default(), differences: Vec::new() };
+        let examiner = self.examiner(Detector::Manual, run.id());
+        let tally = self.node.examine_unfinished(job, examiner).await?;
+        let mut checked = TraceChecked { job, tally, differences: Vec::new() };
+        if !run.add(tally).await? {
+            return Ok(None);
+        }
         let mut from = ChunkIndex(0);
         loop {
             let rows = self.node.stores().database.chunks(job, from, PAGE).await?;
@@ -173,17 +179,15 @@ impl Verifier {
                 _ => break,
             }
         }
-        let examiner = self.examiner(Detector::Manual, run.id());
-        let mut rest = self.node.examine_unfinished(job, examiner).await?;
-        let all = checked.tally.looks + rest.looks;
-        if checked.tally.sound + rest.sound == all
+        if checked.tally.sound == checked.tally.looks
             && let Some(kind) = self.node.examine_whole(job, examiner).await?
         {
             checked.differences.push((None, kind, DataStore::Database));
-            rest.differs += 1;
+            let whole = Tally { differs: 1, ..Tally::default() };
+            checked.tally += whole;
+            return Ok(run.add(whole).await?.then_some(checked));
         }
-        checked.tally += rest;
-        Ok(run.add(rest).await?.then_some(checked))
+        Ok(run.goes_on().await?.then_some(checked))
     }
 
     /// Looks at these chunks of a trace side by side. False: the run is to stop.

@@ -44,7 +44,7 @@ use crate::store::Result;
 use crate::store::database::MismatchFilter;
 use crate::store::database::verifications::{RunId, Verifications};
 use crate::telemetry::verification::{self as telemetry, Tick};
-use crate::trace::{ChunkId, ChunkIndex, ChunkRow, Detector, JobId, Schedule, Tally, Timestamp};
+use crate::trace::{ChunkId, ChunkIndex, ChunkRow, ChunkState, Detector, JobId, Schedule, Tally, Timestamp};
 
 use budget::Budget;
 
@@ -161,7 +161,8 @@ impl Verifier {
         } else {
             self.node.examine(job, row, examiner).await?
         };
-        if is_sound(&examined.tally) && open.contains(&(job, row.index)) {
+        let is_asked_for = matches!(row.state, ChunkState::Wanted { kept: None, .. });
+        if is_sound(&examined.tally) && !is_asked_for && open.contains(&(job, row.index)) {
             // Somebody put the bytes back by other means.
             self.node.note_sound_again(job, row).await?;
         }
@@ -171,10 +172,9 @@ impl Verifier {
     /// Chunks with open mismatches, as they are now. Not those of bytes that no row speaks for: a look at the copies of a
     /// chunk does not see them.
     async fn open_mismatches(&self) -> Result<Open> {
-        let filter = MismatchFilter { open: Some(true), limit: OPEN_MAX, ..Default::default() };
+        let filter = MismatchFilter { open: Some(true), of_logs: true, limit: OPEN_MAX, ..Default::default() };
         let open = self.node.stores().database.mismatches(filter).await?;
-        let of_copies = open.into_iter().filter(|open| open.what.kind.is_of_a_log());
-        Ok(of_copies.filter_map(|open| Some((open.what.job, open.what.chunk?))).collect())
+        Ok(open.into_iter().filter_map(|open| Some((open.what.job, open.what.chunk?))).collect())
     }
 }
 

@@ -13,6 +13,7 @@ use veritail::trace::{
     ByteSize, ChunkId, ChunkIndex, ChunkRow, ChunkState, Crc32, DataStore, Detector, Epoch, JobId, Kind, Location,
     Offset, Record, Sha256, StoredObject, Tally,
 };
+use veritail::verify::{self, Scope, Verifier};
 
 use crate::passing::counted;
 use crate::rig::{Rig, now};
@@ -470,5 +471,58 @@ fn a_loss_that_is_known_is_the_only_one() {
         // Of a chunk that has its copy it is no loss.
         let examined = rig.look_at(2, REPORTS).await;
         assert_eq!(examined, (sound(1, 22), vec![]));
+    });
+}
+
+/// A live store that was restored has them again, under the name that the row asked for them by: they are kept for good, and
+/// what was written down is healed by that and not by the look.
+#[test]
+fn lost_bytes_that_come_back_to_the_live_store_are_kept_for_good() {
+    for heals in [false, true] {
+        now(async {
+            let rig = Rig::closed_long_ago().await;
+            let record = *rig.row(0).record().expect("a record");
+            rig.lose(&rig.object(0).key).await;
+            rig.database.damage_row(rig.job, ChunkIndex(0), |row| {
+                row.state = ChunkState::Wanted { record: Some(record), kept: None, asked_in: Epoch(1) };
+            });
+            let missing = vec![(Kind::Missing, rig_live())];
+            assert_eq!(rig.look_at(0, REPORTS).await.1, missing);
+            rig.live.put_chunk(rig.job, rig.row(0).id(), &log()[..64]);
+            let settings = verify::Settings { repairs: heals, ..verify::Settings::default() };
+            let verifier = Verifier::new(rig.other.clone(), settings);
+            let tally = verifier.verify(Scope::Jobs(vec![rig.job]), "a test".to_owned(), |_| ()).await;
+            assert_eq!(tally.expect("models").differs, 1);
+            assert_eq!(rig.open().is_empty(), heals);
+            assert_eq!(matches!(rig.row(0).state, ChunkState::Persisted { .. }), heals);
+            if heals {
+                assert_eq!(rig.read(0, 150).await, log());
+            }
+        });
+    }
+}
+
+/// However many others there are of the same kind.
+#[test]
+fn what_a_person_took_note_of_is_not_opened_again_among_thousands() {
+    now(async {
+        let rig = Rig::closed_long_ago().await;
+        rig.lose(&rig.object(2).key).await;
+        rig.look_at(2, REPORTS).await;
+        let [noted] = &rig.database.all_mismatches()[..] else { panic!("one mismatch") };
+        let by = Note { by: "somebody".to_owned(), comment: "as the test says".to_owned() };
+        for chunk in 100..1200 {
+            let what = NewMismatch { chunk: Some(ChunkIndex(chunk)), ..noted.what.clone() };
+            rig.database.open_mismatch(&what, Basis::Nothing).await.expect("a model");
+        }
+        let at = rig.node.seams().clock.now();
+        rig.database.resolve_mismatches(rig.job, None, Resolution::Acknowledged, &by, at).await.expect("a model");
+        // The newest one of all: the look at it comes behind all others.
+        rig.lose(&rig.object(1).key).await;
+        rig.look_at(1, REPORTS).await;
+        let newest = rig.database.all_mismatches().last().expect("mismatches").id;
+        rig.database.resolve_mismatch(newest, Resolution::Acknowledged, &by, at).await.expect("a model");
+        assert_eq!(rig.look_at(1, REPORTS).await.1, [(Kind::Missing, DataStore::ObjectStore)]);
+        assert_eq!(rig.open(), []);
     });
 }

@@ -127,6 +127,24 @@ fn what_could_not_be_reached_is_looked_at_again() {
     });
 }
 
+/// Of a Cluster one master may be away: what lies on the others is looked at.
+#[test]
+fn an_open_end_that_cannot_be_reached_stops_nothing_and_is_looked_at_again() {
+    now(async {
+        let rig = Rig::of_chunks(3).await.with_job_of("group/demo").await;
+        assert!(matches!(rig.append(0, &[7; 40], 40).await, Appended::Accepted { .. }));
+        let stores = rig.other.stores().clone();
+        let away = Arc::new(Away("load", AtomicBool::new(true)));
+        let live = Arc::new(Hooked::new(stores.live.clone(), away.clone(), rig.clock.clone()));
+        let verifier = Verifier::new(rig.node_over(Stores { live, ..stores }), settings());
+        let seen = rig.seen_after(60 * SECOND, &verifier).await;
+        assert_eq!((seen.chunks, seen.looks, seen.sound, seen.unreachable), (4, 7, 6, 1));
+        away.1.store(false, Ordering::SeqCst);
+        let seen = rig.seen_after(60 * SECOND, &verifier).await;
+        assert_eq!((seen.chunks, seen.looks, seen.sound), (1, 1, 1));
+    });
+}
+
 /// Of jobs whose turn another node has nothing is looked at: neither the open end nor what was proven.
 #[test]
 fn jobs_of_another_nodes_shards_are_left_to_it() {

@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::TryStreamExt as _;
+use veritail::pipeline::examine::{Examiner, Unnamed};
 use veritail::pipeline::{Pipeline, Settings, Stores};
 use veritail::store::database::{Database as _, Mismatch, Resolution};
 use veritail::store::hooked::Hooked;
-use veritail::store::object::{codec, keys};
+use veritail::store::object::{Listed, codec, keys};
 use veritail::trace::{
-    ByteSize, ChunkIndex, ChunkState, DataStore, Epoch, JobId, Kind, Location, RunState, Schedule, Sha256, StoredObject,
+    ByteSize, ChunkIndex, ChunkState, DataStore, Detector, Epoch, JobId, Kind, Location, RunState, Schedule, Sha256,
+    StoredObject,
 };
 use veritail::verify::{self, Verifier};
 
@@ -177,6 +179,39 @@ fn a_store_that_is_away_while_it_is_healed_leaves_the_mismatch_open() {
         assert_eq!((told(&rig.known()), faults.left()), (vec![missing(false)], 0));
         rig.cycle(&verifier).await;
         assert_eq!(told(&rig.known()), [missing(true)]);
+    });
+}
+
+/// The chunk is healed, and the inventory puts the bad object aside later, as it does after a crash in between.
+#[test]
+fn a_bad_object_that_a_repair_did_not_put_aside_comes_to_quarantine_all_the_same() {
+    now(async {
+        let rig = Rig::kept().await;
+        let (stores, at) = (rig.other.stores().clone(), rig.copy_of(0).await);
+        let key = at.object().key.clone();
+        rig.put(&stray(rig.job, 0), codec::encode(&log()[..64])).await;
+        rig.put(&key, vec![7; 5]).await;
+        let faults = Arc::new(Faults::default());
+        faults.fail("object_store", "delete", Side::Before);
+        let objects = Arc::new(Hooked::new(stores.objects.clone(), faults.clone(), rig.clock.clone()));
+        let node = Pipeline::new(Stores { objects, ..stores }, rig.other.seams().clone(), Settings::default());
+        rig.cycle(&Verifier::new(node, verify::Settings::default())).await;
+        assert_eq!(told(&rig.known()), [(Some(0), Kind::Size, DataStore::ObjectStore, true)]);
+        assert_eq!((rig.size_of(&key).await, faults.left()), (Some(5), 0));
+        // Two more that no row names: one is a good copy.
+        rig.put(&stray(rig.job, 0), codec::encode(&log()[..64])).await;
+        let before = rig.quarantined().await;
+        for key in [&key, &stray(rig.job, 0)] {
+            let listed = Listed { key: key.clone(), size: ByteSize(5), modified: None };
+            let parsed = keys::parse(key).expect("one of ours");
+            let examiner = Examiner { detector: Detector::Inventory, run: None, heals: true };
+            let became = rig
+                .node
+                .examine_unnamed(DataStore::ObjectStore, (&listed, &parsed), examiner, (Duration::ZERO, true))
+                .await;
+            assert_eq!((became.expect("models"), rig.size_of(key).await), (Unnamed::Removed, None));
+        }
+        assert_eq!(rig.quarantined().await, [before, vec![ByteSize(5)]].concat());
     });
 }
 

@@ -148,14 +148,15 @@ fn a_job_is_looked_at_by_its_own_shard_alone() {
 /// It waits for what it could not reach as long as it has time, and for a whole store whatever the time.
 #[test]
 fn what_could_not_be_reached_is_waited_for_while_there_is_time() {
-    for (elapsed, away, seen) in [
+    for (elapsed, away, is_store_away, seen) in [
         // It has time.
-        (6 * HOUR, 0, (3, 0)),
-        (6 * HOUR, 1, (0, 0)),
-        (6 * HOUR, 3, (0, 0)),
+        (6 * HOUR, 0, false, (3, 0)),
+        (6 * HOUR, 1, false, (0, 0)),
+        (6 * HOUR, 3, false, (0, 0)),
         // It has none.
-        (2 * DAY, 1, (3, 1)),
-        (2 * DAY, 3, (0, 0)),
+        (2 * DAY, 1, false, (3, 1)),
+        (2 * DAY, 3, false, (3, 3)),
+        (2 * DAY, 3, true, (0, 0)),
     ] {
         now(async {
             let rig = Rig::new(CHUNK).await.of_so_many(3).await;
@@ -166,6 +167,9 @@ fn what_could_not_be_reached_is_waited_for_while_there_is_time() {
             rig.clock.pass(elapsed);
             for _ in 0..away {
                 faults.fail("object_store", "get", Side::Before);
+            }
+            if is_store_away {
+                faults.fail("object_store", "ping", Side::Before);
             }
             verifier.tick(Schedule::Full).await.expect("models");
             let walked = rig.walked().await;
@@ -205,6 +209,46 @@ fn the_whole_of_each_trace_of_a_page_is_looked_at_once() {
         let found: Vec<_> = found.iter().map(|found| (found.what.job, found.what.chunk, found.what.kind)).collect();
         assert_eq!(found, [(first.job, None, Kind::TraceSize), (third.job, None, Kind::TraceSize)]);
         assert!(found.len() == 2 && second.job > first.job);
+    });
+}
+
+/// However many pages its chunks are on, and where the last one ends.
+#[test]
+fn a_trace_of_many_pages_is_added_up_once() {
+    for chunks in [64, 65, 130, 192] {
+        now(async {
+            let rig = Rig::new(CHUNK).await.of_so_many(chunks).await;
+            rig.database.lose_rows(rig.job, |row| row.index == ChunkIndex(chunks - 1));
+            let verifier = rig.walker(rig.other.stores().clone());
+            verifier.tick(Schedule::Full).await.expect("models");
+            rig.clock.pass(CYCLE - HOUR);
+            verifier.tick(Schedule::Full).await.expect("models");
+            let walked = rig.walked().await;
+            assert_eq!((walked.chunks, walked.differs), (u64::from(chunks) - 1, 1), "{chunks}");
+            let found = rig.database.mismatches(MismatchFilter::default()).await.expect("a model");
+            let found: Vec<_> = found.iter().map(|found| (found.what.kind, found.times_seen)).collect();
+            assert_eq!(found, [(Kind::TraceSize, 1)], "{chunks}");
+        });
+    }
+}
+
+/// Such as a row that cannot be read: it stops its own walk and no other.
+#[test]
+fn a_walk_that_cannot_go_on_keeps_no_other_from_it() {
+    now(async {
+        let mut rig = Rig::new(CHUNK).await.of_so_many(2).await;
+        while rig.job.0 < 1030 {
+            rig = rig.with_job_of("group/many").await;
+        }
+        let rig = rig.of_so_many(3).await;
+        rig.clock.pass(HOUR);
+        let faults = Arc::new(Faults::default());
+        let verifier = rig.hooked_walker(faults.clone());
+        verifier.tick(Schedule::Full).await.expect("models");
+        rig.clock.pass(CYCLE);
+        faults.fail("database", "kept_chunks", Side::Before);
+        verifier.tick(Schedule::Full).await.expect_err("one of them failed");
+        assert_eq!((rig.walked().await.chunks, faults.left()), (3, 0));
     });
 }
 

@@ -18,10 +18,16 @@ use crate::support::server::{Binary, Client, Send as _, log};
 const LANES: usize = 8;
 /// Fewer looks at a store say nothing.
 const LOOKS_MIN: f64 = 100.0;
+/// All that go on by themselves.
+const SCHEDULES: [&str; 4] = ["hot", "full", "inventory", "canary"];
 /// Everything as often and as soon as it can be.
 const SHORTEST: &[(&str, &str)] = &[
     ("VERITAIL_VERIFY_HOT", "* * * * * *"),
     ("VERITAIL_VERIFY_FULL", "* * * * * *"),
+    ("VERITAIL_VERIFY_INVENTORY", "* * * * * *"),
+    ("VERITAIL_VERIFY_INVENTORY_REQUESTS_PER_SECOND", "0"),
+    ("VERITAIL_VERIFY_CANARY", "* * * * * *"),
+    ("VERITAIL_VERIFY_CANARY_DAMAGE", "off"),
     ("VERITAIL_VERIFY_JITTER", "0s"),
     ("VERITAIL_VERIFY_OPEN_INTERVAL", "1s"),
     ("VERITAIL_VERIFY_FULL_SLICE", "900ms"),
@@ -66,13 +72,18 @@ async fn run(live: &str, engines: &[(String, String)]) {
     }
     enough.store(true, Ordering::SeqCst);
     let jobs: usize = join_all(lanes).await.into_iter().map(|jobs| jobs.expect("a lane ends")).sum();
-    // What ended last has its look too.
-    let ticks = client.metric("veritail_verify_ticks_total", "schedule=\"hot\"").await;
-    for _ in 0..600 {
-        if client.metric("veritail_verify_ticks_total", "schedule=\"hot\"").await >= ticks + 2.0 {
-            break;
+    // What ended last has its look too, by every schedule.
+    for schedule in SCHEDULES {
+        let label = format!("schedule=\"{schedule}\",result=\"ran\"");
+        let before = client.metric("veritail_verify_ticks_total", &label).await;
+        for _ in 0..600 {
+            if client.metric("veritail_verify_ticks_total", &label).await >= before + 2.0 {
+                break;
+            }
+            pause(50).await;
         }
-        pause(50).await;
+        let ran = client.metric("veritail_verify_ticks_total", &label).await;
+        assert!(ran >= before + 2.0, "{schedule} ran {ran} times\n{}", server.log());
     }
 
     let mut looks = Vec::new();
@@ -88,6 +99,10 @@ async fn run(live: &str, engines: &[(String, String)]) {
         }
     }
     println!("{jobs} jobs in {seconds} s; looks at {}", looks.join(", "));
+    for wrong in ["mismatch", "error", "timeout"] {
+        let label = format!("result=\"{wrong}\"");
+        assert_eq!(client.metric("veritail_canary_runs_total", &label).await, 0.0, "{wrong}\n{}", server.log());
+    }
     assert_eq!(client.metric("veritail_integrity_mismatches_total", "").await, 0.0, "{}", server.log());
     server.assert_untroubled().await;
 }

@@ -27,7 +27,8 @@ pub enum Damage {
     OpenEnd,
 }
 
-/// A column of a chunk's row.
+/// A column of a chunk's row, or both of its checksums: another content altogether, which shows only beside a copy that is as
+/// it was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Column {
     Longer,
@@ -36,11 +37,19 @@ pub enum Column {
     Sha256,
     StoredSize,
     StoredSha256,
+    Checksums,
 }
 
 impl Column {
-    pub const ALL: &'static [Self] =
-        &[Self::Longer, Self::Shorter, Self::Crc32, Self::Sha256, Self::StoredSize, Self::StoredSha256];
+    pub const ALL: &'static [Self] = &[
+        Self::Longer,
+        Self::Shorter,
+        Self::Crc32,
+        Self::Sha256,
+        Self::StoredSize,
+        Self::StoredSha256,
+        Self::Checksums,
+    ];
     pub const OF_RECORD: &'static [Self] = &[Self::Longer, Self::Shorter, Self::Crc32, Self::Sha256];
 
     /// Of the object, not of the chunk.
@@ -57,6 +66,7 @@ impl Column {
             Self::Sha256 => format!("sha256 = {other_digest}"),
             Self::StoredSize => "stored_size = stored_size / 2".to_owned(),
             Self::StoredSha256 => format!("stored_sha256 = {other_digest}"),
+            Self::Checksums => format!("{}, {}", Self::Crc32.changed(ground), Self::Sha256.changed(ground)),
         }
     }
 }

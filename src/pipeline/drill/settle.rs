@@ -36,9 +36,9 @@ impl Pipeline {
 
     /// True if what is wrong with the chunk is announced damage.
     pub(in crate::pipeline) async fn is_drill(&self, job: JobId, index: ChunkIndex) -> Result<bool> {
-        let filter = MismatchFilter { job: Some(job), limit: MOST, ..MismatchFilter::default() };
+        let filter = MismatchFilter { job: Some(job), chunk: Some(index), limit: MOST, ..MismatchFilter::default() };
         let known = self.stores().database.mismatches(filter).await?;
-        let newest = known.iter().rev().find(|known| known.what.chunk == Some(index));
+        let newest = known.last();
         Ok(newest.is_some_and(|newest| newest.drill.is_some()))
     }
 

@@ -53,7 +53,7 @@ pub struct Examined {
 
 /// Rounds in which a chunk is looked at again because it moved meanwhile.
 const ROUNDS: u32 = 4;
-/// Mismatches of one trace that are looked through.
+/// Mismatches of one chunk that are looked through.
 const KNOWN_MAX: u32 = 10_000;
 
 /// One copy, as it was seen.
@@ -203,6 +203,13 @@ impl Pipeline {
                 }
             }
         }
+        let is_lost = matches!(row.state, ChunkState::Wanted { kept: None, .. });
+        if is_lost && self.stores().database.job(job).await?.is_some_and(|job| !job.is_unfinished()) {
+            // Bytes that came back to the live store of a trace that is over are still in no persistent one.
+            for sight in sights.iter_mut().filter(|sight| sight.look == Look::Sound) {
+                sight.look = Look::Differs(Kind::Missing);
+            }
+        }
         let mut examined = Examined::default();
         for sight in &sights {
             let read = sight.bytes.as_deref().map_or(ByteSize::ZERO, ByteSize::of);
@@ -212,7 +219,7 @@ impl Pipeline {
         let Some(known) = (if has_difference(&sights) { self.stores().database.job(job).await? } else { None }) else {
             return Ok(Some(examined));
         };
-        if matches!(row.state, ChunkState::Wanted { kept: None, .. }) && known.is_unfinished() {
+        if is_lost && known.is_unfinished() {
             // Bytes that the runner was asked for are no news.
             return Ok(Some(Examined::default()));
         }
@@ -263,12 +270,16 @@ impl Pipeline {
         if !matches!(row.state, ChunkState::Wanted { kept: None, .. }) {
             return Ok(None);
         }
-        let filter = MismatchFilter { job: Some(job), limit: KNOWN_MAX, ..Default::default() };
+        let filter = MismatchFilter {
+            job: Some(job),
+            chunk: Some(row.index),
+            of_logs: true,
+            limit: KNOWN_MAX,
+            ..Default::default()
+        };
         let known = self.stores().database.mismatches(filter).await?;
-        let unhealed = known.iter().find(|known| {
-            let is_healed = matches!(known.resolved, Some((Resolution::Resent | Resolution::Repaired, _)));
-            known.what.chunk == Some(row.index) && known.what.kind.is_of_a_log() && !is_healed
-        });
+        let unhealed =
+            known.iter().find(|known| !matches!(known.resolved, Some((Resolution::Resent | Resolution::Repaired, _))));
         Ok(unhealed.map(|known| (known.what.kind, known.what.store)))
     }
 

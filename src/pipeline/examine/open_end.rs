@@ -111,13 +111,24 @@ impl Pipeline {
         Ok(Look::Differs(kind).confirmed_if(noted))
     }
 
-    /// An unfinished job as it is now, with what its live bytes came to; for a job that is over, nothing.
+    /// An unfinished job as it is now, with what its live bytes came to; for a job that is over, nothing. A live store that
+    /// cannot be asked, in a Cluster perhaps about this job only, is a look that did not reach it: whoever looks goes on.
     pub async fn examine_unfinished(&self, job: JobId, examiner: Examiner) -> Result<Tally> {
-        match self.stores().database.job(job).await? {
-            Some(job) if job.is_unfinished() && job.installed_epoch.is_some() => {
-                Ok(self.examine_open_end(&job, examiner).await?.tally)
+        let job = self.stores().database.job(job).await?;
+        let Some(job) = job.filter(|job| job.is_unfinished() && job.installed_epoch.is_some()) else {
+            return Ok(Tally::default());
+        };
+        let began = self.now();
+        match self.examine_open_end(&job, examiner).await {
+            Ok(examined) => Ok(examined.tally),
+            Err(error) => {
+                tracing::debug!(job_id = job.id.0, %error, "the open end of job {} could not be looked at", job.id);
+                let mut tally = Tally { chunks: 1, ..Tally::default() };
+                tally.count(Look::Unreachable, ByteSize::ZERO);
+                let took_ms = self.now().ms_since(began);
+                telemetry::looked(self.stores().live.name(), Look::Unreachable, ByteSize::ZERO, took_ms);
+                Ok(tally)
             }
-            _ => Ok(Tally::default()),
         }
     }
 }

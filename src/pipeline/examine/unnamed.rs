@@ -10,11 +10,12 @@ use futures::TryStreamExt as _;
 
 use crate::store::Result;
 use crate::store::database::{Found, Job, Mismatch, Resolution};
-use crate::store::object::Listed;
 use crate::store::object::keys::{self, ObjectKey, ObjectKind};
+use crate::store::object::{Listed, ObjectStore};
 use crate::telemetry::verification as telemetry;
-use crate::trace::{ByteSize, ChunkId, ChunkRow, ChunkState, DataStore, JobId, Kind, Location, Timestamp};
+use crate::trace::{ByteSize, ChunkId, ChunkRow, ChunkState, DataStore, JobId, Kind, Location, Record, Timestamp};
 
+use super::heal::decoded;
 use super::{Examiner, Pipeline};
 use crate::pipeline::log_resolved;
 
@@ -95,8 +96,16 @@ impl Pipeline {
             }
             worth => removes && worth == Worth::Erased,
         };
-        if may_go {
-            lies_in.delete(&object.key).await?;
+        let chunk = ChunkId { index: key.index, epoch: key.epoch };
+        let is_gone = match worth {
+            _ if !may_go => false,
+            // Such as a bad one that a repair replaced and did not come to put aside.
+            Worth::Spare(row) if !self.is_as_recorded(lies_in, &object.key, row).await? => {
+                self.put_aside(key.job, chunk, lies_in, &object.key).await?
+            }
+            _ => lies_in.delete(&object.key).await.map(|()| true)?,
+        };
+        if is_gone {
             telemetry::orphan_removed();
             tracing::info!(
                 job_id = key.job.0, key = object.key, %store,
@@ -104,10 +113,15 @@ impl Pipeline {
             );
             return Ok(Unnamed::Removed);
         }
-        let chunk = ChunkId { index: key.index, epoch: key.epoch };
         let found = Found { size: Some(object.size), ..Found::default() };
         self.note_unnamed((key.job, chunk), (Kind::Orphan, store, examiner.into()), found).await?;
         Ok(Unnamed::Noted)
+    }
+
+    /// True if an object holds what the row promises.
+    async fn is_as_recorded(&self, store: &dyn ObjectStore, key: &str, row: &ChunkRow) -> Result<bool> {
+        let bytes = decoded(store, key).await?;
+        Ok(bytes.is_some_and(|bytes| row.record().is_some_and(|record| Record::of(&bytes) == *record)))
     }
 
     /// Resolves an open mismatch of bytes that no row speaks for, if they are gone by now or one does. True if it did.

@@ -2,7 +2,8 @@
 //!
 //! Damage is announced here before it is done. Every mismatch of an announced chunk carries its drill's number from the
 //! moment it is written down, and does not count as damage. A drill speaks for its chunk until one of its mismatches is
-//! resolved: from then on the chunk is as it was, and what is found there is real.
+//! resolved: from then on the chunk is as it was, and what is found there is real. One that was missed may have been undone by
+//! what nobody wrote down, such as an append that asked for the bytes again: it speaks for what was announced and nothing else.
 
 use std::fmt;
 

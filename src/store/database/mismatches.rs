@@ -190,8 +190,12 @@ impl Note {
 pub struct MismatchFilter {
     /// Only this job's.
     pub job: Option<JobId>,
+    /// Only those of this chunk of the job.
+    pub chunk: Option<ChunkIndex>,
     /// Only those of this project's jobs.
     pub project: Option<ProjectId>,
+    /// Only those by which a log misses something, or may: not of bytes that nobody names.
+    pub of_logs: bool,
     /// Only open (true) or resolved (false) ones.
     pub open: Option<bool>,
     /// Only those of this kind.

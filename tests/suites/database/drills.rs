@@ -38,6 +38,7 @@ macro_rules! drills_suite {
             what_is_found_after_its_time_is_late,
             what_is_named_as_something_else_has_a_wrong_label,
             what_nobody_finds_is_missed_after_twice_the_time,
+            what_was_missed_speaks_for_what_was_announced_alone,
             what_was_called_off_speaks_for_nothing,
             a_wrong_label_of_damage_that_nobody_knows_to_be_done_counts_for_nothing,
             only_an_announced_record_of_this_version_is_damaged,
@@ -221,6 +222,18 @@ async fn what_nobody_finds_is_missed_after_twice_the_time(both: &Both) {
     // Found at last, it still is nobody's alarm.
     assert!(matches!(both.open(&mismatch(job, Some(0))).await, Opened::Announced { drill: of, .. } if of == drill));
     assert_eq!(both.settled(3_001).await, []);
+}
+
+async fn what_was_missed_speaks_for_what_was_announced_alone(both: &Both) {
+    let job = running(both.database.as_ref()).await;
+    let drill = both.damage(job).await;
+    let another = NewMismatch { store: DataStore::ObjectStore, ..mismatch(job, Some(0)) };
+    let cut = NewMismatch { kind: Kind::Size, ..mismatch(job, Some(0)) };
+    both.settled(3_000).await;
+    for real in [another, cut] {
+        assert!(matches!(both.open(&real).await, Opened::New(_)), "{real:?}");
+    }
+    assert!(matches!(both.open(&mismatch(job, Some(0))).await, Opened::Announced { drill: of, .. } if of == drill));
 }
 
 async fn what_was_called_off_speaks_for_nothing(both: &Both) {

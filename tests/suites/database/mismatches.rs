@@ -189,6 +189,7 @@ pub async fn mismatches_are_filtered_and_paged(db: &dyn Database) {
     let none = MismatchFilter::default();
     assert_eq!(list(MismatchFilter { job: Some(id), ..none }).await, [every[0].clone(), every[2].clone()]);
     assert_eq!(list(MismatchFilter { open: Some(true), ..none }).await, every[1..]);
+    assert_eq!(list(MismatchFilter { job: Some(id), chunk: Some(ChunkIndex(1)), ..none }).await, every[2..]);
     assert_eq!(list(MismatchFilter { open: Some(false), ..none }).await, every[..1]);
     assert_eq!(list(MismatchFilter { after: every[0].id, limit: 1, ..none }).await, every[1..2]);
     let gap = NewMismatch {
@@ -214,6 +215,13 @@ pub async fn mismatches_are_filtered_and_paged(db: &dyn Database) {
     assert_eq!(list(MismatchFilter { since: Some(Timestamp(1_501)), ..none }).await, []);
     let project = Some(job(db, id).await.project);
     assert_eq!(list(MismatchFilter { project, ..none }).await.len(), 4);
+    let orphan = NewMismatch { kind: Kind::Orphan, ..mismatch(id, Some(7)) };
+    let orphan = open(db, &orphan).await;
+    let of_seven = MismatchFilter { job: Some(id), chunk: Some(ChunkIndex(7)), ..none };
+    assert_eq!(list(of_seven).await.iter().map(|found| found.id).collect::<Vec<_>>(), [orphan]);
+    assert_eq!(list(MismatchFilter { of_logs: true, ..of_seven }).await, []);
+    assert_eq!(list(MismatchFilter { of_logs: true, ..none }).await.len(), 4);
+    db.resolve_mismatch(orphan, Resolution::Acknowledged, &note("known"), NOW).await.unwrap();
     let elsewhere = NewJob { project_path: "group/other".to_owned(), ..new_job(JobStatus::Running) };
     let elsewhere = db.create_job(elsewhere).await.unwrap();
     let there = open(db, &mismatch(elsewhere.id, Some(0))).await;

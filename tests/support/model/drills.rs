@@ -31,6 +31,8 @@ impl Tables {
                 && Some(drill.what.chunk) == new.chunk
                 && (drill.ended_at.is_none() || drill.result.is_some())
                 && !is_healed(drill.id)
+                && (drill.result != Some(Detection::Missed)
+                    || (drill.what.kind, drill.what.store) == (new.kind, new.store))
         };
         self.drills.all.iter().rev().find(speaks).map(|drill| drill.id)
     }

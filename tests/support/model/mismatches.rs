@@ -76,6 +76,8 @@ impl Mismatches {
             let what = &known.what;
             known.id > filter.after
                 && filter.job.is_none_or(|job| what.job == job)
+                && filter.chunk.is_none_or(|chunk| what.chunk == Some(chunk))
+                && (!filter.of_logs || what.kind.is_of_a_log())
                 && filter.project.is_none_or(|wanted| project(what.job) == Some(wanted))
                 && filter.open.is_none_or(|open| known.resolved.is_none() == open)
                 && filter.kind.is_none_or(|kind| what.kind == kind)

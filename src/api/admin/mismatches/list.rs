@@ -144,7 +144,7 @@ async fn filter(api: &Api, parameters: &Parameters) -> Result<MismatchFilter, Re
         since: moment("since")?,
         seen_since: moment("seen_since")?,
         after: parameters.value("cursor")?.unwrap_or(0),
-        limit: 0,
+        ..MismatchFilter::default()
     })
 }
 

@@ -139,6 +139,7 @@ macro_rules! select {
             " FROM mismatches WHERE id > $1 AND ($3 IS NULL OR (resolution IS NULL) = $3)
               AND ($5 IS NULL OR kind = $5) AND ($6 IS NULL OR store = $6) AND ($7 IS NULL OR detector = $7)
               AND ($8 IS NULL OR first_seen >= $8) AND ($10 IS NULL OR last_seen >= $10)
+              AND ($11 IS NULL OR chunk_index = $11) AND (NOT $12 OR kind <> 'orphan')
               AND ($9 IS NULL OR (SELECT project_id FROM jobs WHERE jobs.id = job_id) = $9)"
         )
     };
@@ -161,6 +162,8 @@ pub(super) async fn list(database: &PostgresDatabase, filter: MismatchFilter) ->
         filter.since.map(|since| since.0),
         filter.project.map(|project| project.0),
         filter.seen_since.map(|since| since.0),
+        filter.chunk.map(|chunk| i64::from(chunk.0)),
+        filter.of_logs,
     ];
     database.rows(Repeat::Safe, sql, arguments).await?.iter().map(read).collect()
 }

@@ -14,11 +14,12 @@ macro_rules! drill_columns {
     };
 }
 
-/// The drill that speaks for the chunk `$2` of the job `$1`, or NULL.
+/// The drill that speaks for what is found of the chunk `$2` of the job `$1`, of kind `$4` in the store `$5`, or NULL.
 macro_rules! announced {
     () => {
         "(SELECT max(drills.id) FROM drills
           WHERE drills.job_id = $1 AND drills.chunk_index = $2 AND (drills.ended_at IS NULL OR drills.result IS NOT NULL)
+            AND (coalesce(drills.result, '') <> 'missed' OR (drills.kind = $4 AND drills.store = $5))
             AND NOT EXISTS (SELECT 1 FROM mismatches AS healed
                             WHERE healed.drill_id = drills.id AND healed.resolution IS NOT NULL))"
     };

@@ -130,6 +130,7 @@ macro_rules! select {
             " FROM mismatches WHERE id > ?1 AND (?3 IS NULL OR (resolution IS NULL) = ?3)
               AND (?5 IS NULL OR kind = ?5) AND (?6 IS NULL OR store = ?6) AND (?7 IS NULL OR detector = ?7)
               AND (?8 IS NULL OR first_seen >= ?8) AND (?10 IS NULL OR last_seen >= ?10)
+              AND (?11 IS NULL OR chunk_index = ?11) AND (NOT ?12 OR kind <> 'orphan')
               AND (?9 IS NULL OR (SELECT project_id FROM jobs WHERE jobs.id = job_id) = ?9)"
         )
     };
@@ -152,6 +153,8 @@ pub(super) async fn list(database: &SqliteDatabase, filter: MismatchFilter) -> R
         .bind(filter.since.map(|since| since.0))
         .bind(filter.project.map(|project| project.0))
         .bind(filter.seen_since.map(|since| since.0))
+        .bind(filter.chunk.map(|chunk| chunk.0))
+        .bind(filter.of_logs)
         .fetch_all(&mut *database.reader().await?)
         .await
         .map_err(failed)?;
