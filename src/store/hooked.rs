@@ -203,6 +203,7 @@ hooked! { "database", Verifications {}
     next_cycle(next: &Cursor, ended: &RunEnd) -> bool, None;
     bare_traces(from: JobId, to: JobId) -> Vec<JobId>, None;
     kept_chunks(at: Place, to: JobId, limit: u32) -> Vec<(JobId, ChunkRow)>, None;
+    kept_places(at: Place, to: JobId, limit: u32) -> Vec<Place>, None;
     persisted_since(
         since: Timestamp, after: Option<(Timestamp, Place)>, limit: u32
     ) -> Vec<(JobId, ChunkRow)>, None;

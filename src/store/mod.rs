@@ -49,6 +49,11 @@ impl StoreError {
         Self::Unavailable { store, message: error.to_string() }
     }
 
+    /// True if the store answered, and what it said makes no sense: asking again does not help.
+    pub fn is_unreadable(&self) -> bool {
+        matches!(self, Self::Unreadable { .. })
+    }
+
     /// The store answered nonsense.
     pub fn unreadable(store: &'static str, error: impl std::fmt::Display) -> Self {
         Self::Unreadable { store, message: error.to_string() }

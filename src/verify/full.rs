@@ -29,6 +29,16 @@ pub(super) struct Way {
     end: JobId,
 }
 
+/// Some of the chunks of a walk.
+#[derive(Debug)]
+struct Page {
+    rows: Vec<(JobId, ChunkRow)>,
+    /// Where there are others, whose rows cannot be read.
+    unreadable: Vec<Place>,
+    /// Where the walk goes on.
+    next: Place,
+}
+
 impl Verifier {
     /// One tick: every shard that is due and that no other node works on goes as far as it should be by now. True if
     /// there was something to do.
@@ -153,7 +163,7 @@ impl Verifier {
             if from > cursor.at.job {
                 cursor.at = Place { job: from, index: ChunkIndex(0) };
             }
-            let rows = self.verifications().kept_chunks(cursor.at, end.min(block_end), PAGE).await?;
+            let Page { rows, unreadable, next } = self.page(cursor.at, end.min(block_end)).await?;
             let examiner = self.examiner(Detector::Full, cursor.run);
             let seen = self.look_at_all(&rows, examiner, open).await?;
             let nothing_seen = seen.looks > 0 && seen.unreachable == seen.looks;
@@ -163,11 +173,10 @@ impl Verifier {
                 tracing::warn!(%shard, unreachable = seen.unreachable, "the verifier's full run waits for a store");
                 break;
             }
-            let next = match rows.last() {
-                Some((job, row)) if rows.len() == PAGE as usize => behind(*job, row.index),
-                _ => Place { job: end.min(block_end), index: ChunkIndex(0) },
-            };
             cursor.tally += seen;
+            for Place { job, index } in unreadable {
+                cursor.tally += self.node.examine_unreadable(job, Some(index), examiner).await?.tally;
+            }
             for job in ended(cursor.at, next, &rows) {
                 cursor.tally += self.look_at_whole(job, examiner).await?;
             }
@@ -204,6 +213,35 @@ impl Verifier {
             self.verifications().end_run(next.run, RunState::Complete, None, &next.tally, ended.at).await?;
         }
         Ok(())
+    }
+
+    /// The chunks from `at` on, of jobs below `to`.
+    async fn page(&self, at: Place, to: JobId) -> Result<Page> {
+        let next = |last: Option<Place>, found: usize| match last {
+            Some(last) if found == PAGE as usize => behind(last.job, last.index),
+            _ => Place { job: to, index: ChunkIndex(0) },
+        };
+        match self.verifications().kept_chunks(at, to, PAGE).await {
+            Ok(rows) => {
+                let last = rows.last().map(|(job, row)| Place { job: *job, index: row.index });
+                Ok(Page { next: next(last, rows.len()), rows, unreadable: Vec::new() })
+            }
+            // One of them: each by itself.
+            Err(error) if error.is_unreadable() => {
+                let places = self.verifications().kept_places(at, to, PAGE).await?;
+                let mut page =
+                    Page { next: next(places.last().copied(), places.len()), rows: Vec::new(), unreadable: Vec::new() };
+                for place in places {
+                    match self.node.stores().database.chunk(place.job, place.index).await {
+                        Ok(row) => page.rows.extend(row.map(|row| (place.job, row))),
+                        Err(error) if error.is_unreadable() => page.unreadable.push(place),
+                        Err(error) => return Err(error),
+                    }
+                }
+                Ok(page)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Whether the object store answers nothing: where it does, it is these objects alone that cannot be had.
@@ -262,8 +300,11 @@ impl Verifier {
     }
 
     async fn look_at_whole(&self, job: JobId, examiner: Examiner) -> Result<Tally> {
-        let wrong = self.node.examine_whole(job, examiner).await?;
-        Ok(Tally { differs: wrong.is_some().into(), ..Tally::default() })
+        match self.node.examine_whole(job, examiner).await {
+            Ok(wrong) => Ok(Tally { differs: wrong.is_some().into(), ..Tally::default() }),
+            Err(error) if error.is_unreadable() => Ok(self.unreadable_trace(job, examiner).await?.tally),
+            Err(error) => Err(error),
+        }
     }
 }
 

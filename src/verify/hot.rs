@@ -141,8 +141,7 @@ impl Verifier {
             let rows = self.verifications().persisted_since(since, after, PAGE).await?;
             let last =
                 rows.last().and_then(|(job, row)| Some((row.persisted_at?, Place { job: *job, index: row.index })));
-            let is_last = rows.len() < PAGE as usize;
-            if !self.look_at_new(rows, shards, &open, run).await? || is_last || last.is_none() {
+            if !self.look_at_new(rows, shards, &open, run).await? || last.is_none() {
                 return Ok(());
             }
             after = last;

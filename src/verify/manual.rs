@@ -6,6 +6,7 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use futures::{FutureExt as _, TryFutureExt as _};
 
+use crate::pipeline::examine::Examined;
 use crate::store::Result;
 use crate::store::database::Job;
 use crate::store::database::listing::{JobFilter, Listing, Page, PageStart};
@@ -65,6 +66,13 @@ pub struct TraceChecked {
     pub tally: Tally,
     /// What differs, and where; `None` for the chunk: the whole.
     pub differences: Vec<(Option<ChunkIndex>, Kind, DataStore)>,
+}
+
+impl TraceChecked {
+    fn note(&mut self, chunk: Option<ChunkIndex>, look: Examined) {
+        self.tally += look.tally;
+        self.differences.extend(look.differences.into_iter().map(|(kind, store)| (chunk, kind, store)));
+    }
 }
 
 /// Rows fetched at a time.
@@ -140,7 +148,10 @@ impl Verifier {
         }
         let mut chunks = 0;
         for job in all {
-            chunks += self.node.stores().database.job(job).await?.as_ref().map_or(0, chunks_of);
+            match self.node.stores().database.job(job).await {
+                Err(error) if error.is_unreadable() => {}
+                job => chunks += job?.as_ref().map_or(0, chunks_of),
+            }
         }
         Ok(Some(chunks))
     }
@@ -163,14 +174,42 @@ impl Verifier {
     /// is among the recorded ones. `None`: the run is to stop.
     async fn check_trace(&self, job: JobId, open: &Open, run: &mut Running) -> Result<Option<TraceChecked>> {
         let examiner = self.examiner(Detector::Manual, run.id());
-        let tally = self.node.examine_unfinished(job, examiner).await?;
-        let mut checked = TraceChecked { job, tally, differences: Vec::new() };
-        if !run.add(tally).await? {
+        let mut checked = TraceChecked { job, tally: Tally::default(), differences: Vec::new() };
+        match self.node.examine_unfinished(job, examiner).await {
+            Ok(tally) => checked.tally = tally,
+            Err(error) if error.is_unreadable() => {
+                checked.note(None, self.node.examine_unreadable(job, None, examiner).await?);
+            }
+            Err(error) => return Err(error),
+        }
+        if !run.add(checked.tally).await? {
             return Ok(None);
         }
+        let database = self.node.stores().database.as_ref();
         let mut from = ChunkIndex(0);
         loop {
-            let rows = self.node.stores().database.chunks(job, from, PAGE).await?;
+            let rows = match database.chunks(job, from, PAGE).await {
+                // One of them: each by itself, until it is behind. A trace's rows are made one after the other.
+                Err(error) if error.is_unreadable() => {
+                    let goes_on = match database.chunk(job, from).await {
+                        Ok(Some(row)) => self.check_chunks(&[row], open, &mut checked, run).await?,
+                        Ok(None) => return Err(error),
+                        Err(error) if error.is_unreadable() => {
+                            let seen = self.node.examine_unreadable(job, Some(from), examiner).await?;
+                            let goes_on = run.add(seen.tally).await?;
+                            checked.note(Some(from), seen);
+                            goes_on
+                        }
+                        Err(error) => return Err(error),
+                    };
+                    if !goes_on {
+                        return Ok(None);
+                    }
+                    from = from.next();
+                    continue;
+                }
+                rows => rows?,
+            };
             if !self.check_chunks(&rows, open, &mut checked, run).await? {
                 return Ok(None);
             }
@@ -208,8 +247,7 @@ impl Verifier {
         let looks = run.add_all(looks, self.settings.full.concurrency, |(_, look)| look.tally).await?;
         let Some(looks) = looks else { return Ok(false) };
         for (index, look) in looks {
-            checked.tally += look.tally;
-            checked.differences.extend(look.differences.iter().map(|(kind, store)| (Some(index), *kind, *store)));
+            checked.note(Some(index), look);
         }
         Ok(true)
     }

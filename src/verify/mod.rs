@@ -164,9 +164,24 @@ impl Verifier {
         let is_asked_for = matches!(row.state, ChunkState::Wanted { kept: None, .. });
         if is_sound(&examined.tally) && !is_asked_for && open.contains(&(job, row.index)) {
             // Somebody put the bytes back by other means.
-            self.node.note_sound_again(job, row).await?;
+            match self.node.note_sound_again(job, row).await {
+                // Another row of the trace: this one's mismatch waits until that is right.
+                Err(error) if error.is_unreadable() => {
+                    tracing::warn!(job_id = job.0, %error, "job {job} is not settled")
+                }
+                noted => noted?,
+            }
         }
         Ok(examined)
+    }
+
+    /// A trace of which a row cannot be read, and what that is: of its chunks those with an index that can be, or the job's.
+    async fn unreadable_trace(&self, job: JobId, examiner: Examiner) -> Result<Examined> {
+        match self.node.stores().database.job(job).await {
+            Err(error) if error.is_unreadable() => self.node.examine_unreadable(job, None, examiner).await,
+            // A chunk's, which the look at that chunk names.
+            other => other.map(|_| Examined::default()),
+        }
     }
 
     /// Chunks with open mismatches, as they are now. Not those of bytes that no row speaks for: a look at the copies of a

@@ -18,3 +18,4 @@ mod ground;
 mod killed;
 mod matrix;
 mod turns;
+mod unreadable;

@@ -9,6 +9,7 @@ mod left_over;
 mod open_end;
 mod stale;
 mod unnamed;
+mod unreadable;
 mod whole;
 
 use std::collections::BTreeSet;

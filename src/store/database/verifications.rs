@@ -215,6 +215,9 @@ pub trait Verifications: Send + Sync {
     /// with a copy that is kept.
     async fn kept_chunks(&self, at: Place, to: JobId, limit: u32) -> Result<Vec<(JobId, ChunkRow)>>;
 
+    /// Only where these rows are, which shows also of one that cannot be read.
+    async fn kept_places(&self, at: Place, to: JobId, limit: u32) -> Result<Vec<Place>>;
+
     /// `Persisted` rows whose copy was proven at `since` or later, behind `after` in order of that moment, job and chunk.
     async fn persisted_since(
         &self,

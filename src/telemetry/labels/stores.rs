@@ -110,6 +110,7 @@ impl StoreOperation {
             "runs",
             "cursors",
             "kept_chunks",
+            "kept_places",
             "persisted_since",
             "named",
             "newest_job",

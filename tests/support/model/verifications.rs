@@ -166,6 +166,11 @@ impl Verifications for ModelDatabase {
         Ok(tables.kept_from(at, to).take(limit as usize).map(|(job, row)| (job, row.clone())).collect())
     }
 
+    async fn kept_places(&self, at: Place, to: JobId, limit: u32) -> Result<Vec<Place>> {
+        let kept = self.kept_chunks(at, to, limit).await?;
+        Ok(kept.iter().map(|(job, row)| Place { job: *job, index: row.index }).collect())
+    }
+
     async fn persisted_since(
         &self,
         since: Timestamp,

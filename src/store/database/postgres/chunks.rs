@@ -4,6 +4,7 @@ use super::PostgresDatabase;
 use super::calls::{Repeat, arguments};
 use crate::store::Result;
 use crate::store::database::rows::chunks::{chunk_columns, read, read_waiting};
+use crate::store::database::rows::readable;
 use crate::store::database::rows::stored;
 use crate::store::database::{RowOpened, Waiting};
 use crate::trace::{ChunkIndex, ChunkRow, Epoch, JobId, Location, StoredObject, Timestamp, Version};
@@ -83,7 +84,7 @@ pub(super) async fn waiting(database: &PostgresDatabase, until: Timestamp, limit
         " FROM trace_chunks WHERE state = 'sealed' AND sealed_at <= $1 ORDER BY sealed_at, job_id, chunk_index LIMIT $2"
     );
     let rows = database.rows(Repeat::Safe, sql, arguments![until.0, i64::from(limit)]).await?;
-    rows.iter().map(read_waiting).collect()
+    Ok(readable(&rows, read_waiting))
 }
 
 pub(super) async fn spilled(database: &PostgresDatabase, limit: u32) -> Result<Vec<Waiting>> {

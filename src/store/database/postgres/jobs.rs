@@ -7,7 +7,7 @@ use super::calls::{Repeat, Step, Work, arguments};
 use super::{PostgresDatabase, failed};
 use crate::store::Result;
 use crate::store::database::rows::jobs::{job_columns, read};
-use crate::store::database::rows::{statements, stored, to_json};
+use crate::store::database::rows::{readable, statements, stored, to_json};
 use crate::store::database::{Contact, Job, NewJob};
 use crate::trace::{Epoch, JobId, Timestamp};
 
@@ -66,7 +66,7 @@ pub(super) async fn unfinished(database: &PostgresDatabase, after: JobId, limit:
         job_columns!(),
         " FROM jobs WHERE state IN ('open', 'closing') AND id > $1 ORDER BY id LIMIT $2"
     );
-    database.rows(Repeat::Safe, sql, arguments![after.0, i64::from(limit)]).await?.iter().map(read).collect()
+    Ok(readable(&database.rows(Repeat::Safe, sql, arguments![after.0, i64::from(limit)]).await?, read))
 }
 
 pub(super) async fn changed(

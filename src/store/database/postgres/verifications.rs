@@ -10,9 +10,9 @@ use crate::store::database::NAME;
 use crate::store::database::pages::end_of;
 use crate::store::database::rows::verifications::{
     self as statements, CLOCKS_DIFFER_MAX, REMOVED_MAX, behind, read_chunk, read_cursor, read_goes_on, read_named,
-    read_run,
+    read_place, read_run,
 };
-use crate::store::database::rows::{number, stored, to_json};
+use crate::store::database::rows::{number, readable, stored, to_json};
 use crate::store::database::verifications::{
     Cursor, Named, NewRun, Place, Run, RunEnd, RunFilter, RunId, Verifications,
 };
@@ -157,6 +157,11 @@ impl Verifications for PostgresDatabase {
         self.rows(Repeat::Safe, statements::KEPT_CHUNKS, arguments).await?.iter().map(read_chunk).collect()
     }
 
+    async fn kept_places(&self, at: Place, to: JobId, limit: u32) -> Result<Vec<Place>> {
+        let arguments = arguments![at.job.0, i64::from(at.index.0), to.0, i64::from(limit)];
+        self.rows(Repeat::Safe, statements::KEPT_PLACES, arguments).await?.iter().map(read_place).collect()
+    }
+
     async fn persisted_since(
         &self,
         since: Timestamp,
@@ -165,7 +170,7 @@ impl Verifications for PostgresDatabase {
     ) -> Result<Vec<(JobId, ChunkRow)>> {
         let (moment, Place { job, index }) = behind(since, after);
         let arguments = arguments![moment.0, job.0, i64::from(index.0), i64::from(limit)];
-        self.rows(Repeat::Safe, statements::PERSISTED_SINCE, arguments).await?.iter().map(read_chunk).collect()
+        Ok(readable(&self.rows(Repeat::Safe, statements::PERSISTED_SINCE, arguments).await?, read_chunk))
     }
 
     async fn named(&self, store: DataStore, prefix: &str, after: Option<&str>, limit: u32) -> Result<Vec<Named>> {

@@ -66,6 +66,20 @@ fn bad(column: &str, error: impl Display) -> StoreError {
     StoreError::unreadable(NAME, format!("column {column}: {error}"))
 }
 
+/// What of these rows can be read. A list of what is to be done goes on without the one that cannot, which the verifier names.
+pub(super) fn readable<R: Cells, T>(rows: &[R], read: impl Fn(&R) -> Result<T>) -> Vec<T> {
+    let read = |row| match read(row) {
+        Ok(read) => Some(read),
+        Err(error) => {
+            let key = |column| optional_number::<i64>(row, column).ok().flatten();
+            let (job, chunk) = (key("job_id").or_else(|| key("id")), key("chunk_index"));
+            tracing::error!(job_id = job, chunk, %error, "a row is left out, for it cannot be read");
+            None
+        }
+    };
+    rows.iter().filter_map(read).collect()
+}
+
 /// A number, or `None` for NULL.
 pub(super) fn optional_number<T: TryFrom<i64>>(row: &impl Cells, column: &str) -> Result<Option<T>> {
     let fit = |number| T::try_from(number).map_err(|_| bad(column, format!("{number} is out of range")));

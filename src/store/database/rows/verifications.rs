@@ -125,6 +125,11 @@ pub(in crate::store::database) const KEPT_CHUNKS: &str = concat!(
       ORDER BY job_id, chunk_index LIMIT $4 + 0"
 );
 
+/// Where the rows of [`KEPT_CHUNKS`] are.
+pub(in crate::store::database) const KEPT_PLACES: &str = "SELECT job_id, chunk_index FROM trace_chunks
+      WHERE (job_id, chunk_index) >= ($1, $2) AND job_id < $3 AND data_store IS NOT NULL
+      ORDER BY job_id, chunk_index LIMIT $4 + 0";
+
 /// Persisted rows behind the moment `$1`, the job `$2` and the chunk `$3`, at most `$4`.
 pub(in crate::store::database) const PERSISTED_SINCE: &str = concat!(
     "SELECT ",
@@ -206,6 +211,11 @@ pub(in crate::store::database) fn read_cursor(row: &impl Cells) -> Result<Cursor
 /// A job's number and a row out of the row's columns.
 pub(in crate::store::database) fn read_chunk(row: &impl Cells) -> Result<(JobId, ChunkRow)> {
     Ok((JobId(number(row, "job_id")?), read_row(row)?))
+}
+
+/// Where a row is, out of its columns.
+pub(in crate::store::database) fn read_place(row: &impl Cells) -> Result<Place> {
+    Ok(Place { job: JobId(number(row, "job_id")?), index: ChunkIndex(number(row, "chunk_index")?) })
 }
 
 /// A row and the key that it names out of its columns.

@@ -6,6 +6,7 @@ use super::SqliteDatabase;
 use super::errors::failed;
 use crate::store::Result;
 use crate::store::database::rows::chunks::{chunk_columns, read, read_waiting};
+use crate::store::database::rows::readable;
 use crate::store::database::rows::stored;
 use crate::store::database::{RowOpened, Waiting};
 use crate::trace::{ChunkIndex, ChunkRow, Epoch, JobId, Location, StoredObject, Timestamp, Version};
@@ -94,7 +95,7 @@ pub(super) async fn waiting(database: &SqliteDatabase, until: Timestamp, limit: 
         " FROM trace_chunks WHERE state = 'sealed' AND sealed_at <= ?1 ORDER BY sealed_at, job_id, chunk_index LIMIT ?2 + 0"
     ));
     let rows = rows.bind(until.0).bind(limit).fetch_all(&mut *database.reader().await?).await.map_err(failed)?;
-    rows.iter().map(read_waiting).collect()
+    Ok(readable(&rows, read_waiting))
 }
 
 pub(super) async fn spilled(database: &SqliteDatabase, limit: u32) -> Result<Vec<Waiting>> {

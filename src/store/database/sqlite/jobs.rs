@@ -6,7 +6,7 @@ use super::SqliteDatabase;
 use super::errors::failed;
 use crate::store::Result;
 use crate::store::database::rows::jobs::{job_columns, read};
-use crate::store::database::rows::{statements, stored, to_json};
+use crate::store::database::rows::{readable, statements, stored, to_json};
 use crate::store::database::{Contact, Job, NewJob};
 use crate::trace::{Epoch, JobId, Timestamp};
 
@@ -52,7 +52,8 @@ pub(super) async fn unfinished(database: &SqliteDatabase, after: JobId, limit: u
         job_columns!(),
         " FROM jobs WHERE state IN ('open', 'closing') AND id > ?1 ORDER BY id LIMIT ?2 + 0"
     ));
-    read_all(rows.bind(after.0).bind(limit).fetch_all(&mut *database.reader().await?).await)
+    let rows = rows.bind(after.0).bind(limit).fetch_all(&mut *database.reader().await?).await.map_err(failed)?;
+    Ok(readable(&rows, read))
 }
 
 pub(super) async fn changed(database: &SqliteDatabase, since: Timestamp, after: JobId, limit: u32) -> Result<Vec<Job>> {

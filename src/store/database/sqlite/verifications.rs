@@ -10,9 +10,9 @@ use crate::store::database::NAME;
 use crate::store::database::pages::end_of;
 use crate::store::database::rows::verifications::{
     self as statements, CLOCKS_DIFFER_MAX, REMOVED_MAX, behind, read_chunk, read_cursor, read_goes_on, read_named,
-    read_run,
+    read_place, read_run,
 };
-use crate::store::database::rows::{number, stored, to_json};
+use crate::store::database::rows::{number, readable, stored, to_json};
 use crate::store::database::verifications::{
     Cursor, Named, NewRun, Place, Run, RunEnd, RunFilter, RunId, Verifications,
 };
@@ -155,6 +155,11 @@ impl Verifications for SqliteDatabase {
         rows(&mut *self.reader().await?, page).await?.iter().map(read_chunk).collect()
     }
 
+    async fn kept_places(&self, at: Place, to: JobId, limit: u32) -> Result<Vec<Place>> {
+        let page = sqlx::query(statements::KEPT_PLACES).bind(at.job.0).bind(at.index.0).bind(to.0).bind(limit);
+        rows(&mut *self.reader().await?, page).await?.iter().map(read_place).collect()
+    }
+
     async fn persisted_since(
         &self,
         since: Timestamp,
@@ -163,7 +168,7 @@ impl Verifications for SqliteDatabase {
     ) -> Result<Vec<(JobId, ChunkRow)>> {
         let (moment, Place { job, index }) = behind(since, after);
         let page = sqlx::query(statements::PERSISTED_SINCE).bind(moment.0).bind(job.0).bind(index.0).bind(limit);
-        rows(&mut *self.reader().await?, page).await?.iter().map(read_chunk).collect()
+        Ok(readable(&rows(&mut *self.reader().await?, page).await?, read_chunk))
     }
 
     async fn named(&self, store: DataStore, prefix: &str, after: Option<&str>, limit: u32) -> Result<Vec<Named>> {
