@@ -260,6 +260,10 @@ hooked! { "object_store", ObjectStore {
         self.around_listing(call, move || inner.list(&prefix))
     }
 
+    async fn drop_cache(&self, key: &str) {
+        self.inner.drop_cache(key).await;
+    }
+
     fn give_up(&self, key: &str) {
         self.inner.give_up(key);
     }

@@ -25,7 +25,7 @@ names! {
         TraceChecksum = "trace_checksum",
         /// The chunks do not add up to the trace's size.
         TraceSize = "trace_size",
-        /// The stored bytes are as written and cannot be decoded to what was recorded.
+        /// The stored bytes are as written and cannot be decoded.
         Undecodable = "undecodable",
         /// The database's own record changed.
         Record = "record",

@@ -1,14 +1,16 @@
 //! One look at a chunk, over models: what it costs, what it says, and what it changes.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use veritail::pipeline::examine::Examiner;
 use veritail::pipeline::{Appended, Pipeline, Settings, Stores};
+use veritail::store::Result;
 use veritail::store::database::{Basis, Database as _, Mismatch, NewMismatch, Note, Opened, Resolution};
 use veritail::store::hooked::Hooked;
-use veritail::store::object::{codec, keys};
+use veritail::store::object::{ObjectStore, Objects, codec, keys};
 use veritail::trace::{
     ByteSize, ChunkId, ChunkIndex, ChunkRow, ChunkState, Crc32, DataStore, Detector, Epoch, JobId, Kind, Location,
     Offset, Record, Sha256, StoredObject, Tally,
@@ -524,5 +526,52 @@ fn what_a_person_took_note_of_is_not_opened_again_among_thousands() {
         rig.database.resolve_mismatch(newest, Resolution::Acknowledged, &by, at).await.expect("a model");
         assert_eq!(rig.look_at(1, REPORTS).await.1, [(Kind::Missing, DataStore::ObjectStore)]);
         assert_eq!(rig.open(), []);
+    });
+}
+
+/// Objects, and which of them were to be read from where they lie.
+struct Dropped(Arc<dyn ObjectStore>, Mutex<Vec<String>>);
+
+#[async_trait]
+impl ObjectStore for Dropped {
+    async fn put(&self, key: &str, bytes: Bytes) -> Result<()> {
+        self.0.put(key, bytes).await
+    }
+
+    async fn get(&self, key: &str, most: ByteSize) -> Result<Option<Bytes>> {
+        self.0.get(key, most).await
+    }
+
+    async fn delete(&self, key: &str) -> Result<()> {
+        self.0.delete(key).await
+    }
+
+    fn list(&self, prefix: &str) -> Objects {
+        self.0.list(prefix)
+    }
+
+    async fn drop_cache(&self, key: &str) {
+        self.1.lock().expect("no test panics here").push(key.to_owned());
+    }
+
+    async fn ping(&self) -> Result<()> {
+        self.0.ping().await
+    }
+}
+
+#[test]
+fn the_full_run_and_no_other_reads_what_lies_on_the_disk() {
+    now(async {
+        let rig = Rig::closed_long_ago().await;
+        let stores = rig.other.stores().clone();
+        let dropped = Arc::new(Dropped(stores.objects.clone(), Mutex::default()));
+        let objects = Arc::new(Hooked::<dyn ObjectStore>::new(dropped.clone(), Arc::new(Recorder::default()), rig.clock.clone()));
+        let stores = Stores { objects, ..stores };
+        let node = Pipeline::new(stores, rig.other.seams().clone(), Settings::default());
+        for detector in [Detector::Hot, Detector::Manual, Detector::Full] {
+            node.examine(rig.job, &rig.row(1), Examiner { detector, ..REPORTS }).await.expect("models");
+            let expected: Vec<String> = (detector == Detector::Full).then(|| rig.object(1).key).into_iter().collect();
+            assert_eq!(*dropped.1.lock().expect("no test panics here"), expected, "{detector}");
+        }
     });
 }

@@ -177,13 +177,14 @@ impl Pipeline {
         live_copy: LiveCopy,
     ) -> Result<Option<Examined>> {
         let Some(promise) = Promise::of(row) else { return Ok(Some(Examined::default())) };
-        let mut sights = self.look_around(job, row, &promise, live_copy).await;
+        let look = |live_copy| self.look_around(job, row, &promise, live_copy, examiner.detector);
+        let mut sights = look(live_copy).await;
         if has_difference(&sights) {
             // What is seen once may be a row that moved, or bytes that were on their way.
             if !self.is_unchanged(job, row).await? {
                 return Ok(None);
             }
-            let mut again = self.look_around(job, row, &promise, LiveCopy::Unknown).await;
+            let mut again = look(LiveCopy::Unknown).await;
             sights.retain_mut(|first| {
                 let Look::Differs(_) = first.look else { return true };
                 // A live copy that is gone by now went as it should.
@@ -285,7 +286,14 @@ impl Pipeline {
     }
 
     /// Every copy that there should be, and the live one if it is still there.
-    async fn look_around(&self, job: JobId, row: &ChunkRow, promise: &Promise<'_>, live_copy: LiveCopy) -> Vec<Sight> {
+    async fn look_around(
+        &self,
+        job: JobId,
+        row: &ChunkRow,
+        promise: &Promise<'_>,
+        live_copy: LiveCopy,
+        detector: Detector,
+    ) -> Vec<Sight> {
         let live = self.stores().live.as_ref();
         let live_copy = async {
             if live_copy == LiveCopy::Gone {
@@ -298,7 +306,13 @@ impl Pipeline {
         };
         let persistent_copy = async {
             match promise.at {
-                Some(at) => Some(self.sight(at.store(), self.look_persisted(at, promise.record)).await),
+                Some(at) => {
+                    if detector == Detector::Full {
+                        // It is the medium that is to be proven, by this run if by none.
+                        self.stores().of(at).drop_cache(&at.object().key).await;
+                    }
+                    Some(self.sight(at.store(), self.look_persisted(at, promise.record)).await)
+                }
                 None => None,
             }
         };

@@ -276,6 +276,13 @@ impl ObjectStore for Bucket {
         Ok(deleted)
     }
 
+    async fn drop_cache(&self, key: &str) {
+        // Whatever keeps it from being done shows when the object is read.
+        if let (Some(folder), Ok(path)) = (self.folder.clone(), path(key)) {
+            let _ = tokio::task::spawn_blocking(move || drop_pages(&folder.path_to_filesystem(&path).ok()?)).await;
+        }
+    }
+
     fn give_up(&self, key: &str) {
         self.attempts.remember(key.to_owned());
     }
@@ -327,6 +334,18 @@ async fn read_file(folder: Arc<LocalFileSystem>, path: Path, most: ByteSize) -> 
     tokio::task::spawn_blocking(read).await?
 }
 
+/// Pages of a file that are as they are on the disk leave the memory; a put syncs, so all of an object's are.
+#[cfg(target_os = "linux")]
+fn drop_pages(file: &FilePath) -> Option<()> {
+    rustix::fs::fadvise(File::open(file).ok()?, 0, None, rustix::fs::Advice::DontNeed).ok()
+}
+
+/// Other systems have no such advice.
+#[cfg(not(target_os = "linux"))]
+fn drop_pages(_file: &FilePath) -> Option<()> {
+    None
+}
+
 fn no_file(path: &Path, error: io::Error) -> Error {
     match error.kind() {
         io::ErrorKind::NotFound => Error::NotFound { path: path.to_string(), source: error.into() },
@@ -372,6 +391,29 @@ mod tests {
         ] {
             assert!(!is_a_version(service, version), "{service:?}");
         }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn what_the_kernel_forgot_is_read_from_the_disk() {
+        use rustix::io::{Errno, IoSliceMut, ReadWriteFlags, preadv2};
+
+        let folder = tempfile::tempdir().unwrap();
+        let bucket = Bucket::folder(folder.path()).unwrap();
+        bucket.put("traces/1", Bytes::from_static(b"a log")).await.unwrap();
+        // What is in memory, read without waiting for a disk.
+        let in_memory = || {
+            let file = File::open(folder.path().join("traces/1")).unwrap();
+            preadv2(file, &mut [IoSliceMut::new(&mut [0; 5])], 0, ReadWriteFlags::NOWAIT)
+        };
+        let before = in_memory();
+        bucket.drop_cache("traces/1").await;
+        match before {
+            Ok(5) => assert_eq!(in_memory(), Err(Errno::AGAIN)),
+            other => println!("this file system does not tell: {other:?}"),
+        }
+        assert_eq!(bucket.get("traces/1", ByteSize(5)).await.unwrap().unwrap(), "a log");
+        bucket.drop_cache("traces/2").await;
     }
 
     #[tokio::test]

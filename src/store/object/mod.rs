@@ -67,6 +67,10 @@ pub trait ObjectStore: Send + Sync {
         Ok(deleted)
     }
 
+    /// The next read of this object is to come from where it lies, and not from this machine's memory of it: as far as that can
+    /// be asked for.
+    async fn drop_cache(&self, _key: &str) {}
+
     /// Nobody will ever name this object, whether it is there or not: it is removed a while later, like what failed puts
     /// may have left.
     fn give_up(&self, _key: &str) {}
