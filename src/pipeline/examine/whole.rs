@@ -12,15 +12,7 @@ impl Pipeline {
     /// that is not finished, or has a chunk that is not as recorded: that says more about what is wrong. Of one that closed
     /// as corrupt only its length was proven.
     pub async fn examine_whole(&self, id: JobId, examiner: Examiner) -> Result<Option<Kind>> {
-        let Some((job, kind, _)) = self.weigh_whole(id).await? else { return Ok(None) };
-        if !self.are_chunks_sound(id, examiner).await? {
-            return Ok(None);
-        }
-        // Once more: job and rows are not read in one step.
-        let Some((again, second, whole)) = self.weigh_whole(id).await? else { return Ok(None) };
-        if second != kind || again.epoch != job.epoch {
-            return Ok(None);
-        }
+        let Some((job, kind, whole)) = self.weigh_whole(id).await? else { return Ok(None) };
         let mismatch = NewMismatch {
             job: id,
             chunk: None,
@@ -37,9 +29,19 @@ impl Pipeline {
             found: Found { size: Some(whole.length - Offset::ZERO), crc32: whole.crc32, ..Found::default() },
             at: self.now(),
         };
-        if !self.is_acknowledged(&mismatch).await? {
-            self.note_mismatch(mismatch, Basis::Closed(job.epoch)).await?;
+        if self.is_acknowledged(&mismatch).await? {
+            // Nothing of it is read again and again.
+            return Ok(Some(kind));
         }
+        if !self.are_chunks_sound(id, examiner).await? {
+            return Ok(None);
+        }
+        // Once more: job and rows are not read in one step.
+        let Some((again, second, as_before)) = self.weigh_whole(id).await? else { return Ok(None) };
+        if second != kind || again.epoch != job.epoch || as_before != whole {
+            return Ok(None);
+        }
+        self.note_mismatch(mismatch, Basis::Closed(job.epoch)).await?;
         Ok(Some(kind))
     }
 

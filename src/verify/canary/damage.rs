@@ -25,7 +25,7 @@ impl Damage {
     }
 
     /// True if it takes a copy of its own, put into a persistent store for it.
-    fn needs_new_copy(&self) -> bool {
+    pub(super) fn needs_new_copy(&self) -> bool {
         !self.is_live() && self.kind != Kind::Record
     }
 
@@ -72,12 +72,16 @@ impl Verifier {
             return Ok(VecDeque::new());
         }
         let spills = !self.node.settings().spill_max.is_zero();
-        let spares_objects = self.settings.canary_damage == CanaryDamage::Auto && stores.objects.keeps_versions();
         let mut damages = Damage::behind(Damage::all(stores.live.name()), last.as_ref());
         damages.retain(|damage| {
-            !damage.needs_new_copy() || !spares_objects && (damage.store != DataStore::Database || spills)
+            !damage.needs_new_copy() || !self.spares_objects() && (damage.store != DataStore::Database || spills)
         });
         Ok(damages)
+    }
+
+    /// Whether no object is damaged because each would stay for good, as far as that is known.
+    pub(super) fn spares_objects(&self) -> bool {
+        self.settings.canary_damage == CanaryDamage::Auto && self.node.stores().objects.keeps_versions()
     }
 
     /// Damages the canary's trace and waits until that is found, or for as long as the next run allows: what is not found by

@@ -99,8 +99,9 @@ impl Verifier {
             tracing::error!(job_id = job.id.0, %error, "the canary's run failed: {error}");
             return Ok(());
         }
-        // What cannot be damaged now leaves its turn to the next.
-        for damage in damages.into_iter().filter(|damage| !damage.is_live()) {
+        // What cannot be damaged now leaves its turn to the next. Whether objects are spared is known for sure once one was put.
+        let may_be_damaged = |damage: &Damage| !damage.is_live() && !(damage.needs_new_copy() && self.spares_objects());
+        for damage in damages.into_iter().filter(may_be_damaged) {
             if self.damage_and_watch(&job, damage).await? {
                 break;
             }

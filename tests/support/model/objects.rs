@@ -20,6 +20,8 @@ pub struct ModelObjects {
     damage_next_put: AtomicBool,
     /// Read wrong the next time.
     misread: Mutex<Option<String>>,
+    /// Whether it keeps versions, and whether it has said so.
+    versioned: AtomicBool,
     keeps_versions: AtomicBool,
     listing: Option<Mutex<Listing>>,
 }
@@ -76,6 +78,7 @@ impl ModelObjects {
             objects: Mutex::default(),
             damage_next_put: AtomicBool::new(false),
             misread: Mutex::default(),
+            versioned: AtomicBool::new(false),
             keeps_versions: AtomicBool::new(false),
             listing: None,
         }
@@ -129,9 +132,9 @@ impl ModelObjects {
         self.damage_next_put.store(true, Ordering::Relaxed);
     }
 
-    /// Whether it says that it keeps what is deleted or put over.
+    /// Whether it keeps what is deleted or put over. It says so with its next answer to a put.
     pub fn keep_versions(&self, keeps: bool) {
-        self.keeps_versions.store(keeps, Ordering::Relaxed);
+        self.versioned.store(keeps, Ordering::Relaxed);
     }
 
     /// From now on every object is kept as it is written, and read as it is kept.
@@ -184,6 +187,7 @@ impl ModelObjects {
 #[async_trait]
 impl ObjectStore for ModelObjects {
     async fn put(&self, key: &str, bytes: Bytes) -> Result<()> {
+        self.keeps_versions.fetch_or(self.versioned.load(Ordering::Relaxed), Ordering::Relaxed);
         let object = Object { bytes, written: self.clock.now() };
         self.changed(key, Some(object.shown()));
         self.objects().insert(key.to_owned(), object);
