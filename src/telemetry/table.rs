@@ -237,9 +237,11 @@ table! {
     /// The share of its memory limit that the fullest master of Redis uses: runners of its jobs wait from 1 on, however empty
     /// the others are. 0 if no master has a limit. From Redis: every node says the same.
     REDIS_FULLEST: Gauge["veritail_redis_fullest_master_ratio"], starts Start::WhenKnown;
-    /// Keys that Redis dropped for want of memory: log bytes may be lost.
+    /// Keys that Redis dropped for want of memory: log bytes may be lost. By its own count, in a Cluster that of all masters. From
+    /// Redis: every node says the same.
     REDIS_EVICTED_KEYS: Counter["veritail_redis_evicted_keys_total"], starts Start::WhenKnown;
-    /// Masters that came back without their last writes, as this process saw it: it looks every second.
+    /// Masters that came back without their last writes, as this process saw it: it looks every second. Of one Redis: every node
+    /// says the same, since its start.
     LIVE_STORE_ROLLBACKS: Counter["veritail_live_store_rollbacks_total"; kind: RedisRollback], starts Start::Zero;
     /// Masters of Redis by what they do when they are full. Any that may evict can lose log bytes that nobody else has. From
     /// Redis: every node says the same.

@@ -66,6 +66,20 @@ fn every_alert_says_what_it_means_and_where_to_go_on() {
     }
 }
 
+/// Those whose second part sees a counter that was not there before, and no others: the page and their runbooks say so.
+#[test]
+fn what_fires_once_more_after_an_outage_of_prometheus_is_named() {
+    let page = read(&root().join("docs/operations/alerts.md"));
+    let (_, told) = page.split_once("**After Prometheus was away**").expect("a paragraph");
+    let told = told.split("\n\n").next().unwrap_or(told);
+    for rule in alerts::alerts() {
+        let again = rule.expr().contains("unless last_over_time(");
+        assert_eq!(told.contains(&rule.name), again, "{} in the paragraph", rule.name);
+        let runbook = read(&root().join(format!("docs/runbooks/{}.md", rule.name)));
+        assert_eq!(runbook.contains("- Not news after Prometheus was away for more than"), again, "{}", rule.name);
+    }
+}
+
 /// One reading of a metric in an expression: its name, and its matchers as label, operator and value.
 struct Selector {
     name: String,

@@ -1,4 +1,4 @@
-//! Every query of every panel, asked of a real Prometheus that scrapes the real service under real load and with real damage:
+//! Every query of every panel and of every runbook, asked of a real Prometheus that scrapes the real service under real load and with real damage:
 //! each has an answer, with the labels that legends and columns name.
 
 use super::boards::{self, Board, list, text};
@@ -49,6 +49,8 @@ fn questions() -> Vec<Question> {
         }
         questions.extend(asked_beside_panels(&board));
     }
+    let of_runbooks = crate::runbooks::queries::with_an_answer().into_iter();
+    questions.extend(of_runbooks.map(|(page, expr)| Question { panel: page, expr, instant: true, labels: Vec::new() }));
     questions
 }
 

@@ -6,7 +6,7 @@ use veritail::pipeline::Stores;
 use veritail::trace::{ChunkIndex, JobId};
 
 use super::post::Post;
-use super::site::Site;
+use super::site::{Site, Watched as _};
 use super::{kept, only, page, pause, watch};
 use crate::support::bad_network::{BadNetwork, Fault};
 use crate::support::redis_server::order;
@@ -28,7 +28,7 @@ pub(super) const CANARY: &[(&str, &str)] =
     &[("VERITAIL_VERIFY_CANARY", "*/10 * * * * *"), ("VERITAIL_VERIFY_CANARY_DAMAGE", "off")];
 
 /// What pages when bytes rot, or are gone; the last is a ticket.
-const DAMAGE: &[&str] = &[
+pub(super) const DAMAGE: &[&str] = &[
     "VeritailChecksumMismatch",
     "VeritailCorruptTracesUnresolved",
     "VeritailEndToEndChecksumMismatch",

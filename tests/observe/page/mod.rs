@@ -4,6 +4,7 @@
 //! Every set-up is a job of its own of one Prometheus, so that each may fire its own alerts and none of the others'. Those of
 //! one test go on at the same time. Only time is changed: a minute of the rules lasts [`watch::MINUTE`] seconds.
 
+mod embedded;
 mod integrity;
 mod mail;
 mod nodes;
@@ -22,8 +23,9 @@ use crate::support::production::Production;
 use crate::support::redis_server::Durability;
 use crate::support::runner;
 use crate::support::server::{Job, log};
+use embedded::Alone;
 use post::{Message, Post};
-use site::Site;
+use site::{Site, Watched};
 use watch::Watch;
 
 /// What every set-up may say besides its own.
@@ -64,6 +66,7 @@ async fn each_trouble_pages_as_what_it_is_and_a_calm_day_pages_nobody() {
     let _shared = tokio::task::spawn_blocking(Production::hold).await.expect("servers");
     let post = Post::open().await;
     // Boxed: as parts of one future they are too large for a test's stack.
+    let alone = Alone::start();
     let (damaged, redis, objects, stalled, filling, blind, calm) = tokio::join!(
         Box::pin(Site::start("damaged", 1, Durability::Nothing, &[])),
         Box::pin(Site::start("redis-away", 1, Durability::Nothing, &[])),
@@ -73,7 +76,7 @@ async fn each_trouble_pages_as_what_it_is_and_a_calm_day_pages_nobody() {
         Box::pin(Site::start("blind", 2, Durability::Nothing, integrity::BLIND)),
         Box::pin(Site::start("calm", 2, Durability::Always, &[])),
     );
-    let (mut watch, _) = watch(&post, &[&damaged, &redis, &objects, &stalled, &filling, &blind, &calm]).await;
+    let (mut watch, _) = watch(&post, &[&damaged, &redis, &objects, &stalled, &filling, &blind, &calm, &alone]).await;
     tokio::join!(
         Box::pin(integrity::bytes_rot(&damaged, &post)),
         Box::pin(integrity::bytes_are_gone(&damaged, &post)),
@@ -83,6 +86,7 @@ async fn each_trouble_pages_as_what_it_is_and_a_calm_day_pages_nobody() {
         Box::pin(storage::redis_fills_up(&filling, &post)),
         Box::pin(integrity::the_canary_is_not_caught(blind, &post)),
         Box::pin(nodes::a_calm_day(calm, &post)),
+        Box::pin(embedded::bytes_rot(alone, &post)),
     );
     came_and_went(&post, STORES_AND_DAMAGE);
     tickets_come_by_mail(&post);
@@ -156,7 +160,7 @@ fn tickets_come_by_mail(post: &Post) {
 }
 
 /// Both programs over these set-ups, all of which are scraped when this returns, and what is scraped.
-async fn watch(post: &Post, sites: &[&Site]) -> (Watch, Vec<(String, Vec<String>)>) {
+async fn watch(post: &Post, sites: &[&dyn Watched]) -> (Watch, Vec<(String, Vec<String>)>) {
     let targets: Vec<(String, Vec<String>)> = sites.iter().map(|site| (site.job(), site.targets())).collect();
     let watch = Watch::start(post, &targets).await;
     post.until("watchdog", "the watchdog", |message| message.name() == "VeritailWatchdog" && message.firing).await;
@@ -165,7 +169,7 @@ async fn watch(post: &Post, sites: &[&Site]) -> (Watch, Vec<(String, Vec<String>
 }
 
 /// Waits for a page about a set-up that fires, or is over.
-async fn page(post: &Post, site: &Site, name: &str, firing: bool, about: &[(&str, &str)]) -> Message {
+async fn page(post: &Post, site: &dyn Watched, name: &str, firing: bool, about: &[(&str, &str)]) -> Message {
     let job = site.job();
     let what = format!("{job}: {name} {about:?}, firing: {firing}");
     let is_it = |message: &Message| {
@@ -178,7 +182,7 @@ async fn page(post: &Post, site: &Site, name: &str, firing: bool, about: &[(&str
 }
 
 /// What a set-up said that is neither always said nor expected of it.
-fn only(post: &Post, site: &Site, expected: &[&str]) {
+fn only(post: &Post, site: &dyn Watched, expected: &[&str]) {
     let told: Vec<String> = post
         .all()
         .into_iter()

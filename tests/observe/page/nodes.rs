@@ -3,7 +3,7 @@
 use reqwest::Method;
 
 use super::post::{Message, Post};
-use super::site::Site;
+use super::site::{Site, Watched as _};
 use super::{kept, only, page, watch};
 use crate::support::redis_server::order;
 use crate::support::server::Send as _;

@@ -1,5 +1,6 @@
 //! One Veritail with stores of its own and a little load: a job of Prometheus.
 
+use std::path::PathBuf;
 use std::process::Child;
 use std::sync::Arc;
 
@@ -16,7 +17,7 @@ use crate::support::server::{ADMIN_TOKEN, Client, Send as _, kill, launch, log, 
 use crate::way::Way;
 
 /// Beside what is seconds here: schedules of the verifier as short as they get.
-const VARIABLES: &[(&str, &str)] = &[
+pub const VARIABLES: &[(&str, &str)] = &[
     ("VERITAIL_SWEEP_INTERVAL", "500ms"),
     ("VERITAIL_LIVE_SWEEP_INTERVAL", "2s"),
     ("VERITAIL_DATABASE_STATEMENT_TIMEOUT", "3s"),
@@ -44,10 +45,23 @@ pub struct Site {
     production: Production,
 }
 
-struct Node {
+/// A node that keeps its port and its folder.
+pub struct Node {
     child: Option<Child>,
     port: u16,
     folder: TempDir,
+}
+
+/// What a job of Prometheus is.
+pub trait Watched {
+    /// The name of its job.
+    fn job(&self) -> String;
+
+    /// Its nodes, as Prometheus finds them.
+    fn targets(&self) -> Vec<String>;
+
+    /// What its nodes logged, the end of it.
+    fn log(&self) -> String;
 }
 
 impl Site {
@@ -60,11 +74,7 @@ impl Site {
         variables.extend(variables_of(IN_SECONDS).chain(variables_of(VARIABLES)).chain(variables_of(own)));
         let started: Vec<Node> = (0..nodes)
             .map(|_| {
-                let mut node = Node {
-                    child: None,
-                    port: free_port(),
-                    folder: tempfile::tempdir().expect("a folder for the node"),
-                };
+                let mut node = Node::new();
                 tokio::task::block_in_place(|| node.start(&variables));
                 node
             })
@@ -77,27 +87,9 @@ impl Site {
         Self { name, nodes: started, client, load, job_under_way, variables, way, production }
     }
 
-    /// The name of its job.
-    pub fn job(&self) -> String {
-        format!("veritail-{}", self.name)
-    }
-
-    /// Its nodes, as Prometheus finds them.
-    pub fn targets(&self) -> Vec<String> {
-        self.nodes.iter().map(|node| format!("127.0.0.1:{}", node.port)).collect()
-    }
-
     /// A client with the admin's token.
     pub fn client(&self) -> &Client {
         &self.client
-    }
-
-    /// What its nodes logged, the end of it.
-    pub fn log(&self) -> String {
-        let logs = self.nodes.iter().map(|node| log_of(node.folder.path()));
-        let ends = logs
-            .map(|log| log.lines().rev().take(30).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join("\n"));
-        ends.collect::<Vec<_>>().join("\n---\n")
     }
 
     /// Waits until no job of the load is under way; none begins while the answer is kept.
@@ -169,19 +161,56 @@ impl Site {
     }
 }
 
-/// Of several of a name the last counts.
-fn variables_of<'a>(settings: &'a [(&'a str, &'a str)]) -> impl Iterator<Item = (String, String)> + 'a {
+/// Settings of a node; of several of a name the last counts.
+pub fn variables_of<'a>(settings: &'a [(&'a str, &'a str)]) -> impl Iterator<Item = (String, String)> + 'a {
     settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
 }
 
+impl Watched for Site {
+    fn job(&self) -> String {
+        format!("veritail-{}", self.name)
+    }
+
+    fn targets(&self) -> Vec<String> {
+        self.nodes.iter().map(Node::target).collect()
+    }
+
+    fn log(&self) -> String {
+        self.nodes.iter().map(Node::log).collect::<Vec<_>>().join("\n---\n")
+    }
+}
+
 impl Node {
-    fn start(&mut self, variables: &[(String, String)]) {
-        let (child, _) = launch(self.folder.path(), self.port, variables);
+    /// Not started yet.
+    pub fn new() -> Self {
+        Self { child: None, port: free_port(), folder: tempfile::tempdir().expect("a folder for the node") }
+    }
+
+    /// As Prometheus finds it.
+    pub fn target(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// The folder of its stores.
+    pub fn data_dir(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// The end of what it logged.
+    pub fn log(&self) -> String {
+        let log = log_of(self.folder.path());
+        log.lines().rev().take(30).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join("\n")
+    }
+
+    /// Answers how to reach it.
+    pub fn start(&mut self, variables: &[(String, String)]) -> Client {
+        let (child, address) = launch(self.folder.path(), self.port, variables);
         self.child = Some(child);
+        Client::new(address, ADMIN_TOKEN)
     }
 
     /// With SIGTERM, and waits for its end.
-    fn stop(&mut self) {
+    pub fn stop(&mut self) {
         if let Some(mut child) = self.child.take() {
             let told = std::process::Command::new("kill").args(["-TERM", &child.id().to_string()]).status();
             assert!(told.is_ok_and(|status| status.success()), "the node's own process");

@@ -1,8 +1,10 @@
 //! The runbooks: one for each alert, all in the same shape, with commands that there are, and that do what is said of them.
 
 mod heal;
+mod inline;
 mod look;
 mod machine;
+pub mod queries;
 mod redis;
 
 use std::collections::BTreeSet;
@@ -10,9 +12,7 @@ use std::process::{Command, Stdio};
 
 use clap::Parser as _;
 
-use crate::alerts::{alerts, judged, read, root};
-use crate::dashboards::known::Known;
-use crate::dashboards::promql::Query;
+use crate::alerts::{alerts, read, root};
 
 /// A block of a runbook.
 #[derive(Clone, Debug)]
@@ -90,39 +90,6 @@ fn every_runbook_has_the_same_shape() {
         assert!(page.contains("## Look\n\nFirst [set up the shell](README.md), once.\n"), "{name}");
         for heading in page.split("\n## ").skip(1) {
             assert!(heading.lines().skip(1).any(|line| line.len() > 10), "{name}: nothing below {heading:?}");
-        }
-    }
-}
-
-#[test]
-fn every_query_of_a_runbook_is_one() {
-    let mut rules = "groups:\n  - name: runbooks\n    rules:\n".to_owned();
-    let mut queries = 0;
-    for (_, page) in runbooks() {
-        for (_, text) in blocks(&page).into_iter().filter(|(info, _)| *info == "promql") {
-            for query in text.lines().filter(|line| !line.trim().is_empty()) {
-                queries += 1;
-                rules += &format!("      - record: query:{queries}\n        expr: |\n          {query}\n");
-            }
-        }
-    }
-    assert!(queries > 40, "{queries} queries");
-    let folder = tempfile::tempdir().expect("a folder");
-    let file = folder.path().join("queries.yml");
-    std::fs::write(&file, rules.replace("query:", "query:number")).expect("written");
-    let (content, said) = judged("promtool", &["check", "rules", "--lint=none", &file.display().to_string()]);
-    assert!(content, "{said}");
-}
-
-#[tokio::test]
-async fn every_query_of_a_runbook_is_of_what_is_exported() {
-    let known = Known::load().await;
-    for (name, page) in runbooks() {
-        for (_, text) in blocks(&page).into_iter().filter(|(info, _)| *info == "promql") {
-            for query in text.lines().filter(|line| !line.trim().is_empty()) {
-                let complaints = known.complaints(&Query::of(query));
-                assert!(complaints.is_empty(), "{name}: {query}\n{}", complaints.join("; "));
-            }
         }
     }
 }
