@@ -565,7 +565,8 @@ fn the_full_run_and_no_other_reads_what_lies_on_the_disk() {
         let rig = Rig::closed_long_ago().await;
         let stores = rig.other.stores().clone();
         let dropped = Arc::new(Dropped(stores.objects.clone(), Mutex::default()));
-        let objects = Arc::new(Hooked::<dyn ObjectStore>::new(dropped.clone(), Arc::new(Recorder::default()), rig.clock.clone()));
+        let objects =
+            Arc::new(Hooked::<dyn ObjectStore>::new(dropped.clone(), Arc::new(Recorder::default()), rig.clock.clone()));
         let stores = Stores { objects, ..stores };
         let node = Pipeline::new(stores, rig.other.seams().clone(), Settings::default());
         for detector in [Detector::Hot, Detector::Manual, Detector::Full] {

@@ -137,8 +137,7 @@ async fn the_record_is_put_right() {
     let job = machine.kept(&log, "object_store").await;
     let damage = "UPDATE trace_chunks SET size = size - 1, crc32 = 1, sha256 = set_byte(sha256, 0, get_byte(sha256, 0) # 1) WHERE chunk_index = 1";
     machine.production().database.execute(damage).await;
-    // Called so by what the object is against the record; that it is as it was written shows its own checksum.
-    found(&machine, 17, "undecodable", "object_store").await;
+    found(&machine, 17, "record", "database").await;
     let said = machine.run(&block(CHECKSUM, "show 17 |"), &[]);
     let document = |name: &str| -> Value {
         let text =
