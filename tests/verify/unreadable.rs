@@ -91,6 +91,6 @@ async fn run(side: Side) {
         ground.change_row(format!("UPDATE trace_chunks SET crc32 = crc32 - 4294967296 WHERE {row}")).await;
         verifier.tick(Schedule::Full).await.expect("no row stops it");
     }
-    walk_until(&verifier, async || open(&ground, chunks).await == []).await;
+    walk_until(&verifier, async || open(&ground, chunks).await.is_empty()).await;
     tokio::time::timeout(Duration::from_secs(60), ground.stop()).await.expect("it stops");
 }

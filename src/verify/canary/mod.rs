@@ -100,8 +100,8 @@ impl Verifier {
             return Ok(());
         }
         // What cannot be damaged now leaves its turn to the next. Whether objects are spared is known for sure once one was put.
-        let may_be_damaged = |damage: &Damage| !damage.is_live() && !(damage.needs_new_copy() && self.spares_objects());
-        for damage in damages.into_iter().filter(may_be_damaged) {
+        damages.retain(|damage| !damage.needs_new_copy() || !self.spares_objects());
+        for damage in damages.into_iter().filter(|damage| !damage.is_live()) {
             if self.damage_and_watch(&job, damage).await? {
                 break;
             }
