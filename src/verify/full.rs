@@ -292,7 +292,11 @@ impl Verifier {
         let is_kept = |chunk: &(JobId, ChunkIndex)| kept.iter().any(|(job, row)| (*job, row.index) == *chunk);
         let mut seen = Tally::default();
         for (job, index) in open.iter().copied().filter(|chunk| way.contains(chunk) && !is_kept(chunk)) {
-            let row = self.node.stores().database.chunk(job, index).await?;
+            let row = match self.node.stores().database.chunk(job, index).await {
+                // It is named already, and kept its place among the open ones by that.
+                Err(error) if error.is_unreadable() => continue,
+                row => row?,
+            };
             let Some(row) = row.filter(|row| row.is_wanted() && row.persistent_copy().is_none()) else { continue };
             seen += self.look(&self.full_budget, (job, &row), examiner, (open, &Released::new())).await?.tally;
         }

@@ -136,12 +136,16 @@ impl Verifier {
         if !self.look_at_new(sealed, shards, &open, run).await? || !self.look_at_open_ends(shards, run).await? {
             return Ok(());
         }
+        // What is proven meanwhile is the next run's: chunks may come as fast as this one looks.
+        let until = self.now();
         let mut after = None;
         loop {
             let rows = self.verifications().persisted_since(since, after, PAGE).await?;
             let last =
                 rows.last().and_then(|(job, row)| Some((row.persisted_at?, Place { job: *job, index: row.index })));
-            if !self.look_at_new(rows, shards, &open, run).await? || last.is_none() {
+            // A page that is not full may lack a row that cannot be read: only an empty one is the last.
+            let is_last = last.is_none_or(|(proven_at, _)| proven_at > until);
+            if !self.look_at_new(rows, shards, &open, run).await? || is_last {
                 return Ok(());
             }
             after = last;

@@ -77,6 +77,8 @@ impl TraceChecked {
 
 /// Rows fetched at a time.
 const PAGE: u32 = 256;
+/// Up to here a row is looked for beside one that cannot be read.
+const SPARSE_MAX: u32 = 1 << 16;
 /// The chunks of so many jobs are counted before a run, one job after the other.
 const COUNTED_MAX: usize = 256;
 
@@ -189,10 +191,11 @@ impl Verifier {
         let mut from = ChunkIndex(0);
         loop {
             let rows = match database.chunks(job, from, PAGE).await {
-                // One of them: each by itself, until it is behind. A trace's rows are made one after the other.
+                // One of them: each by itself, until it is behind.
                 Err(error) if error.is_unreadable() => {
                     let goes_on = match database.chunk(job, from).await {
                         Ok(Some(row)) => self.check_chunks(&[row], open, &mut checked, run).await?,
+                        Ok(None) if from.0 < SPARSE_MAX => true,
                         Ok(None) => return Err(error),
                         Err(error) if error.is_unreadable() => {
                             let seen = self.node.examine_unreadable(job, Some(from), examiner).await?;

@@ -157,9 +157,14 @@ impl Verifier {
     ) -> Result<Examined> {
         budget.take(row).await;
         let examined = if released.contains(&(job, row.id())) {
-            self.node.examine_without_live_copy(job, row, examiner).await?
+            self.node.examine_without_live_copy(job, row, examiner).await
         } else {
-            self.node.examine(job, row, examiner).await?
+            self.node.examine(job, row, examiner).await
+        };
+        let examined = match examined {
+            // A copy differs, and who it belongs to cannot be read.
+            Err(error) if error.is_unreadable() => self.unreadable_trace(job, examiner).await?,
+            examined => examined?,
         };
         let is_asked_for = matches!(row.state, ChunkState::Wanted { kept: None, .. });
         if is_sound(&examined.tally) && !is_asked_for && open.contains(&(job, row.index)) {

@@ -63,6 +63,8 @@ async fn run(side: Side) {
     let record = |chunk: Option<u32>| (chunk.map(ChunkIndex), Kind::Record, DataStore::Database);
     walk_until(&verifier, async || open(&ground, whole).await == [record(None)]).await;
     assert_eq!(open(&ground, chunks).await, [record(Some(0)), record(Some(2))]);
+    // Cycle after cycle.
+    walk_until(&verifier, async || mismatches(&ground, chunks).await.iter().all(|found| found.times_seen > 2)).await;
     for sound in [other, last] {
         assert_eq!(open(&ground, sound).await, []);
     }

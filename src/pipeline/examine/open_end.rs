@@ -1,12 +1,12 @@
 //! The open end of a trace that is not over: live bytes, their length and the checksum state beside them, against each
 //! other. Bytes and state are read in one step, so a trace that is written at full speed never looks wrong.
 
-use crate::store::Result;
 use crate::store::database::{Basis, Found, Job, NewMismatch};
 use crate::store::live::Entry;
+use crate::store::{Result, StoreError};
 use crate::telemetry::verification as telemetry;
 use crate::trace::verdict::{Seen, judge};
-use crate::trace::{ByteSize, ChunkId, ChunkIndex, JobId, Kind, Look, Offset, OpenEnd, Record, Tally};
+use crate::trace::{ByteSize, ChunkId, ChunkIndex, DataStore, JobId, Kind, Look, Offset, OpenEnd, Record, Tally};
 
 use super::{Examined, Examiner, Pipeline};
 
@@ -121,8 +121,10 @@ impl Pipeline {
         let began = self.now();
         match self.examine_open_end(&job, examiner).await {
             Ok(examined) => Ok(examined.tally),
+            // Without the database there is nothing to go on to.
+            Err(error @ StoreError::Unavailable { store, .. }) if store == DataStore::Database.as_str() => Err(error),
             Err(error) => {
-                tracing::debug!(job_id = job.id.0, %error, "the open end of job {} could not be looked at", job.id);
+                tracing::warn!(job_id = job.id.0, %error, "the open end of job {} could not be looked at", job.id);
                 let mut tally = Tally { chunks: 1, ..Tally::default() };
                 tally.count(Look::Unreachable, ByteSize::ZERO);
                 let took_ms = self.now().ms_since(began);

@@ -97,5 +97,5 @@ pub(super) async fn spilled(database: &PostgresDatabase, limit: u32) -> Result<V
           ORDER BY persisted_at, job_id, chunk_index LIMIT $1"
     );
     let rows = database.rows(Repeat::Safe, sql, arguments![i64::from(limit)]).await?;
-    rows.iter().map(read_waiting).collect()
+    Ok(readable(&rows, read_waiting))
 }

@@ -66,7 +66,8 @@ fn bad(column: &str, error: impl Display) -> StoreError {
     StoreError::unreadable(NAME, format!("column {column}: {error}"))
 }
 
-/// What of these rows can be read. A list of what is to be done goes on without the one that cannot, which the verifier names.
+/// What of these rows can be read. A list of what is to be done goes on without the one that cannot. The log says so each time; a
+/// mismatch it becomes once the verifier walks over it, or a person asks for its job.
 pub(super) fn readable<R: Cells, T>(rows: &[R], read: impl Fn(&R) -> Result<T>) -> Vec<T> {
     let read = |row| match read(row) {
         Ok(read) => Some(read),

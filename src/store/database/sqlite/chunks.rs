@@ -108,5 +108,5 @@ pub(super) async fn spilled(database: &SqliteDatabase, limit: u32) -> Result<Vec
           ORDER BY persisted_at, job_id, chunk_index LIMIT ?1 + 0"
     ));
     let rows = rows.bind(limit).fetch_all(&mut *database.reader().await?).await.map_err(failed)?;
-    rows.iter().map(read_waiting).collect()
+    Ok(readable(&rows, read_waiting))
 }
