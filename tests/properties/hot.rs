@@ -1,21 +1,24 @@
 //! The hot run over models: what it looks at again, and what it leaves alone.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use veritail::pipeline::{Appended, Finalized, Pipeline, Settings, Stores};
+use veritail::seams::Clock as _;
 use veritail::store::database::leases::When;
 use veritail::store::database::verifications::{NewRun, RunFilter};
 use veritail::store::hooked::{Call, Hook, Hooked};
 use veritail::store::{Result, StoreError};
 use veritail::telemetry::verification::Tick;
-use veritail::trace::{ByteSize, RunState, Schedule, Tally};
+use veritail::trace::{ByteSize, ChunkIndex, JobId, RunState, Schedule, Tally, Version};
 use veritail::verify::{self, Verifier};
 
 use crate::rig::{Rig, now};
+use crate::support::clock::ManualClock;
 use crate::support::hooks::Recorder;
+use crate::support::model::database::ModelDatabase;
 
 const CHUNK: u32 = 64;
 const SECOND: Duration = Duration::from_secs(1);
@@ -255,6 +258,49 @@ fn all_that_was_proven_lately_is_looked_at_a_page_at_a_time() {
             assert_eq!((seen.chunks, seen.sound, asked), (u64::from(chunks), seen.looks, pages));
         });
     }
+}
+
+/// Whenever it asks for more, a chunk was proven a moment ago.
+struct KeepsComing {
+    rig: (Arc<ModelDatabase>, JobId, Arc<ManualClock>),
+    asked: AtomicU32,
+}
+
+#[async_trait]
+impl Hook for KeepsComing {
+    async fn before(&self, call: &Call) -> Result<()> {
+        if call.operation == "persisted_since" {
+            assert!(self.asked.fetch_add(1, Ordering::SeqCst) < 10, "it goes on and on");
+            let (database, job, clock) = &self.rig;
+            clock.pass(SECOND);
+            let proven = database.damage_row(*job, ChunkIndex(0), |row| {
+                (row.version, row.persisted_at) = (Version(row.version.0 + 1), Some(clock.now()));
+            });
+            assert!(proven);
+        }
+        Ok(())
+    }
+
+    async fn after(&self, _call: &Call, _took: Duration, _failed: Option<&StoreError>) -> Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_run_ends_though_chunks_come_as_fast_as_it_looks() {
+    now(async {
+        let rig = Rig::of_chunks(3).await;
+        let stores = rig.other.stores().clone();
+        let keeps_coming = Arc::new(KeepsComing {
+            rig: (rig.database.clone(), rig.job, rig.clock.clone()),
+            asked: AtomicU32::default(),
+        });
+        let verifications =
+            Arc::new(Hooked::new(stores.verifications.clone(), keeps_coming.clone(), rig.clock.clone()));
+        let verifier = Verifier::new(rig.node_over(Stores { verifications, ..stores }), settings());
+        assert_eq!(rig.seen_after(60 * SECOND, &verifier).await.chunks, 3);
+        assert_eq!(keeps_coming.asked.load(Ordering::SeqCst), 1);
+    });
 }
 
 /// The full run's walk, over more than one save of its cursor: every chunk once.
