@@ -137,6 +137,11 @@ impl ModelObjects {
         self.versioned.store(keeps, Ordering::Relaxed);
     }
 
+    /// As a node that starts finds it: it has put nothing yet.
+    pub fn forget_answers(&self) {
+        self.keeps_versions.store(false, Ordering::Relaxed);
+    }
+
     /// From now on every object is kept as it is written, and read as it is kept.
     pub fn be_good(&self) {
         self.damage_next_put.store(false, Ordering::Relaxed);
