@@ -14,7 +14,7 @@ use crate::store::live::{Entry, Outcome};
 use crate::telemetry::metrics::{RewindCause, Stage};
 use crate::trace::proof::{Finding, Whole};
 use crate::trace::{
-    ByteSize, ChunkIndex, ChunkRow, ChunkState, Claim, Detector, JobId, Offset, OpenEnd, Origin, TraceState, Verdict,
+    ByteSize, ChunkIndex, ChunkState, Claim, Detector, JobId, Offset, OpenEnd, Origin, TraceState, Verdict,
 };
 
 use super::migrate::Migrated;
@@ -75,7 +75,7 @@ impl Pipeline {
         let asker = asker.filter(|asker| self.can_ask(job) && !asker.is_canceled());
         let claim = job.ending.as_ref().and_then(|ending| ending.claim);
         let required = Whole::required(self.acknowledged(job), claim.as_ref());
-        let lost = agreed.rows.iter().any(|row| is_lost(row) && !came_again(&agreed.end, row.index));
+        let lost = agreed.rows.iter().any(|row| row.is_lost() && !came_again(&agreed.end, row.index));
         if asker.is_some() && lost {
             return self.ask_for_holes(job).await;
         }
@@ -226,9 +226,4 @@ fn claims_nothing(claim: Option<Claim>) -> bool {
 /// on until all attempts are used up.
 fn came_again(end: &OpenEnd, index: ChunkIndex) -> bool {
     end.sealed.contains_key(&index) || (end.tail.chunk.index == index && !end.tail.size.is_zero())
-}
-
-/// True for a chunk whose bytes are gone and not merely wanted once more.
-fn is_lost(row: &ChunkRow) -> bool {
-    matches!(row.state, ChunkState::Wanted { kept: None, .. })
 }

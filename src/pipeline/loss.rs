@@ -8,8 +8,8 @@ use crate::telemetry::metrics;
 use crate::trace::difference::first_difference;
 use crate::trace::proof::persistent_record;
 use crate::trace::{
-    ByteSize, ChunkId, ChunkIndex, ChunkRow, DataStore, Detector, JobId, Kind, Location, Look, Offset, Record,
-    Timestamp, Verdict,
+    ByteSize, ChunkIndex, ChunkRow, DataStore, Detector, Epoch, JobId, Kind, Location, Look, Offset, Record, Timestamp,
+    Verdict,
 };
 
 use super::Pipeline;
@@ -70,20 +70,12 @@ impl Pipeline {
     ) -> Result<Look> {
         let kind = self.precise_kind(job.id, row, kind, seen.found.as_ref()).await;
         let (expected, found) = seen.told(row, record);
+        let place = (job.id, Some(row.index), row.epoch);
         let mismatch = NewMismatch {
-            job: job.id,
-            chunk: Some(row.index),
-            epoch: row.epoch,
-            kind,
-            store: kind.store(store),
-            detector: finder.detector,
-            run: finder.run.map(|run| run.0),
-            node: self.name.clone(),
             expected,
             found,
             first_difference: seen.first_difference,
-            notify_at: self.notify_at(),
-            at: self.now(),
+            ..self.found_now(place, (kind, kind.store(store), finder))
         };
         if self.is_acknowledged(&mismatch).await? {
             return Ok(Look::Differs(kind).confirmed_if(self.is_unchanged(job.id, row).await?));
@@ -147,21 +139,10 @@ impl Pipeline {
 
     async fn note_gap_on(&self, job: &Job, from: Offset, to: Offset, detector: Detector, basis: Basis) -> Result<bool> {
         let gap = |size: ByteSize| Found { offset: Some(from), size: Some(size), ..Found::default() };
-        let mismatch = NewMismatch {
-            job: job.id,
-            chunk: Some(job.chunk_size.index_of(from)),
-            epoch: job.epoch,
-            kind: Kind::Gap,
-            store: self.stores().live.name(),
-            detector,
-            run: None,
-            node: self.name.clone(),
-            expected: gap(to - from),
-            found: gap(ByteSize::ZERO),
-            first_difference: None,
-            notify_at: self.notify_at(),
-            at: self.now(),
-        };
+        let place = (job.id, Some(job.chunk_size.index_of(from)), job.epoch);
+        let label = (Kind::Gap, self.stores().live.name(), detector.into());
+        let (expected, found) = (gap(to - from), gap(ByteSize::ZERO));
+        let mismatch = NewMismatch { expected, found, ..self.found_now(place, label) };
         self.note_mismatch(mismatch, basis).await
     }
 
@@ -177,32 +158,42 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Writes down bytes that no row speaks for, unless a person took note of them before.
-    pub(super) async fn note_unnamed(
+    /// Writes down what is measured against no row, unless a person took note of it before: bytes that no row speaks for, and rows
+    /// that cannot be read.
+    pub(super) async fn note_without_row(
         &self,
-        (job, chunk): (JobId, ChunkId),
-        (kind, store, finder): (Kind, DataStore, Finder),
+        place: (JobId, Option<ChunkIndex>, Epoch),
+        label: (Kind, DataStore, Finder),
         found: Found,
     ) -> Result<()> {
-        let mismatch = NewMismatch {
+        let mismatch = NewMismatch { found, ..self.found_now(place, label) };
+        if !self.is_acknowledged(&mismatch).await? {
+            self.note_mismatch(mismatch, Basis::Nothing).await?;
+        }
+        Ok(())
+    }
+
+    /// A mismatch as this node finds it now. What was promised and what was there is for the finder to add.
+    pub(super) fn found_now(
+        &self,
+        (job, chunk, epoch): (JobId, Option<ChunkIndex>, Epoch),
+        (kind, store, finder): (Kind, DataStore, Finder),
+    ) -> NewMismatch {
+        NewMismatch {
             job,
-            chunk: Some(chunk.index),
-            epoch: chunk.epoch,
+            chunk,
+            epoch,
             kind,
             store,
             detector: finder.detector,
             run: finder.run.map(|run| run.0),
             node: self.name.clone(),
             expected: Found::default(),
-            found,
+            found: Found::default(),
             first_difference: None,
             notify_at: self.notify_at(),
             at: self.now(),
-        };
-        if !self.is_acknowledged(&mismatch).await? {
-            self.note_mismatch(mismatch, Basis::Nothing).await?;
         }
-        Ok(())
     }
 
     /// When the webhook is to be told of what is found now, if there is one.

@@ -224,4 +224,9 @@ impl ChunkRow {
     pub fn is_wanted(&self) -> bool {
         matches!(self.state, ChunkState::Wanted { .. })
     }
+
+    /// True for a hole whose bytes are gone and not merely wanted once more.
+    pub fn is_lost(&self) -> bool {
+        matches!(self.state, ChunkState::Wanted { kept: None, .. })
+    }
 }

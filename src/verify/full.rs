@@ -229,16 +229,9 @@ impl Verifier {
             // One of them: each by itself.
             Err(error) if error.is_unreadable() => {
                 let places = self.verifications().kept_places(at, to, PAGE).await?;
-                let mut page =
-                    Page { next: next(places.last().copied(), places.len()), rows: Vec::new(), unreadable: Vec::new() };
-                for place in places {
-                    match self.node.stores().database.chunk(place.job, place.index).await {
-                        Ok(row) => page.rows.extend(row.map(|row| (place.job, row))),
-                        Err(error) if error.is_unreadable() => page.unreadable.push(place),
-                        Err(error) => return Err(error),
-                    }
-                }
-                Ok(page)
+                let next = next(places.last().copied(), places.len());
+                let (rows, unreadable) = self.each_row(places).await?;
+                Ok(Page { rows, unreadable, next })
             }
             Err(error) => Err(error),
         }
@@ -297,7 +290,7 @@ impl Verifier {
                 Err(error) if error.is_unreadable() => continue,
                 row => row?,
             };
-            let Some(row) = row.filter(|row| row.is_wanted() && row.persistent_copy().is_none()) else { continue };
+            let Some(row) = row.filter(ChunkRow::is_lost) else { continue };
             seen += self.look(&self.full_budget, (job, &row), examiner, (open, &Released::new())).await?.tally;
         }
         Ok(seen)

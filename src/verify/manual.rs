@@ -10,7 +10,7 @@ use crate::pipeline::examine::Examined;
 use crate::store::Result;
 use crate::store::database::Job;
 use crate::store::database::listing::{JobFilter, Listing, Page, PageStart};
-use crate::store::database::verifications::Run;
+use crate::store::database::verifications::{Place, Run};
 use crate::trace::{
     ChunkIndex, ChunkRow, DataStore, Detector, JobId, Kind, Offset, ProjectId, Schedule, Tally, Timestamp,
 };
@@ -187,39 +187,21 @@ impl Verifier {
         if !run.add(checked.tally).await? {
             return Ok(None);
         }
-        let database = self.node.stores().database.as_ref();
-        let mut from = ChunkIndex(0);
-        loop {
-            let rows = match database.chunks(job, from, PAGE).await {
-                // One of them: each by itself, until it is behind.
-                Err(error) if error.is_unreadable() => {
-                    let goes_on = match database.chunk(job, from).await {
-                        Ok(Some(row)) => self.check_chunks(&[row], open, &mut checked, run).await?,
-                        Ok(None) if from.0 < SPARSE_MAX => true,
-                        Ok(None) => return Err(error),
-                        Err(error) if error.is_unreadable() => {
-                            let seen = self.node.examine_unreadable(job, Some(from), examiner).await?;
-                            let goes_on = run.add(seen.tally).await?;
-                            checked.note(Some(from), seen);
-                            goes_on
-                        }
-                        Err(error) => return Err(error),
-                    };
-                    if !goes_on {
-                        return Ok(None);
-                    }
-                    from = from.next();
-                    continue;
-                }
-                rows => rows?,
-            };
-            if !self.check_chunks(&rows, open, &mut checked, run).await? {
+        let mut next = Some(ChunkIndex(0));
+        while let Some(from) = next {
+            let page = self.trace_page(job, from).await?;
+            if !self.check_chunks(&page.rows, open, &mut checked, run).await? {
                 return Ok(None);
             }
-            match rows.last() {
-                Some(last) if rows.len() == PAGE as usize => from = last.index.next(),
-                _ => break,
+            for index in page.unreadable {
+                let seen = self.node.examine_unreadable(job, Some(index), examiner).await?;
+                let goes_on = run.add(seen.tally).await?;
+                checked.note(Some(index), seen);
+                if !goes_on {
+                    return Ok(None);
+                }
             }
+            next = page.next;
         }
         if checked.tally.sound == checked.tally.looks
             && let Some(kind) = self.node.examine_whole(job, examiner).await?
@@ -230,6 +212,31 @@ impl Verifier {
             return Ok(run.add(whole).await?.then_some(checked));
         }
         Ok(run.goes_on().await?.then_some(checked))
+    }
+
+    /// The rows of a trace from `from` on.
+    async fn trace_page(&self, job: JobId, from: ChunkIndex) -> Result<TracePage> {
+        match self.node.stores().database.chunks(job, from, PAGE).await {
+            Ok(rows) => {
+                let next = rows.last().filter(|_| rows.len() == PAGE as usize).map(|last| last.index.next());
+                Ok(TracePage { rows, unreadable: Vec::new(), next })
+            }
+            // One of them: each by itself.
+            Err(error) if error.is_unreadable() => {
+                let behind = from.0.saturating_add(PAGE);
+                let places = (from.0..behind).map(|index| Place { job, index: ChunkIndex(index) });
+                let (rows, unreadable) = self.each_row(places).await?;
+                if rows.is_empty() && unreadable.is_empty() && from.0 >= SPARSE_MAX {
+                    return Err(error);
+                }
+                Ok(TracePage {
+                    rows: rows.into_iter().map(|(_, row)| row).collect(),
+                    unreadable: unreadable.into_iter().map(|place| place.index).collect(),
+                    next: Some(ChunkIndex(behind)),
+                })
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Looks at these chunks of a trace side by side. False: the run is to stop.
@@ -254,6 +261,15 @@ impl Verifier {
         }
         Ok(true)
     }
+}
+
+/// Some of the rows of a trace.
+struct TracePage {
+    rows: Vec<ChunkRow>,
+    /// Others, which cannot be read.
+    unreadable: Vec<ChunkIndex>,
+    /// Where there may be more.
+    next: Option<ChunkIndex>,
 }
 
 /// The way of a run: which jobs come next.

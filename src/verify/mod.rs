@@ -42,9 +42,9 @@ use crate::pipeline::Pipeline;
 use crate::pipeline::examine::{Examined, Examiner};
 use crate::store::Result;
 use crate::store::database::MismatchFilter;
-use crate::store::database::verifications::{RunId, Verifications};
+use crate::store::database::verifications::{Place, RunId, Verifications};
 use crate::telemetry::verification::{self as telemetry, Tick};
-use crate::trace::{ChunkId, ChunkIndex, ChunkRow, ChunkState, Detector, JobId, Schedule, Tally, Timestamp};
+use crate::trace::{ChunkId, ChunkIndex, ChunkRow, Detector, JobId, Schedule, Tally, Timestamp};
 
 use budget::Budget;
 
@@ -166,8 +166,7 @@ impl Verifier {
             Err(error) if error.is_unreadable() => self.unreadable_trace(job, examiner).await?,
             examined => examined?,
         };
-        let is_asked_for = matches!(row.state, ChunkState::Wanted { kept: None, .. });
-        if is_sound(&examined.tally) && !is_asked_for && open.contains(&(job, row.index)) {
+        if is_sound(&examined.tally) && !row.is_lost() && open.contains(&(job, row.index)) {
             // Somebody put the bytes back by other means.
             match self.node.note_sound_again(job, row).await {
                 // Another row of the trace: this one's mismatch waits until that is right.
@@ -178,6 +177,19 @@ impl Verifier {
             }
         }
         Ok(examined)
+    }
+
+    /// The rows at these places, each read by itself, and where there are others that cannot be read.
+    async fn each_row(&self, places: impl IntoIterator<Item = Place>) -> Result<(Vec<(JobId, ChunkRow)>, Vec<Place>)> {
+        let (mut rows, mut unreadable) = (Vec::new(), Vec::new());
+        for place in places {
+            match self.node.stores().database.chunk(place.job, place.index).await {
+                Ok(row) => rows.extend(row.map(|row| (place.job, row))),
+                Err(error) if error.is_unreadable() => unreadable.push(place),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok((rows, unreadable))
     }
 
     /// A trace of which a row cannot be read, and what that is: of its chunks those with an index that can be, or the job's.

@@ -94,13 +94,17 @@ async fn search(store: &dyn ObjectStore, prefix: &str, row: &ChunkRow, record: &
     let mut listed = store.list(prefix);
     while let Some(object) = listed.try_next().await? {
         if keys::parse(&object.key).is_ok_and(|key| key.index == row.index)
-            && let Some(bytes) = decoded(store, &object.key).await?
-            && Record::of(&bytes) == *record
+            && let Some(bytes) = as_recorded(store, &object.key, record).await?
         {
             return Ok(Some(bytes));
         }
     }
     Ok(None)
+}
+
+/// The bytes of an object, if they are the promised ones.
+pub(super) async fn as_recorded(store: &dyn ObjectStore, key: &str, record: &Record) -> Result<Option<Bytes>> {
+    Ok(decoded(store, key).await?.filter(|bytes| Record::of(bytes) == *record))
 }
 
 /// What an object holds: decoded, or as it is, for live remains are kept in quarantine without being encoded.

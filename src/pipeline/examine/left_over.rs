@@ -53,7 +53,8 @@ impl Pipeline {
             return Ok(false);
         }
         let found = Found::from(&Record::of(&bytes));
-        self.note_unnamed((id, chunk), (Kind::Orphan, live.name(), examiner.into()), found).await?;
+        let place = (id, Some(chunk.index), chunk.epoch);
+        self.note_without_row(place, (Kind::Orphan, live.name(), examiner.into()), found).await?;
         Ok(true)
     }
 }

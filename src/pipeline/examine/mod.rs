@@ -205,8 +205,9 @@ impl Pipeline {
                 }
             }
         }
-        let is_lost = matches!(row.state, ChunkState::Wanted { kept: None, .. });
-        if is_lost && self.stores().database.job(job).await?.is_some_and(|job| !job.is_unfinished()) {
+        let is_needed = row.is_lost() || has_difference(&sights);
+        let known = if is_needed { self.stores().database.job(job).await? } else { None };
+        if row.is_lost() && known.as_ref().is_some_and(|known| !known.is_unfinished()) {
             // Bytes that came back to the live store of a trace that is over are still in no persistent one.
             for sight in sights.iter_mut().filter(|sight| sight.look == Look::Sound) {
                 sight.look = Look::Differs(Kind::Missing);
@@ -218,10 +219,8 @@ impl Pipeline {
             examined.tally.count(sight.look, read);
             telemetry::looked(sight.store, sight.look, read, sight.took_ms);
         }
-        let Some(known) = (if has_difference(&sights) { self.stores().database.job(job).await? } else { None }) else {
-            return Ok(Some(examined));
-        };
-        if is_lost && known.is_unfinished() {
+        let Some(known) = known.filter(|_| has_difference(&sights)) else { return Ok(Some(examined)) };
+        if row.is_lost() && known.is_unfinished() {
             // Bytes that the runner was asked for are no news.
             return Ok(Some(Examined::default()));
         }
@@ -269,7 +268,7 @@ impl Pipeline {
     /// What is written down of a chunk whose bytes were asked for again and never came: that is the loss, in the store that had
     /// them, and not that they are in no other one either.
     async fn known_loss(&self, job: JobId, row: &ChunkRow) -> Result<Option<(Kind, DataStore)>> {
-        if !matches!(row.state, ChunkState::Wanted { kept: None, .. }) {
+        if !row.is_lost() {
             return Ok(None);
         }
         let filter = MismatchFilter {

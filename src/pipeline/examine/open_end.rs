@@ -91,21 +91,12 @@ impl Pipeline {
         if self.has_row_with_record(job, index).await? {
             return Ok(Look::Moved);
         }
+        // Without a record in the database, state and bytes are both the live store's.
+        let label = (kind, self.stores().live.name(), examiner.into());
         let mismatch = NewMismatch {
-            job: job.id,
-            chunk: Some(index),
-            epoch: chunk.epoch,
-            kind,
-            // Without a record in the database, state and bytes are both the live store's.
-            store: self.stores().live.name(),
-            detector: examiner.detector,
-            run: examiner.run.map(|run| run.0),
-            node: self.name().to_owned(),
-            first_difference: None,
-            notify_at: self.notify_at(),
             expected: (&record).into(),
             found: found.as_ref().map(Found::from).unwrap_or_default(),
-            at: self.now(),
+            ..self.found_now((job.id, Some(index), chunk.epoch), label)
         };
         let noted = self.note_mismatch(mismatch, Basis::Trace(job.epoch)).await?;
         Ok(Look::Differs(kind).confirmed_if(noted))

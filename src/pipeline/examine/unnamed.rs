@@ -13,9 +13,9 @@ use crate::store::database::{Found, Job, Mismatch, Resolution};
 use crate::store::object::keys::{self, ObjectKey, ObjectKind};
 use crate::store::object::{Listed, ObjectStore};
 use crate::telemetry::verification as telemetry;
-use crate::trace::{ByteSize, ChunkId, ChunkRow, ChunkState, DataStore, JobId, Kind, Location, Record, Timestamp};
+use crate::trace::{ByteSize, ChunkId, ChunkRow, ChunkState, DataStore, JobId, Kind, Location, Timestamp};
 
-use super::heal::decoded;
+use super::heal::as_recorded;
 use super::{Examiner, Pipeline};
 use crate::pipeline::log_resolved;
 
@@ -96,11 +96,11 @@ impl Pipeline {
             }
             worth => removes && worth == Worth::Erased,
         };
-        let chunk = ChunkId { index: key.index, epoch: key.epoch };
         let is_gone = match worth {
             _ if !may_go => false,
             // Such as a bad one that a repair replaced and did not come to put aside.
             Worth::Spare(row) if !self.is_as_recorded(lies_in, &object.key, row).await? => {
+                let chunk = ChunkId { index: key.index, epoch: key.epoch };
                 self.put_aside(key.job, chunk, lies_in, &object.key).await?
             }
             _ => lies_in.delete(&object.key).await.map(|()| true)?,
@@ -114,14 +114,15 @@ impl Pipeline {
             return Ok(Unnamed::Removed);
         }
         let found = Found { size: Some(object.size), ..Found::default() };
-        self.note_unnamed((key.job, chunk), (Kind::Orphan, store, examiner.into()), found).await?;
+        let place = (key.job, Some(key.index), key.epoch);
+        self.note_without_row(place, (Kind::Orphan, store, examiner.into()), found).await?;
         Ok(Unnamed::Noted)
     }
 
     /// True if an object holds what the row promises.
     async fn is_as_recorded(&self, store: &dyn ObjectStore, key: &str, row: &ChunkRow) -> Result<bool> {
-        let bytes = decoded(store, key).await?;
-        Ok(bytes.is_some_and(|bytes| row.record().is_some_and(|record| Record::of(&bytes) == *record)))
+        let Some(record) = row.record() else { return Ok(false) };
+        Ok(as_recorded(store, key, record).await?.is_some())
     }
 
     /// Resolves an open mismatch of bytes that no row speaks for, if they are gone by now or one does. True if it did.

@@ -1,6 +1,6 @@
 //! Rows that cannot be read: no version of Veritail wrote them, so what changed is the database's own record.
 
-use crate::store::database::{Basis, Found, NewMismatch};
+use crate::store::database::Found;
 use crate::store::{Result, StoreError};
 use crate::telemetry::verification as telemetry;
 use crate::trace::{ByteSize, ChunkIndex, DataStore, Epoch, JobId, Kind, Look, Tally};
@@ -27,7 +27,9 @@ impl Pipeline {
             Ok(()) => Look::Moved,
             Err(error @ StoreError::Unreadable { .. }) => {
                 tracing::warn!(job_id = job.0, chunk = chunk.map(|index| index.0), %error, "a row of job {job} cannot be read");
-                self.note_unreadable(job, chunk, examiner).await?;
+                // Of which epoch it is cannot be read either.
+                let label = (Kind::Record, DataStore::Database, examiner.into());
+                self.note_without_row((job, chunk, Epoch::FIRST), label, Found::default()).await?;
                 examined.differences.push((Kind::Record, DataStore::Database));
                 Look::Differs(Kind::Record)
             }
@@ -36,28 +38,5 @@ impl Pipeline {
         examined.tally.count(look, ByteSize::ZERO);
         telemetry::looked(DataStore::Database, look, ByteSize::ZERO, self.now().ms_since(began));
         Ok(examined)
-    }
-
-    async fn note_unreadable(&self, job: JobId, chunk: Option<ChunkIndex>, examiner: Examiner) -> Result<()> {
-        let mismatch = NewMismatch {
-            job,
-            chunk,
-            // What it is cannot be read either.
-            epoch: Epoch::FIRST,
-            kind: Kind::Record,
-            store: DataStore::Database,
-            detector: examiner.detector,
-            run: examiner.run.map(|run| run.0),
-            node: self.name().to_owned(),
-            expected: Found::default(),
-            found: Found::default(),
-            first_difference: None,
-            notify_at: self.notify_at(),
-            at: self.now(),
-        };
-        if !self.is_acknowledged(&mismatch).await? {
-            self.note_mismatch(mismatch, Basis::Nothing).await?;
-        }
-        Ok(())
     }
 }

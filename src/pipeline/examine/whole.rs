@@ -13,21 +13,12 @@ impl Pipeline {
     /// as corrupt only its length was proven.
     pub async fn examine_whole(&self, id: JobId, examiner: Examiner) -> Result<Option<Kind>> {
         let Some((job, kind, whole)) = self.weigh_whole(id).await? else { return Ok(None) };
+        // Every copy is as recorded: what does not add up are rows.
+        let label = (kind, DataStore::Database, examiner.into());
         let mismatch = NewMismatch {
-            job: id,
-            chunk: None,
-            epoch: job.epoch,
-            kind,
-            // Every copy is as recorded: what does not add up are rows.
-            store: DataStore::Database,
-            detector: examiner.detector,
-            run: examiner.run.map(|run| run.0),
-            node: self.name().to_owned(),
-            first_difference: None,
-            notify_at: self.notify_at(),
             expected: Found { size: job.size, crc32: job.crc32, ..Found::default() },
             found: Found { size: Some(whole.length - Offset::ZERO), crc32: whole.crc32, ..Found::default() },
-            at: self.now(),
+            ..self.found_now((id, None, job.epoch), label)
         };
         if self.is_acknowledged(&mismatch).await? {
             // Nothing of it is read again and again.
