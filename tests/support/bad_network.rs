@@ -41,7 +41,7 @@ type Orders = Arc<Mutex<State>>;
 #[derive(Default)]
 struct State {
     faults: VecDeque<(&'static str, Fault)>,
-    always: Option<(&'static str, Fault)>,
+    always: Option<(String, Fault)>,
     seen: Vec<String>,
 }
 
@@ -78,9 +78,10 @@ impl BadNetwork {
         state(&self.orders).faults.push_back((method, fault));
     }
 
-    /// From now on every request of this method meets `fault`; `None`: no more.
-    pub fn always(&self, fault: Option<(&'static str, Fault)>) {
-        state(&self.orders).always = fault;
+    /// From now on every request of this method meets `fault`, or those alone whose path has this in it: `GET /traces/`.
+    /// `None`: no more.
+    pub fn always(&self, fault: Option<(&str, Fault)>) {
+        state(&self.orders).always = fault.map(|(which, fault)| (which.to_owned(), fault));
     }
 
     /// The first lines of the requests so far, and forgets them.
@@ -107,11 +108,15 @@ fn state(orders: &Orders) -> MutexGuard<'_, State> {
 fn meet(orders: &Orders, line: &str) -> Option<Fault> {
     let mut state = state(orders);
     state.seen.push(line.to_owned());
-    let is_meant = |method: &str| line.starts_with(&format!("{method} "));
+    let (of_line, path) = line.split_once(' ').unwrap_or((line, ""));
+    let is_meant = |which: &str| {
+        let (method, part) = which.split_once(' ').unwrap_or((which, ""));
+        method == of_line && path.contains(part)
+    };
     if let Some(at) = state.faults.iter().position(|(method, _)| is_meant(method)) {
         return state.faults.remove(at).map(|(_, fault)| fault);
     }
-    state.always.filter(|(method, _)| is_meant(method)).map(|(_, fault)| fault)
+    state.always.as_ref().filter(|(which, _)| is_meant(which)).map(|(_, fault)| *fault)
 }
 
 /// One connection, which carries one request.

@@ -57,6 +57,12 @@ impl Production {
         self.weed.port()
     }
 
+    /// Credentials for its S3 with which one may read and list.
+    pub fn reader(&self) -> Vec<(String, String)> {
+        let all = self.weed.reader_variables().into_iter();
+        all.filter(|(name, _)| ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"].contains(&name.as_str())).collect()
+    }
+
     /// The environment of a process that uses it, with S3 at `s3_port`: its own, or that of a network before it.
     pub fn variables(&self, s3_port: u16) -> Vec<(String, String)> {
         let own = format!(":{}", self.s3_port());

@@ -22,7 +22,8 @@ pub(super) const BLIND: &[(&str, &str)] = &[
     ("VERITAIL_VERIFY_FULL_CYCLE", "7d"),
 ];
 /// The same with a verifier that looks every second.
-const SEEING: &[(&str, &str)] = &[("VERITAIL_VERIFY_HOT", "* * * * * *"), ("VERITAIL_VERIFY_FULL", "* * * * * *")];
+pub(super) const SEEING: &[(&str, &str)] =
+    &[("VERITAIL_VERIFY_HOT", "* * * * * *"), ("VERITAIL_VERIFY_FULL", "* * * * * *")];
 /// A canary every ten seconds, which damages nothing.
 pub(super) const CANARY: &[(&str, &str)] =
     &[("VERITAIL_VERIFY_CANARY", "*/10 * * * * *"), ("VERITAIL_VERIFY_CANARY_DAMAGE", "off")];
@@ -81,7 +82,7 @@ pub(super) async fn bytes_rot(site: &Site, post: &Post) {
 }
 
 /// The key of the live copy of its first chunk.
-async fn live_key(stores: &Stores, job: &Job) -> String {
+pub(super) async fn live_key(stores: &Stores, job: &Job) -> String {
     let row = stores.database.chunk(JobId(job.id), ChunkIndex(0)).await.expect("a database").expect("a row");
     format!("veritail:{{{}}}:chunk:{}", job.id, row.id())
 }

@@ -1,8 +1,8 @@
-//! The page, live: real stores, a real Prometheus and Alertmanager with the rules as they are shipped, a receiver at the
+//! Every alert, live: real stores, a real Prometheus and Alertmanager with the rules as they are shipped, receivers at the
 //! end, and real damage.
 //!
 //! Every set-up is a job of its own of one Prometheus, so that each may fire its own alerts and none of the others'. Those of
-//! one test go on at the same time. Only time is changed: a minute of the rules lasts [`watch::MINUTE`] seconds.
+//! one test go on at the same time. Only time is changed: a minute of the rules lasts a few seconds ([`watch::Minute`]).
 
 mod embedded;
 mod integrity;
@@ -11,6 +11,7 @@ mod nodes;
 mod post;
 mod site;
 mod storage;
+mod tickets;
 mod watch;
 
 use std::collections::BTreeSet;
@@ -26,12 +27,13 @@ use crate::support::server::{Job, log};
 use embedded::Alone;
 use post::{Message, Post};
 use site::{Site, Watched};
-use watch::Watch;
+use watch::{Minute, OF_PAGES, Watch};
 
 /// What every set-up may say besides its own.
 const ALWAYS: &[&str] = &["VeritailWatchdog"];
 
-/// What pages in the first of the two tests.
+/// What comes and goes in the first test; what goes on for long or is no longer said has the second, and most tickets have the
+/// [third](tickets).
 const STORES_AND_DAMAGE: &[&str] = &[
     "VeritailCanaryNotCaught",
     "VeritailChecksumMismatch",
@@ -39,10 +41,10 @@ const STORES_AND_DAMAGE: &[&str] = &[
     "VeritailDependencyDown",
     "VeritailEndToEndChecksumMismatch",
     "VeritailErrorBudgetBurn",
+    "VeritailLiveStoreRolledBack",
     "VeritailRedisFilling",
     "VeritailVerifierStalled",
 ];
-/// And in the second.
 const LONG_OR_SILENT: &[&str] = &[
     "VeritailAbsent",
     "VeritailAlertsBlind",
@@ -51,6 +53,7 @@ const LONG_OR_SILENT: &[&str] = &[
     "VeritailContactsStale",
     "VeritailDown",
     "VeritailFinishedButLive",
+    "VeritailGaugesStale",
     "VeritailMigrationBacklogOld",
     "VeritailRedisEvicting",
     "VeritailSpillFilling",
@@ -76,7 +79,8 @@ async fn each_trouble_pages_as_what_it_is_and_a_calm_day_pages_nobody() {
         Box::pin(Site::start("blind", 2, Durability::Nothing, integrity::BLIND)),
         Box::pin(Site::start("calm", 2, Durability::Always, &[])),
     );
-    let (mut watch, _) = watch(&post, &[&damaged, &redis, &objects, &stalled, &filling, &blind, &calm, &alone]).await;
+    let sites: [&dyn Watched; 8] = [&damaged, &redis, &objects, &stalled, &filling, &blind, &calm, &alone];
+    let (mut watch, _) = watch(&post, &sites, OF_PAGES).await;
     tokio::join!(
         Box::pin(integrity::bytes_rot(&damaged, &post)),
         Box::pin(integrity::bytes_are_gone(&damaged, &post)),
@@ -104,7 +108,7 @@ async fn what_goes_on_for_long_or_is_no_longer_said_pages_too() {
         Box::pin(Site::start("canary", 1, Durability::Nothing, integrity::CANARY)),
         Box::pin(Site::start("silent", 1, Durability::Nothing, storage::NO_CANARY)),
     );
-    let (mut watch, targets) = watch(&post, &[&unkept, &evicting, &canary, &silent]).await;
+    let (mut watch, targets) = watch(&post, &[&unkept, &evicting, &canary, &silent], OF_PAGES).await;
     tokio::join!(
         Box::pin(storage::nothing_takes_chunks(&unkept, &post)),
         Box::pin(storage::redis_drops_keys(&evicting, &post)),
@@ -129,20 +133,25 @@ async fn what_goes_on_for_long_or_is_no_longer_said_pages_too() {
 }
 
 #[test]
-fn every_alert_that_pages_is_made_to_fire_here() {
-    let pages = rules().into_iter().filter(|rule| rule.value("severity").as_deref() == Some("critical"));
-    let pages: BTreeSet<String> = pages.map(|rule| rule.name).collect();
-    assert_eq!(pages, STORES_AND_DAMAGE.iter().chain(LONG_OR_SILENT).map(|name| (*name).to_owned()).collect());
+fn every_alert_is_made_to_fire_here() {
+    let alerts: BTreeSet<String> = rules().into_iter().filter(|rule| rule.alerts).map(|rule| rule.name).collect();
+    let here = [ALWAYS, STORES_AND_DAMAGE, LONG_OR_SILENT, tickets::TICKETS].concat();
+    assert_eq!(alerts, here.iter().map(|name| (*name).to_owned()).collect());
+    assert_eq!(alerts.len(), here.len(), "each has one test that wants it");
 }
 
-/// Each of these paged, and was over.
+/// Each of these was said to whom it concerns, and was over.
 fn came_and_went(post: &Post, names: &[&str]) {
     let all = post.all();
     let told = |name: &str, firing: bool| {
-        all.iter().any(|message| message.to == "pager" && message.name() == name && message.firing == firing)
+        let is_it = |message: &&Message| message.name() == name && message.firing == firing;
+        all.iter().filter(is_it).any(|message| match message.label("severity") {
+            "critical" => message.to == "pager",
+            severity => message.to == "tickets" && severity == "warning",
+        })
     };
     let missed: Vec<&&str> = names.iter().filter(|name| !told(name, true) || !told(name, false)).collect();
-    assert!(missed.is_empty(), "these did not page, or were never over: {missed:?}");
+    assert!(missed.is_empty(), "these were not said, or were never over: {missed:?}");
 }
 
 /// What a ticket says is in a mail too, as `veritail.tmpl` words it.
@@ -160,9 +169,9 @@ fn tickets_come_by_mail(post: &Post) {
 }
 
 /// Both programs over these set-ups, all of which are scraped when this returns, and what is scraped.
-async fn watch(post: &Post, sites: &[&dyn Watched]) -> (Watch, Vec<(String, Vec<String>)>) {
+async fn watch(post: &Post, sites: &[&dyn Watched], minute: Minute) -> (Watch, Vec<(String, Vec<String>)>) {
     let targets: Vec<(String, Vec<String>)> = sites.iter().map(|site| (site.job(), site.targets())).collect();
-    let watch = Watch::start(post, &targets).await;
+    let watch = Watch::start(post, &targets, minute).await;
     post.until("watchdog", "the watchdog", |message| message.name() == "VeritailWatchdog" && message.firing).await;
     watch.all_up(targets.iter().map(|(_, targets)| targets.len()).sum()).await;
     (watch, targets)
@@ -170,6 +179,11 @@ async fn watch(post: &Post, sites: &[&dyn Watched]) -> (Watch, Vec<(String, Vec<
 
 /// Waits for a page about a set-up that fires, or is over.
 async fn page(post: &Post, site: &dyn Watched, name: &str, firing: bool, about: &[(&str, &str)]) -> Message {
+    said(post, "pager", site, name, firing, about).await
+}
+
+/// The same of what is said to somebody.
+async fn said(post: &Post, to: &str, site: &dyn Watched, name: &str, firing: bool, about: &[(&str, &str)]) -> Message {
     let job = site.job();
     let what = format!("{job}: {name} {about:?}, firing: {firing}");
     let is_it = |message: &Message| {
@@ -178,7 +192,7 @@ async fn page(post: &Post, site: &dyn Watched, name: &str, firing: bool, about: 
             && message.firing == firing
             && about.iter().all(|(label, value)| message.label(label) == *value)
     };
-    post.until("pager", &what, is_it).await
+    post.until(to, &what, is_it).await
 }
 
 /// What a set-up said that is neither always said nor expected of it.

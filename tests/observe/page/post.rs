@@ -75,6 +75,11 @@ impl Post {
         format!("http://{}/{to}", self.address)
     }
 
+    /// The port of all receivers but that for mail.
+    pub fn port(&self) -> u16 {
+        self.address.port()
+    }
+
     /// Where mail goes.
     pub fn mail(&self) -> &Mail {
         &self.mail

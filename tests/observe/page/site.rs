@@ -117,6 +117,21 @@ impl Site {
         self.way.cut(away);
     }
 
+    /// The port under which its nodes find its object store.
+    pub fn objects_port(&self) -> u16 {
+        self.way.port()
+    }
+
+    /// From now on everything in its object store looks years old.
+    pub fn objects_grow_old(&self) {
+        self.way.grow_old();
+    }
+
+    /// Credentials for its object store with which one may read and list.
+    pub fn reader(&self) -> Vec<(String, String)> {
+        self.production.reader()
+    }
+
     /// Runs a statement behind its nodes' backs.
     pub async fn execute(&self, sql: String) {
         self.production.database.execute(sql).await;
@@ -141,6 +156,17 @@ impl Site {
     /// From their next start on its nodes have these settings instead.
     pub fn set(&mut self, settings: &[(&str, &str)]) {
         self.variables.extend(variables_of(settings));
+    }
+
+    /// What its nodes have of these now, to [`set`](Self::set) them back.
+    pub fn variable(&self, name: &str) -> String {
+        let known = self.variables.iter().rev().find(|(known, _)| known == name);
+        known.map(|(_, value)| value.clone()).unwrap_or_default()
+    }
+
+    /// A node may open so many files from now on, at most as many as at its start.
+    pub fn limit_files(&self, node: usize, files: u64) {
+        self.nodes[node].limit_files(files);
     }
 
     /// The port of a node.
@@ -207,6 +233,13 @@ impl Node {
         let (child, address) = launch(self.folder.path(), self.port, variables);
         self.child = Some(child);
         Client::new(address, ADMIN_TOKEN)
+    }
+
+    fn limit_files(&self, files: u64) {
+        let pid = self.child.as_ref().expect("it runs").id().to_string();
+        let limited =
+            std::process::Command::new("prlimit").args(["--pid", &pid, &format!("--nofile={files}:")]).status();
+        assert!(limited.is_ok_and(|status| status.success()), "prlimit is part of Debian's util-linux");
     }
 
     /// With SIGTERM, and waits for its end.

@@ -13,12 +13,18 @@ use crate::alerts::{files, folder, read};
 use crate::support::program::Running;
 use crate::support::redis_server::free_port;
 
-/// How long a minute of the rules lasts here, in seconds.
-pub const MINUTE: u64 = 5;
+/// How many seconds a minute of the rules lasts.
+#[derive(Clone, Copy)]
+pub struct Minute(pub u64);
 
-/// Waits for minutes of the rules.
+/// Of the rules that page.
+pub const OF_PAGES: Minute = Minute(5);
+/// Of those that wait for hours.
+pub const OF_TICKETS: Minute = Minute(2);
+
+/// Waits for minutes of the rules that page.
 pub async fn minutes(count: u64) {
-    tokio::time::sleep(Duration::from_secs(count * MINUTE)).await;
+    tokio::time::sleep(Duration::from_secs(count * OF_PAGES.0)).await;
 }
 
 /// Both programs; they end with this value.
@@ -33,11 +39,11 @@ pub struct Watch {
 
 impl Watch {
     /// Starts them; they answer when this returns.
-    pub async fn start(post: &Post, jobs: &[(String, Vec<String>)]) -> Self {
+    pub async fn start(post: &Post, jobs: &[(String, Vec<String>)], minute: Minute) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let (one, other) = (free_port(), free_port());
         let (address, alerts_to) = (format!("127.0.0.1:{one}"), format!("127.0.0.1:{other}"));
-        let path = write_all(folder.path(), post);
+        let path = write_all(folder.path(), post, minute);
         write_config(folder.path(), jobs, &alerts_to);
         jobs.iter().for_each(|(job, targets)| write_targets(folder.path(), job, targets));
         let arg = |name: &str, value: &Path| format!("--{name}={}", value.display());
@@ -98,13 +104,13 @@ impl Watch {
 }
 
 /// Writes rules and routes below a folder; answers how to find a file there.
-fn write_all(below: &Path, post: &Post) -> impl Fn(&str) -> std::path::PathBuf + use<> {
+fn write_all(below: &Path, post: &Post, minute: Minute) -> impl Fn(&str) -> std::path::PathBuf + use<> {
     let below = below.to_owned();
     let write = |name: &str, text: &str| std::fs::write(below.join(name), text).expect("written");
     for file in files(".rules.yml") {
-        write(&file.file_name().unwrap_or_default().to_string_lossy(), &shortened(&read(&file)));
+        write(&file.file_name().unwrap_or_default().to_string_lossy(), &shortened(&read(&file), minute));
     }
-    let mut alertmanager = shortened(&read(&folder().join("alertmanager.example.yml")));
+    let mut alertmanager = shortened(&read(&folder().join("alertmanager.example.yml")), minute);
     for to in ["pager", "tickets", "watchdog"] {
         let url = format!("https://{to}.example/veritail");
         assert!(alertmanager.contains(&url), "{url} is not in the example");
@@ -144,9 +150,10 @@ fn write_targets(below: &Path, job: &str, targets: &[String]) {
     std::fs::rename(written, below.join(format!("{job}.json"))).expect("moved");
 }
 
-/// The same file, in which a minute lasts [`MINUTE`] seconds: what waits, ranges, offsets, and seconds written as `N * 60`.
-/// Nothing else of it is touched.
-pub fn shortened(text: &str) -> String {
+/// The same file, in which a minute lasts so long: what waits, ranges, offsets, and seconds written as `N * 60`. Nothing else
+/// of it is touched.
+pub fn shortened(text: &str, minute: Minute) -> String {
+    let short = |time: &str| short(time, minute);
     const KEYS: &[&str] = &["for", "keep_firing_for", "group_wait", "group_interval", "repeat_interval"];
     let mut shorter = String::new();
     for line in text.lines() {
@@ -156,7 +163,7 @@ pub fn shortened(text: &str) -> String {
             shorter += &format!("{indent}{key}: {}\n", short(time).unwrap_or_else(|| time.to_owned()));
             continue;
         }
-        let mut rest = line.replace("* 60", &format!("* {MINUTE}"));
+        let mut rest = line.replace("* 60", &format!("* {}", minute.0));
         for begin in ["[", " offset "] {
             let parts: Vec<&str> = rest.split(begin).collect();
             let mut changed = parts[0].to_owned();
@@ -174,7 +181,7 @@ pub fn shortened(text: &str) -> String {
 }
 
 /// A time that is shorter; `None` if it is none.
-fn short(time: &str) -> Option<String> {
+fn short(time: &str, minute: Minute) -> Option<String> {
     let (number, unit) = time.split_at_checked(time.len().checked_sub(1)?)?;
     let seconds = match unit {
         "s" => 1,
@@ -183,7 +190,7 @@ fn short(time: &str) -> Option<String> {
         "d" => 86400,
         _ => return None,
     };
-    let ms = number.parse::<u64>().ok()? * seconds * 1000 * MINUTE / 60;
+    let ms = number.parse::<u64>().ok()? * seconds * 1000 * minute.0 / 60;
     Some(if ms == 0 { "0s".to_owned() } else { format!("{ms}ms") })
 }
 
@@ -191,6 +198,6 @@ fn short(time: &str) -> Option<String> {
 fn only_times_become_shorter() {
     let rule = "expr: |\n  sum by (job) (increase(a_total{x=\"60\"}[15m])) > 15 * 60 unless a offset 1h\nfor: 5m\nwindow: 1h\n";
     let expected = "expr: |\n  sum by (job) (increase(a_total{x=\"60\"}[75000ms])) > 15 * 5 unless a offset 300000ms\nfor: 25000ms\nwindow: 1h\n";
-    assert_eq!(shortened(rule), expected);
-    assert_eq!(shortened("group_by: [job]\ngroup_wait: 0s\n"), "group_by: [job]\ngroup_wait: 0s\n");
+    assert_eq!(shortened(rule, Minute(5)), expected);
+    assert_eq!(shortened("group_by: [job]\ngroup_wait: 0s\n", Minute(2)), "group_by: [job]\ngroup_wait: 0s\n");
 }
