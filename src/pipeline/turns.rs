@@ -21,21 +21,27 @@ use super::sweep::SweepReport;
 impl Pipeline {
     /// Does `work` whenever its turn is due and no other node is at it; `every` is the time from one begin to the next.
     /// The first look of a node does not wait until the turn is due: its last life may have left something behind.
+    ///
+    /// What did not end well is due again soon, and this node waits for as long as ever: it may be the only one that does not
+    /// reach a store, and would take turn after turn from those that do.
     pub(super) async fn take_turns<F>(&self, task: Task, every: Duration, work: impl Fn(Self) -> F)
     where
         F: Future<Output = Result<SweepReport>> + Send,
     {
         let mut when = When::Early;
         while !self.work.is_draining() {
+            let mut pause = every.min(self.settings().lease_time / 2);
             match self.take_turn(task, when).await {
                 Ok(Some(turn)) => {
                     when = When::Due;
-                    self.run(task, turn, every, work(self.clone())).await;
+                    if !self.run(task, turn, every, work(self.clone())).await {
+                        pause = every;
+                    }
                 }
                 Ok(None) => when = When::Due,
                 Err(error) => tracing::warn!(%error, "{task}: could not ask whether its turn is due"),
             }
-            if self.wait_for_turn(task, every.min(self.settings().lease_time / 2)).await {
+            if self.wait_for_turn(task, pause).await {
                 when = When::Early;
             }
         }
@@ -55,20 +61,25 @@ impl Pipeline {
         self.stores().leases.take(task.as_str(), &self.name, self.settings().lease_time, when).await
     }
 
+    /// True if it ended well.
     async fn run(
         &self,
         task: Task,
         turn: Generation,
         every: Duration,
         work: impl Future<Output = Result<SweepReport>> + Send,
-    ) {
+    ) -> bool {
         let started = self.now();
-        let done = self.hold(&[(task.as_str().to_owned(), turn)], |_| every, work).await;
-        let fine = matches!(&done, Ok(report) if report.errors == 0);
+        let is_fine = |done: &Result<SweepReport>| matches!(done, Ok(report) if report.errors == 0);
+        let soon = (every / 2).min(self.settings().lease_time);
+        let next_in = |done: &_| if is_fine(done) { every } else { soon };
+        let done = self.hold(&[(task.as_str().to_owned(), turn)], next_in, work).await;
+        let fine = is_fine(&done);
         metrics::task_ran(task, fine, self.now().ms_since(started), self.now());
         if let Err(error) = done {
             tracing::warn!(%error, "{task}: it could not be done");
         }
+        fine
     }
 
     /// Does `work` while nobody else does what goes by this name, if its turn is due and free; `None`: it is not. `every`

@@ -27,6 +27,7 @@ mod repairs;
 mod rig;
 mod standing;
 mod summed;
+mod turns;
 mod unnamed;
 mod verdicts;
 mod verifier;

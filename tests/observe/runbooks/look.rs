@@ -167,6 +167,9 @@ async fn trouble(machine: &Machine) -> i64 {
          veritail verify 42",
     );
     assert_eq!(machine.mismatch(17).await["state"], "open");
+    // Another Veritail's.
+    order(redis, &["SET", "veritail:{4000000}:chunk:0-1", "not ours"]).expect("Redis takes it");
+    machine.node().until_logged("in the live store and not in the database").await;
     let drilled = machine.kept(&log, "object_store").await;
     let drill = format!("veritail drill corrupt {} --store object_store --kind missing --yes-damage-data", drilled.id);
     machine.shell(&drill);
