@@ -48,7 +48,9 @@ export const gauges = task('="gauges"', 'job', '2 * 60');
 export const WEEK = 604800;
 
 const ratio = `veritail_redis_fullest_master_ratio{${HERE}}`;
-const left = `clamp_max(min((1 - max by (job) (${ratio})) / clamp_min(max by (job) (deriv(${ratio}[30m])), 1e-9)), ${WEEK})`;
-const limited = `max(changes(veritail_redis_maxmemory_bytes{${HERE}}[30m])) > 0`;
-/** As `VeritailRedisFilling`, at the rate of the same 30 minutes: of one that is far from full, or whose limit was just set, nothing is said. */
-export const untilRedisIsFull = `0 * max(${ratio} > 0.95) or (${left} and max(${ratio}) > 0.6 unless ${limited}) or 0 * max(${ratio} > 0) + ${WEEK}`;
+const limit = `veritail_redis_maxmemory_bytes{${HERE}}`;
+const lowered = `max by (job) (${limit}) < max by (job) (max_over_time(${limit}[30m])) or min by (job) (min_over_time(${limit}[30m])) == 0`;
+const rate = `(max by (job) (deriv(${ratio}[30m])) unless on (job) (${lowered}))`;
+const left = `clamp_max(min((1 - max by (job) (${ratio})) / clamp_min(${rate}, 1e-9)), ${WEEK})`;
+/** As `VeritailRedisFilling`, at the rate of the same 30 minutes: of one that is far from full, or whose limit was just set or lowered, nothing is said. */
+export const untilRedisIsFull = `0 * max(${ratio} > 0.95) or (${left} and max(${ratio}) > 0.6) or 0 * max(${ratio} > 0) + ${WEEK}`;

@@ -316,7 +316,7 @@ export const overview = board({
         }),
         stat({
           title: 'Write to read, p99',
-          shows: 'Time from sending bytes to having read them back, as the canary sees it: 99 of 100 are faster, in the time shown.',
+          shows: 'Time from the answer to an append to having read its bytes back, as the canary sees it: 99 of 100 are faster, in the time shown.',
           normal: 'Well below a second.',
           otherwise: 'People who watch a job see its output late: *Ingest*, row *GET: read*.',
           size: [3, 3],

@@ -22,8 +22,8 @@ impl Pipeline {
     /// Does `work` whenever its turn is due and no other node is at it; `every` is the time from one begin to the next.
     /// The first look of a node does not wait until the turn is due: its last life may have left something behind.
     ///
-    /// What did not end well is due again soon, and this node waits for as long as ever: it may be the only one that does not
-    /// reach a store, and would take turn after turn from those that do.
+    /// After a turn that did not end well this node leaves the next one to others: it may be the only one that does not reach
+    /// a store, and would take turn after turn from those that do. One that could not be done at all is due again soon.
     pub(super) async fn take_turns<F>(&self, task: Task, every: Duration, work: impl Fn(Self) -> F)
     where
         F: Future<Output = Result<SweepReport>> + Send,
@@ -35,7 +35,7 @@ impl Pipeline {
                 Ok(Some(turn)) => {
                     when = When::Due;
                     if !self.run(task, turn, every, work(self.clone())).await {
-                        pause = every;
+                        pause = every + pause;
                     }
                 }
                 Ok(None) => when = When::Due,
@@ -72,7 +72,7 @@ impl Pipeline {
         let started = self.now();
         let is_fine = |done: &Result<SweepReport>| matches!(done, Ok(report) if report.errors == 0);
         let soon = (every / 2).min(self.settings().lease_time);
-        let next_in = |done: &_| if is_fine(done) { every } else { soon };
+        let next_in = |done: &Result<_>| if done.is_ok() { every } else { soon };
         let done = self.hold(&[(task.as_str().to_owned(), turn)], next_in, work).await;
         let fine = is_fine(&done);
         metrics::task_ran(task, fine, self.now().ms_since(started), self.now());

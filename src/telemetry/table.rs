@@ -94,7 +94,8 @@ table! {
     /// Size of finished traces.
     TRACE_SIZE: Histogram["veritail_trace_size_bytes"] in TRACE_BYTES, starts Start::Zero;
     /// Log bytes that are in the live store and not released. By the ledger, which is the database's: every node says the
-    /// same. By the live store itself: counted by the sweep of the live store, of the node that swept last; NaN elsewhere.
+    /// same. By the live store itself: counted by the sweep of the live store; each node shows its last count for three
+    /// intervals, and then NaN: the greatest counts.
     LIVE_BYTES: Gauge["veritail_live_bytes"; source: Source], starts Start::WhenKnown;
     /// Chunks that are in the live store and not released, counted in the same two ways: every node says the same, or NaN.
     LIVE_CHUNKS: Gauge["veritail_live_chunks"; source: Source], starts Start::WhenKnown;

@@ -1,4 +1,4 @@
-//! The way to an object store, which can be cut, and on which all objects look old.
+//! The way to a store, which can be cut, and on which all objects look old.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -19,7 +19,7 @@ const NOT_SHOWN: &[(&str, &str)] = &[
     ("process_virtual_memory_max_bytes", "has no limit where it runs"),
 ];
 /// What is not a sum over the time shown but a question about it.
-const GAUGES_OVER_TIME: &[&str] = &["deriv", "changes"];
+const GAUGES_OVER_TIME: &[&str] = &["deriv", "max_over_time", "min_over_time"];
 
 fn name(board: &Board) -> &str {
     &board.file
@@ -195,7 +195,7 @@ async fn every_query_is_for_the_chosen_nodes_and_for_what_is_exported() {
                     let range = selector.range.as_deref();
                     let wanted = match inside {
                         // As the alert has it.
-                        "deriv" | "changes" => "30m",
+                        "deriv" | "max_over_time" | "min_over_time" => "30m",
                         _ if target.instant && inside != "rate" => "$__range",
                         _ => "$__rate_interval",
                     };

@@ -7,7 +7,7 @@ use veritail::trace::{ChunkIndex, JobId};
 
 use super::post::Post;
 use super::site::{Site, Watched as _};
-use super::{kept, only, page, pause, watch};
+use super::{counted, kept, only, page, pause, watch};
 use crate::support::bad_network::{BadNetwork, Fault};
 use crate::support::redis_server::order;
 use crate::support::runner::Runner;
@@ -132,11 +132,9 @@ pub(super) async fn the_verifier_stands_still(site: &Site, post: &Post) {
 /// Somebody starts it with the verifier switched off.
 pub(super) async fn nobody_verifies(site: &mut Site, post: &Post) {
     const NAME: &str = "VeritailVerifierAbsent";
-    site.set(&[("VERITAIL_VERIFY_HOT", "off"), ("VERITAIL_VERIFY_FULL", "off")]);
-    tokio::task::block_in_place(|| site.restart(0));
+    site.restart_with(&[("VERITAIL_VERIFY_HOT", "off"), ("VERITAIL_VERIFY_FULL", "off")]);
     page(post, site, NAME, true, &[]).await;
-    site.set(SEEING);
-    tokio::task::block_in_place(|| site.restart(0));
+    site.restart_with(SEEING);
     page(post, site, NAME, false, &[]).await;
 }
 
@@ -148,10 +146,8 @@ pub(super) async fn the_canary_is_not_caught(mut site: Site, post: &Post) {
     assert_eq!(message.label("severity"), "critical");
     assert!(message.annotation("summary").contains("checksum in redis"), "{}", message.annotation("summary"));
     only(post, &site, &[NAME]);
-    site.set(SEEING);
-    for node in 0..2 {
-        tokio::task::block_in_place(|| site.restart(node));
-    }
+    site.restart_with(SEEING);
+    site.restart(1);
     newest_drill(&site, "found").await;
     // All that was said meanwhile is over, whatever else was damaged before the verifier looked.
     let job = site.job();
@@ -184,9 +180,8 @@ pub(super) async fn the_canary_reads_other_bytes_and_then_none(site: &mut Site, 
     const MISMATCH: &str = "VeritailCanaryMismatch";
     const STALE: &str = "VeritailCanaryStale";
     let balancer = BadNetwork::before(site.port(0)).await;
-    site.set(&[("VERITAIL_VERIFY_CANARY_URL", &format!("http://127.0.0.1:{}", balancer.port()))]);
-    tokio::task::block_in_place(|| site.restart(0));
-    a_canary_comes_through(site).await;
+    site.restart_with(&[("VERITAIL_VERIFY_CANARY_URL", &format!("http://127.0.0.1:{}", balancer.port()))]);
+    counted(site, "veritail_canary_runs_total", "result=\"ok\"", 1.0).await;
     balancer.always(Some(("GET", Fault::ChangeAnswer)));
     let message = page(post, site, MISMATCH, true, &[]).await;
     assert_eq!(message.label("severity"), "critical");
@@ -197,14 +192,4 @@ pub(super) async fn the_canary_reads_other_bytes_and_then_none(site: &mut Site, 
     page(post, site, STALE, false, &[]).await;
     page(post, site, MISMATCH, false, &[]).await;
     only(post, site, &[MISMATCH, STALE]);
-}
-
-async fn a_canary_comes_through(site: &Site) {
-    for _ in 0..600 {
-        if site.client().metric("veritail_canary_runs_total", "result=\"ok\"").await > 0.0 {
-            return;
-        }
-        pause().await;
-    }
-    panic!("{}: no canary comes through\n{}", site.job(), site.log());
 }

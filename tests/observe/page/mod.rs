@@ -212,6 +212,19 @@ async fn kept(site: &Site, size: usize) -> (Job, Value) {
     runner::kept(site.client(), &log(size), |store| store != "redis").await
 }
 
+/// Waits until a metric of the node that clients reach is at least so much.
+async fn counted(site: &Site, name: &str, label: &str, least: f64) {
+    let mut last = 0.0;
+    for _ in 0..900 {
+        last = site.client().metric(name, label).await;
+        if last >= least {
+            return;
+        }
+        pause().await;
+    }
+    panic!("{}: {name} with {label} is {last}, not {least}\n{}", site.job(), site.log());
+}
+
 /// A pause between looks.
 async fn pause() {
     tokio::time::sleep(Duration::from_millis(100)).await;

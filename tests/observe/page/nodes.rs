@@ -16,7 +16,7 @@ pub(super) async fn a_calm_day(mut site: Site, post: &Post) {
     assert_eq!(erased.status, 201, "{}", erased.text());
     for node in 0..2 {
         watch::minutes(2).await;
-        tokio::task::block_in_place(|| site.restart(node));
+        site.restart(node);
     }
     watch::minutes(20).await;
     only(post, &site, &[]);
@@ -27,11 +27,11 @@ pub(super) async fn a_calm_day(mut site: Site, post: &Post) {
 
 /// Its only node ends, and is started again.
 pub(super) async fn no_node_is_left(site: &mut Site, post: &Post) {
-    tokio::task::block_in_place(|| site.stop(0));
+    site.stop(0);
     page(post, site, "VeritailDown", true, &[]).await;
     // As long as it takes the ticket of each node.
     watch::minutes(6).await;
-    tokio::task::block_in_place(|| site.restart(0));
+    site.restart(0);
     page(post, site, "VeritailDown", false, &[]).await;
 }
 

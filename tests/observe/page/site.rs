@@ -176,14 +176,19 @@ impl Site {
 
     /// Stops a node as a restart does.
     pub fn stop(&mut self, node: usize) {
-        self.nodes[node].stop();
+        tokio::task::block_in_place(|| self.nodes[node].stop());
     }
 
     /// Stops a node that is not yet stopped, and starts it on the same port.
     pub fn restart(&mut self, node: usize) {
-        let variables = self.variables.clone();
-        self.nodes[node].stop();
-        self.nodes[node].start(&variables);
+        self.stop(node);
+        tokio::task::block_in_place(|| self.nodes[node].start(&self.variables));
+    }
+
+    /// Sets these and starts the first node again.
+    pub fn restart_with(&mut self, settings: &[(&str, &str)]) {
+        self.set(settings);
+        self.restart(0);
     }
 }
 

@@ -113,7 +113,7 @@ impl Blocked {
     pub(super) async fn make(machine: &Machine) -> Self {
         let url = machine.variable("VERITAIL_DATABASE_URL");
         let mut holder = PgConnection::connect(&machine.as_another_user()).await.expect("a connection");
-        for sql in ["BEGIN", "SELECT FROM verification_runs", "SELECT pg_advisory_xact_lock(42)"] {
+        for sql in ["BEGIN", "SELECT FROM verification_runs, trace_chunks", "SELECT pg_advisory_xact_lock(42)"] {
             sqlx::raw_sql(sql).execute(&mut holder).await.expect("a lock");
         }
         let pid = sqlx::query("SELECT pg_backend_pid()").fetch_one(&mut holder).await.expect("a number").get(0);

@@ -1,10 +1,9 @@
 //! Redis as it comes, and as others use it; runners that disagree.
 
 use super::super::integrity::live_key;
-use super::super::only;
 use super::super::post::Post;
 use super::super::site::Site;
-use super::{over, ticket};
+use super::{only, over, ticket};
 use crate::support::redis_server::order;
 use crate::support::runner::Runner;
 use crate::support::server::{ended, flipped, log};

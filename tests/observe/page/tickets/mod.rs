@@ -63,7 +63,7 @@ async fn what_nobody_gets_up_for_is_a_ticket_and_over_after_the_repair() {
         start("listed", 1, &inventory),
         start("behind", 1, verifier::SHORT_CYCLE),
         start("late", 1, verifier::LATE),
-        start("failing", 1, super::integrity::CANARY),
+        start("failing", 1, verifier::FREQUENT),
         start("nodes", 2, nodes::WIDE_POOL),
     );
     let sites: [&dyn Watched; 8] = [&live, &objects, &listed, &behind, &late, &failing, &nodes, &panicking];
@@ -95,6 +95,11 @@ async fn ticket(post: &Post, site: &dyn Watched, name: &str, about: &[(&str, &st
 /// Waits for its end.
 async fn over(post: &Post, site: &dyn Watched, name: &str, about: &[(&str, &str)]) {
     said(post, "tickets", site, name, false, about).await;
+}
+
+/// As for pages. A restart takes seconds, which are the minutes of the rules after which a Veritail of one node is down.
+fn only(post: &Post, site: &dyn Watched, expected: &[&str]) {
+    super::only(post, site, &[expected, &["VeritailDown"]].concat());
 }
 
 /// Waits for minutes of the rules.

@@ -2,27 +2,27 @@
 
 use reqwest::Method;
 
-use super::super::only;
 use super::super::post::Post;
 use super::super::site::Site;
-use super::{minutes, over, ticket};
+use super::{minutes, only, over, ticket};
 use crate::support::server::Send as _;
 use crate::way::Way;
 
-/// As many connections as [`WAITING`] of them are more than nine in ten, and a statement that may wait for minutes.
+/// So many connections that [`WAITING`] of them are more than nine in ten and some are left for all else, and statements that may
+/// wait for minutes.
 pub(super) const WIDE_POOL: &[(&str, &str)] = &[
     ("VERITAIL_VERIFY_CANARY", "off"),
-    ("VERITAIL_DATABASE_POOL_SIZE", "20"),
+    ("VERITAIL_DATABASE_POOL_SIZE", "40"),
     ("VERITAIL_DATABASE_STATEMENT_TIMEOUT", "10m"),
 ];
-const WAITING: usize = 19;
+const WAITING: usize = 37;
 
 /// See the module. The node that is cut off, stopped and started again is the first; clients and the load go to the second.
 pub(super) async fn one_of_two(site: &mut Site, post: &Post) {
     let way = Way::to(site.redis_port()).await;
     let direct = site.variable("VERITAIL_REDIS_URL");
     site.set(&[("VERITAIL_REDIS_URL", &format!("redis://127.0.0.1:{}/", way.port()))]);
-    tokio::task::block_in_place(|| site.restart(0));
+    site.restart(0);
     site.set(&[("VERITAIL_REDIS_URL", &direct)]);
     let both = &*site;
     let the_other = async {
@@ -53,9 +53,9 @@ async fn is_cut_off(site: &Site, way: &Way, post: &Post) {
 
 async fn is_stopped(site: &mut Site, post: &Post) {
     const NAME: &str = "VeritailTargetDown";
-    tokio::task::block_in_place(|| site.stop(0));
+    site.stop(0);
     ticket(post, site, NAME, &[]).await;
-    tokio::task::block_in_place(|| site.restart(0));
+    site.restart(0);
     over(post, site, NAME, &[]).await;
 }
 
@@ -90,9 +90,9 @@ async fn waits_for_a_lock(site: &Site, post: &Post) {
 
 async fn begins_again_and_again(site: &mut Site, post: &Post) {
     const NAME: &str = "VeritailRestarting";
-    for _ in 0..3 {
-        tokio::task::block_in_place(|| site.restart(0));
-        // Long enough to be scraped.
+    for _ in 0..5 {
+        site.restart(0);
+        // Long enough for most of them to be scraped.
         minutes(1).await;
     }
     ticket(post, site, NAME, &[]).await;

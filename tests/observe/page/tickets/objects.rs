@@ -8,9 +8,10 @@ use veritail::trace::Sha256;
 
 use super::super::post::Post;
 use super::super::site::Site;
-use super::super::{kept, only};
-use super::{over, ticket};
+use super::super::{kept, page, pause};
+use super::{only, over, ticket};
 use crate::support::bad_network::{BadNetwork, Fault};
+use crate::support::server::Send as _;
 
 const OF_OBJECTS: &[(&str, &str)] = &[("dependency", "object_store")];
 
@@ -38,7 +39,7 @@ pub(super) async fn rights_are_missing_and_a_row_is_locked(site: &mut Site, post
     let row = format!("SELECT 1 FROM trace_chunks WHERE job_id = {} AND chunk_index = 1 FOR UPDATE", spilled.id);
     let lock = site.lock(&row).await;
     set(site, &writer);
-    tokio::task::block_in_place(|| site.restart(0));
+    site.restart(0);
     over(post, site, "VeritailSpilling", &[]).await;
 
     let site = &*site;
@@ -47,19 +48,36 @@ pub(super) async fn rights_are_missing_and_a_row_is_locked(site: &mut Site, post
         drop(lock);
         over(post, site, "VeritailSpillLeft", &[]).await;
     });
-    over(post, site, "VeritailDependencyErrors", OF_OBJECTS).await;
     // A chunk that cannot be moved is a migration that fails, and a sweep that has not come to its end.
     let expected = ["VeritailMigrationFailures", "VeritailSpilling", "VeritailDependencyErrors", "VeritailSpillLeft"];
-    only(post, site, &[&expected[..], &["VeritailVerifyErrors", "VeritailScheduledJobStale"]].concat());
+    only(
+        post,
+        site,
+        &[&expected[..], &["VeritailVerifyErrors", "VeritailErrorBudgetBurn", "VeritailScheduledJobStale"]].concat(),
+    );
 }
 
+/// Whoever reads that log is refused too, for long enough to be a page: the one of six hours, beside that of one.
 async fn an_object_is_refused(site: &Site, network: &BadNetwork, post: &Post) {
     const ABOUT: &[(&str, &str)] = &[("store", "object_store")];
-    let (_, document) = kept(site, 240_000).await;
+    const BURN: &str = "VeritailErrorBudgetBurn";
+    const SLO: &[(&str, &str)] = &[("slo", "read_availability"), ("window", "6h"), ("severity", "critical")];
+    let (job, document) = kept(site, 240_000).await;
     network.always(Some((&format!("GET /{}", folder_of(&document)), Fault::Refuse(403))));
-    ticket(post, site, "VeritailVerifyErrors", ABOUT).await;
+    let reads = async {
+        loop {
+            let _ = site.client().trace_request(&job).try_answer().await;
+            pause().await;
+        }
+    };
+    let is_said =
+        async { tokio::join!(ticket(post, site, "VeritailVerifyErrors", ABOUT), page(post, site, BURN, true, SLO)) };
+    tokio::select! {
+        _ = is_said => {}
+        () = reads => {}
+    }
     network.always(None);
-    over(post, site, "VeritailVerifyErrors", ABOUT).await;
+    tokio::join!(over(post, site, "VeritailVerifyErrors", ABOUT), page(post, site, BURN, false, SLO));
 }
 
 /// What lies in a bucket that no row names is found, which the issue tracker does not want to know; and the bucket takes objects
@@ -135,8 +153,7 @@ fn told(trackers: &BadNetwork) -> bool {
 
 /// From now on its nodes find its object store behind this network.
 fn through(site: &mut Site, network: &BadNetwork) {
-    site.set(&[("AWS_ENDPOINT_URL", &format!("http://127.0.0.1:{}", network.port()))]);
-    tokio::task::block_in_place(|| site.restart(0));
+    site.restart_with(&[("AWS_ENDPOINT_URL", &format!("http://127.0.0.1:{}", network.port()))]);
 }
 
 fn set(site: &mut Site, variables: &[(String, String)]) {
