@@ -11,7 +11,7 @@ const dependencies = lookAt('veritail-dependencies', 'Dependencies and runtime')
 const none = { '0': 'None' };
 
 const served = (route: string) =>
-  `1 - sum(increase(veritail_http_requests_total{${HERE},route=~"${route}",status=~"5.."}[$__range])) / sum(increase(veritail_http_requests_total{${HERE},route=~"${route}"}[$__range])) >= 0`;
+  `1 - sum(increase(veritail_http_requests_total{${HERE},route=~"${route}",status=~"5..|cut"}[$__range])) / sum(increase(veritail_http_requests_total{${HERE},route=~"${route}"}[$__range])) >= 0`;
 /** Whether an objective is kept, as its four alerts say: 0, 1 for a ticket, 2 for a page. */
 const burning = (slo: string) => {
   const alert = (severity: string) => `ALERTS{alertname="VeritailErrorBudgetBurn",alertstate="firing",${JOB},slo="${slo}",severity="${severity}"}`;
@@ -293,7 +293,7 @@ export const overview = board({
         }),
         stat({
           title: 'Readers served',
-          shows: 'Share of the readers\' requests that were not answered with an error of the server, in the time shown.',
+          shows: 'Share of the readers\' requests that were not answered with an error of the server, and whose log did not break off for want of a store, in the time shown.',
           normal: '100 %, but for moments in which a store fails over.',
           otherwise: '*Ingest*, row *GET: read*, has the statuses.',
           size: [4, 3],
@@ -424,14 +424,14 @@ export const overview = board({
         }),
         timeseries({
           title: 'Error ratio',
-          shows: 'Share of requests that were answered with an error of the server (5xx), by what they are for.',
+          shows: 'Share of requests that were answered with an error of the server (5xx), or whose log broke off for want of a store (cut), by what they are for.',
           normal: 'Zero.',
-          otherwise: '503 says that a store is away or full: *Dependencies and runtime*. 500 is a defect: the node\'s log has it.',
+          otherwise: '503 and cut say that a store is away or full: *Dependencies and runtime*. 500 is a defect: the node\'s log has it.',
           size: [12, 8],
           unit: 'percentunit',
           queries: [
             {
-              expr: `sum by (route) (rate(veritail_http_requests_total{${HERE},status=~"5.."}[$__rate_interval])) / (sum by (route) (rate(veritail_http_requests_total{${HERE}}[$__rate_interval])) > 0)`,
+              expr: `sum by (route) (rate(veritail_http_requests_total{${HERE},status=~"5..|cut"}[$__rate_interval])) / (sum by (route) (rate(veritail_http_requests_total{${HERE}}[$__rate_interval])) > 0)`,
               legend: '{{route}}',
             },
           ],

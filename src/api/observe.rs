@@ -10,7 +10,7 @@ use tracing::field::Empty;
 
 use super::server::ClientAddress;
 use super::{Api, router};
-use crate::telemetry::metrics::{self, Method, Route};
+use crate::telemetry::metrics::{self, Method, Route, Status};
 use crate::telemetry::traces::{self, TraceParent};
 use crate::trace::ByteSize;
 
@@ -18,6 +18,10 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// The longest id that is taken over from a client.
 const ID_MAX: usize = 128;
+
+/// Marks an answer whose head does not say yet how it ends: whoever writes its body counts the request.
+#[derive(Clone, Copy)]
+pub(super) struct EndsLater;
 
 /// Wraps a request.
 pub(super) async fn observe(State(api): State<Api>, request: Request, next: Next) -> Response {
@@ -48,7 +52,10 @@ pub(super) async fn observe(State(api): State<Api>, request: Request, next: Next
     let took = api.clock().passed().saturating_sub(began);
 
     let status = response.status().as_u16();
-    metrics::request_answered(route, method, status, took);
+    metrics::request_answered(route, status, took);
+    if response.extensions().get::<EndsLater>().is_none() {
+        metrics::request_ended(route, method, Status::of(status));
+    }
     traces::answered(&span, status);
     let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
     span.in_scope(|| tracing::debug!(status, took_ms, "answered"));
@@ -97,7 +104,7 @@ pub(super) fn declared(headers: &HeaderMap) -> Option<ByteSize> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok().map(ByteSize)
 }
 
-fn method_of(method: &axum::http::Method) -> Method {
+pub(super) fn method_of(method: &axum::http::Method) -> Method {
     method.as_str().parse().unwrap_or(Method::Other)
 }
 

@@ -56,6 +56,8 @@ fn of_route(route: Route) -> (&'static [Method], &'static [Status]) {
                 Status::TooMany,
                 Status::InternalError,
                 Status::Unavailable,
+                Status::Cut,
+                Status::Damaged,
                 Status::Other,
             ],
         ),

@@ -143,9 +143,13 @@ impl Drop for OpenConnection {
     }
 }
 
-/// A request was answered with this status code.
-pub fn request_answered(route: Route, method: Method, status: u16, took: Duration) {
-    table::HTTP_REQUESTS.add(combinations::request(route, method, Status::of(status)), 1);
+/// A request's answer ended.
+pub fn request_ended(route: Route, method: Method, status: Status) {
+    table::HTTP_REQUESTS.add(combinations::request(route, method, status), 1);
+}
+
+/// The head of a request's answer, with this status code, took so long.
+pub fn request_answered(route: Route, status: u16, took: Duration) {
     table::HTTP_REQUEST_DURATION.record((route, StatusClass::of(status)), took.as_secs_f64());
 }
 

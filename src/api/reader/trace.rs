@@ -3,6 +3,7 @@
 //! The length is said before the first byte, so a stream that ends early (no copy of a chunk is as recorded) is a broken
 //! connection to the client, and never a log that looks complete.
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::{Query, State};
 use axum::http::header::{ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, RANGE};
@@ -16,10 +17,11 @@ use super::range::{Wanted, wanted};
 use crate::api::Api;
 use crate::api::error::{Manners, Refused, message};
 use crate::api::limits::Held;
+use crate::api::observe::{self, EndsLater};
 use crate::api::path::InPath;
-use crate::pipeline::{Mode, OpenedReading, Reading};
+use crate::pipeline::{Mode, OpenedReading, ReadError, Reading};
 use crate::store::database::Job;
-use crate::telemetry::metrics::{self, Operation};
+use crate::telemetry::metrics::{self, Operation, Route, Status};
 use crate::trace::{ByteSize, JobId, Offset};
 
 /// The log of a job, whole or in part. The length is said first: a connection that ends early is damage, not the end.
@@ -141,24 +143,47 @@ fn insert(response: &mut Response, content_range: String) {
 
 fn body(reading: Reading, held: Held, method: &Method, from: Offset, to: Offset, status: StatusCode) -> Response {
     let job = reading.job().id;
-    let body = if *method == Method::HEAD || from == to {
-        Body::empty()
+    let mut response = if *method == Method::HEAD || from == to {
+        (status, Body::empty()).into_response()
     } else {
         metrics::operation(Operation::Streamed);
         let span = tracing::Span::current();
-        Body::from_stream(reading.stream(from..to).inspect(move |bytes| {
+        let mut ending = Ending { method: observe::method_of(method), status: Status::of(status.as_u16()) };
+        let body = Body::from_stream(reading.stream(from..to).inspect(move |bytes| {
             // Until the last byte is on its way, the reader counts as there.
             let _ = &held;
             if let Err(error) = bytes {
+                ending.broke_off(error);
                 span.in_scope(|| tracing::warn!(job_id = job.0, %error, "job {job}: a reader's stream was cut"));
             }
-        }))
+        }));
+        (status, Extension(EndsLater), body).into_response()
     };
-    let mut response = (status, body).into_response();
     let fields = response.headers_mut();
     fields.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     fields.insert(CONTENT_LENGTH, HeaderValue::from((to - from).0));
     response
+}
+
+/// Counts a request when its answer goes: at its end, or where it broke off or its reader went away.
+struct Ending {
+    method: metrics::Method,
+    status: Status,
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        metrics::request_ended(Route::Read, self.method, self.status);
+    }
+}
+
+impl Ending {
+    fn broke_off(&mut self, error: &ReadError) {
+        self.status = match error {
+            ReadError::Store(_) => Status::Cut,
+            ReadError::Damaged { .. } | ReadError::Lost { .. } => Status::Damaged,
+        };
+    }
 }
 
 /// Names the bytes: of one epoch and one size there is only one version. What is not verified is whatever the stores hold

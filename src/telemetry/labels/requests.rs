@@ -37,7 +37,7 @@ names! {
 }
 
 names! {
-    /// The status codes that are answered.
+    /// The status codes that are answered, and how an answer ended that broke off after its head.
     Status {
         /// 200.
         Ok = "200",
@@ -83,6 +83,10 @@ names! {
         InternalError = "500",
         /// 503.
         Unavailable = "503",
+        /// A log broke off: a store could not be asked.
+        Cut = "cut",
+        /// A log broke off: no store has its bytes as they were recorded.
+        Damaged = "damaged",
         /// Any other.
         Other = "other",
     }

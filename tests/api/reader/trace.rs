@@ -220,6 +220,7 @@ async fn a_damaged_object_breaks_the_connection_and_is_written_down() {
     for _ in 0..2 {
         assert!(client.trace_request(&job).try_answer().await.is_err(), "a log that looks complete");
     }
+    assert_eq!(reads(client, "damaged").await, 2.0);
     let good = client.trace_request(&job).header("Range", "bytes=0-131071").answer().await;
     assert!(good.body == log[..131_072], "sound chunks are served");
     let path = format!("/api/v4/projects/{}/jobs/{}/trace?unverified=1", job.project, job.id);
@@ -233,4 +234,51 @@ async fn a_damaged_object_breaks_the_connection_and_is_written_down() {
         (&1.into(), &"read".into(), &"open".into())
     );
     assert_eq!(client.metric("veritail_panics_total", "").await, 0.0);
+}
+
+/// A folder that lost its mark is one that is not mounted: what is missing in it cannot be had.
+#[tokio::test]
+async fn a_log_that_breaks_off_is_no_request_that_was_answered_well() {
+    let server = Binary::start(&[("VERITAIL_LIVE_GRACE", "0s")]);
+    let client = server.client();
+    let log = log(300_000);
+    let job = finished(client, &log).await;
+    let report = client.integrity(&job).await;
+    let objects = server.data_dir().join("objects");
+    let away = [
+        objects.join(".veritail-objects"),
+        objects.join(report["chunks"][1]["copies"][0]["key"].as_str().expect("a key")),
+    ];
+    let moved = |file: &std::path::PathBuf| file.with_extension("away");
+    away.iter().for_each(|file| std::fs::rename(file, moved(file)).expect("moved"));
+    assert!(client.trace_request(&job).try_answer().await.is_err(), "a log that looks complete");
+    assert_eq!((reads(client, "cut").await, reads(client, "200").await), (1.0, 0.0));
+    away.iter().for_each(|file| std::fs::rename(moved(file), file).expect("moved back"));
+    assert_eq!(client.trace(&job).await, log);
+    let head = client.admin(Method::HEAD, &format!("/api/v4/projects/{}/jobs/{}/trace", job.project, job.id));
+    assert_eq!(head.answer().await.status, 200);
+    for _ in 0..200 {
+        // A log counts when it has ended, which the server knows a moment after its reader.
+        if reads(client, "200").await == 2.0 {
+            assert_eq!((reads(client, "cut").await, reads(client, "damaged").await), (1.0, 0.0));
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    panic!("{} reads that ended well", reads(client, "200").await);
+}
+
+/// How many reads were answered so.
+async fn reads(client: &Client, status: &str) -> f64 {
+    let page = client.request(Method::GET, "/metrics").answer().await;
+    let of_reads = |line: &&str| line.starts_with("veritail_http_requests_total{") && line.contains("route=\"read\"");
+    let status = format!("status=\"{status}\"");
+    let lines = page
+        .text()
+        .lines()
+        .filter(of_reads)
+        .filter(|line| line.contains(&status))
+        .map(ToOwned::to_owned)
+        .collect::<Vec<_>>();
+    lines.iter().filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok()).sum()
 }

@@ -9,10 +9,9 @@ use crate::support::runner::Runner;
 use crate::support::server::{ended, flipped, log};
 
 /// Its own defaults, with another one's policy; then somebody sets a limit, and another Veritail's keys come into it. Beside it,
-/// runners disagree.
+/// runners disagree, and a key goes.
 pub(super) async fn redis_as_it_comes(site: &Site, post: &Post) {
-    tokio::join!(memory(site, post), runners_disagree(site, post));
-    a_live_copy_goes(site, post).await;
+    tokio::join!(memory(site, post), runners_disagree(site, post), a_live_copy_goes(site, post));
     only(
         post,
         site,
