@@ -1,5 +1,7 @@
 //! Bytes that are not as they were, the verifier that looks for them, and the canary that watches the verifier.
 
+use std::time::Duration;
+
 use reqwest::Method;
 use serde_json::{Value, json};
 use veritail::pipeline::Stores;
@@ -7,11 +9,12 @@ use veritail::trace::{ChunkIndex, JobId};
 
 use super::post::Post;
 use super::site::{Site, Watched as _};
-use super::{kept, only, page, pause, watch};
+use super::{counted, kept, only, page, watch};
 use crate::support::bad_network::{BadNetwork, Fault};
 use crate::support::redis_server::order;
 use crate::support::runner::Runner;
 use crate::support::server::{Job, Send as _, ended, flipped, log};
+use crate::support::wait::holds_within;
 
 /// A canary whose damage is to be found in ten seconds, and a verifier that is on, and due once a year.
 pub(super) const BLIND: &[(&str, &str)] = &[
@@ -166,17 +169,15 @@ pub(super) async fn the_canary_is_not_caught(mut site: Site, post: &Post) {
 /// Waits until it is known what came of the canary's newest damage, and is this.
 async fn newest_drill(site: &Site, result: &str) {
     let mut last = Value::Null;
-    for _ in 0..1800 {
+    let look = async || {
         let asked = site.client().admin(Method::GET, "/api/v1/drills?per_page=1").try_answer().await;
         if let Some(answer) = asked.ok().filter(|answer| answer.status == 200) {
             last = answer.json();
-            if last["items"][0]["result"] == result {
-                return;
-            }
         }
-        pause().await;
-    }
-    panic!("{}: the newest drill is not {result}: {last:#}\n{}", site.job(), site.log());
+        last["items"][0]["result"] == result
+    };
+    let is = holds_within(Duration::from_secs(180), look).await;
+    assert!(is, "{}: the newest drill is not {result}: {last:#}\n{}", site.job(), site.log());
 }
 
 /// What stands before it changes what readers get, and then gives them nothing.
@@ -186,7 +187,7 @@ pub(super) async fn the_canary_reads_other_bytes_and_then_none(site: &mut Site, 
     let balancer = BadNetwork::before(site.port(0)).await;
     site.set(&[("VERITAIL_VERIFY_CANARY_URL", &format!("http://127.0.0.1:{}", balancer.port()))]);
     tokio::task::block_in_place(|| site.restart(0));
-    a_canary_comes_through(site).await;
+    counted(site, "veritail_canary_runs_total", "result=\"ok\"", 1.0).await;
     balancer.always(Some(("GET", Fault::ChangeAnswer)));
     let message = page(post, site, MISMATCH, true, &[]).await;
     assert_eq!(message.label("severity"), "critical");
@@ -197,14 +198,4 @@ pub(super) async fn the_canary_reads_other_bytes_and_then_none(site: &mut Site, 
     page(post, site, STALE, false, &[]).await;
     page(post, site, MISMATCH, false, &[]).await;
     only(post, site, &[MISMATCH, STALE]);
-}
-
-async fn a_canary_comes_through(site: &Site) {
-    for _ in 0..600 {
-        if site.client().metric("veritail_canary_runs_total", "result=\"ok\"").await > 0.0 {
-            return;
-        }
-        pause().await;
-    }
-    panic!("{}: no canary comes through\n{}", site.job(), site.log());
 }

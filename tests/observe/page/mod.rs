@@ -24,6 +24,7 @@ use crate::support::production::Production;
 use crate::support::redis_server::Durability;
 use crate::support::runner;
 use crate::support::server::{Job, log};
+use crate::support::wait::holds_within;
 use embedded::Alone;
 use post::{Message, Post};
 use site::{Site, Watched};
@@ -212,7 +213,13 @@ async fn kept(site: &Site, size: usize) -> (Job, Value) {
     runner::kept(site.client(), &log(size), |store| store != "redis").await
 }
 
-/// A pause between looks.
-async fn pause() {
-    tokio::time::sleep(Duration::from_millis(100)).await;
+/// Waits until a metric is at least so much.
+async fn counted(site: &Site, name: &str, label: &str, least: f64) {
+    let mut last = 0.0;
+    let look = async || {
+        last = site.client().metric(name, label).await;
+        last >= least
+    };
+    let is = holds_within(Duration::from_secs(90), look).await;
+    assert!(is, "{}: {name} with {label} is {last}, not {least}\n{}", site.job(), site.log());
 }

@@ -2,8 +2,8 @@
 
 use super::super::integrity::SEEING;
 use super::super::post::Post;
-use super::super::site::{Site, Watched as _};
-use super::super::{kept, only, pause};
+use super::super::site::Site;
+use super::super::{counted, kept, only};
 use super::{over, ticket};
 use crate::support::bad_network::{BadNetwork, Fault};
 
@@ -87,17 +87,4 @@ pub(super) async fn the_canary_fails_mostly(site: &mut Site, post: &Post) {
 fn restart_with(site: &mut Site, settings: &[(&str, &str)]) {
     site.set(settings);
     tokio::task::block_in_place(|| site.restart(0));
-}
-
-/// Waits until a metric is at least so much.
-async fn counted(site: &Site, name: &str, label: &str, least: f64) {
-    let mut last = 0.0;
-    for _ in 0..900 {
-        last = site.client().metric(name, label).await;
-        if last >= least {
-            return;
-        }
-        pause().await;
-    }
-    panic!("{}: {name} with {label} is {last}, not {least}\n{}", site.job(), site.log());
 }
