@@ -35,7 +35,7 @@ pub async fn until_some<T>(what: impl Display, mut look: impl AsyncFnMut() -> Op
     seen.expect("it was seen")
 }
 
-/// The same of [`until`] where nothing is asynchronous.
+/// The same as [`until`] where nothing is asynchronous.
 pub fn until_blocking(what: impl Display, mut is: impl FnMut() -> bool) {
     for _ in 0..looks(PATIENCE) {
         if is() {

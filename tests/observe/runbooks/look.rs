@@ -218,8 +218,10 @@ async fn listed(machine: &Machine, path: &str) -> serde_json::Value {
     let mut first = serde_json::Value::Null;
     let look = async || {
         let answer = machine.client().admin(Method::GET, path).answer().await;
-        first = answer.json()["items"][0].clone();
-        answer.status == 200 && first.is_object()
+        if answer.status == 200 {
+            first = answer.json()["items"][0].clone();
+        }
+        first.is_object()
     };
     assert!(holds_within(PATIENCE, look).await, "{path} stays empty\n{}", machine.node().log());
     first
