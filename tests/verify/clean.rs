@@ -11,7 +11,7 @@ use reqwest::Method;
 use serde_json::json;
 
 use crate::support::production::Production;
-use crate::support::runner::{Runner, pause};
+use crate::support::runner::Runner;
 use crate::support::server::{Binary, Client, Send as _, log};
 use crate::support::wait::{PATIENCE, holds_within};
 

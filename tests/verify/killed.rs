@@ -2,7 +2,6 @@
 //! time it goes on where it was, the cycle ends having looked at every chunk once, and nothing is counted twice.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use veritail::pipeline::Stores;
 use veritail::seams::Clock as _;
@@ -13,7 +12,7 @@ use veritail::trace::{ChunkIndex, Detector, JobId, Kind, Timestamp};
 
 use crate::support::bad_network::{BadNetwork, Fault};
 use crate::support::production::Production;
-use crate::support::runner::{Runner, pause};
+use crate::support::runner::Runner;
 use crate::support::server::{Binary, Client, Job, log};
 use crate::support::wait::{PATIENCE, holds_within};
 

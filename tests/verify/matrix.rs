@@ -15,7 +15,7 @@ use crate::case::{Case, Ends, Walk};
 use crate::cells::{self, Moment};
 use crate::ground::{CHUNK_SIZE, Ground, Keeps, Place, Side};
 use crate::support::production::Production;
-use crate::support::runner::{Runner, pause};
+use crate::support::runner::Runner;
 use crate::support::server::{Client, Job, Send as _, log};
 use crate::support::wait::until;
 

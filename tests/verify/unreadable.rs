@@ -8,7 +8,7 @@ use veritail::verify::{Scope, Verifier};
 use crate::ground::{CHUNK_SIZE, Ground, Keeps, Place, Side};
 use crate::matrix::mismatches;
 use crate::support::production::Production;
-use crate::support::runner::{Runner, pause};
+use crate::support::runner::Runner;
 use crate::support::server::{Job, log};
 use crate::support::wait::until;
 
