@@ -1,24 +1,18 @@
 //! Drills over HTTP: damage that a person does on purpose is done only where that is said, is found as what it is, and is
 //! nobody's alarm; what it is of is its own project or anybody's log.
 
-use std::time::{Duration, Instant};
-
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::support::server::{Answer, Binary, Job, Send as _, ended, log};
+use crate::support::wait::{PATIENCE, holds_within};
 
-/// Longer than anything here takes.
-const PATIENCE: Duration = Duration::from_secs(60);
 const DETECTIONS: &str = "veritail_canary_detections_total";
 
 /// Waits until it is so.
 async fn until(what: &str, server: &Binary, is: impl AsyncFn() -> bool) {
-    let end = Instant::now() + PATIENCE;
-    while !is().await {
-        assert!(Instant::now() < end, "{what} never came to be; {}; {}", drills(server, "").await, server.log());
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    let came = holds_within(PATIENCE, is).await;
+    assert!(came, "{what} never came to be; {}; {}", drills(server, "").await, server.log());
 }
 
 /// A page of drills.

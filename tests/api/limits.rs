@@ -8,23 +8,12 @@ use reqwest::Method;
 use serde_json::json;
 
 use crate::support::server::{Answer, Binary, Client, Job, Send as _};
+use crate::support::wait::until;
 
 fn connect(client: &Client) -> TcpStream {
     let stream = TcpStream::connect(client.address()).expect("connected");
     stream.set_read_timeout(Some(Duration::from_secs(30))).expect("set");
     stream
-}
-
-/// Asks until the answer has this status, for what was begun or ended elsewhere to be seen.
-async fn until(status: u16, mut ask: impl AsyncFnMut() -> Answer) -> Answer {
-    for _ in 0..200 {
-        let answer = ask().await;
-        if answer.status == status {
-            return answer;
-        }
-        tokio::time::sleep(Duration::from_millis(25)).await;
-    }
-    panic!("it is never answered {status}");
 }
 
 fn assert_told_to_come_again(answer: &Answer) {
@@ -45,12 +34,7 @@ async fn a_token_has_so_many_requests_under_way_and_no_more() {
         job.id, job.token
     );
     slow.write_all(head.as_bytes()).expect("sent");
-    for _ in 0..400 {
-        if client.metric("veritail_http_requests_in_flight", "append").await >= 1.0 {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    client.metric_until("veritail_http_requests_in_flight", "append", |count| count >= 1.0).await;
     let refused = client.append(&job, 0, b"x").await;
     assert_told_to_come_again(&refused);
     assert_eq!(refused.text(), r#"{"message":"429 Too Many Requests"}"#);
@@ -100,5 +84,5 @@ async fn readers_of_a_job_have_so_many_requests_under_way_and_its_runner_writes_
     assert_eq!(ask(&other).await.status, 200, "another job's places are its own");
     client.append_all(&job, 24 << 20, b"the runner writes on").await;
     drop(held);
-    until(200, async || ask(&job).await).await;
+    until("there is a place again", async || ask(&job).await.status == 200).await;
 }

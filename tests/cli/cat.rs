@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::program::{Server, code, text};
 use crate::support::server::{Job, ended, flipped, log};
+use crate::support::wait::{until, until_some};
 
 async fn finished(server: &Server, size: usize) -> (Job, Vec<u8>) {
     let (client, sent) = (server.client(), log(size));
@@ -69,9 +70,7 @@ async fn a_followed_log_comes_as_it_grows_and_ends_with_its_job() {
     for piece in sent.chunks(250_000) {
         client.append_all(&job, at, piece).await;
         at += piece.len();
-        crate::program::until("the piece", || {
-            (std::fs::metadata(&file).expect("made").len() == at as u64).then_some(())
-        });
+        until("the piece", async || std::fs::metadata(&file).expect("made").len() == at as u64).await;
     }
     assert_eq!(client.put_until_decided(&job, &ended("success", &sent, true)).await.status, 200);
     let output = following.wait_with_output().expect("it ends");
@@ -129,7 +128,7 @@ async fn a_reader_that_wants_no_more_is_no_mistake() {
         let mut command = server.command(&["cat", "1"]);
         let mut reading = command.args(more).spawn().expect("it runs");
         drop(reading.stdout.take());
-        let ended = crate::program::until("its end", || reading.try_wait().expect("a child"));
+        let ended = until_some("its end", async || reading.try_wait().expect("a child")).await;
         let mut said = String::new();
         std::io::Read::read_to_string(&mut reading.stderr.take().expect("piped"), &mut said).expect("text");
         assert_eq!((ended.code(), said.as_str()), (Some(1), ""), "{more:?}");

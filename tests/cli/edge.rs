@@ -4,8 +4,9 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use crate::program::{PATIENCE, Server, rest, until};
+use crate::program::{PATIENCE, Server, rest};
 use crate::support::server::Send as _;
+use crate::support::wait::{until, until_blocking};
 
 const READY: &[u8] = b"GET /readyz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
 
@@ -102,13 +103,8 @@ async fn an_answer_that_nobody_takes_is_cut_off() {
     let mut first = [0; 12];
     stream.read_exact(&mut first).expect("an answer");
     assert_eq!(&first, b"HTTP/1.1 200");
-    for _ in 0..600 {
-        if client.metric("veritail_http_connections", "").await <= 1.0 {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    panic!("the connection was never cut");
+    // Cut: only that of the one who asks is left.
+    client.metric_until("veritail_http_connections", "", |connections| connections <= 1.0).await;
 }
 
 #[test]
@@ -125,7 +121,7 @@ fn a_head_that_is_too_long_is_refused() {
 fn further_connections_wait_until_one_ends() {
     let server = Server::start(&[("VERITAIL_HTTP_MAX_CONNECTIONS", "2")]);
     let held: Vec<TcpStream> = (0..2).map(|_| server.connect()).collect();
-    until("both are taken", || server.log().contains("all 2 connections are taken").then_some(()));
+    until_blocking("both are taken", || server.log().contains("all 2 connections are taken"));
     let mut third = server.connect();
     third.write_all(READY).expect("sent");
     third.set_read_timeout(Some(Duration::from_millis(300))).expect("set");
@@ -141,7 +137,7 @@ async fn the_client_behind_a_trusted_proxy_is_in_the_log() {
         let server = Server::start(&[("VERITAIL_TRUSTED_PROXIES", trusted), ("VERITAIL_LOG", "veritail=debug")]);
         let request = server.client().request(reqwest::Method::GET, "/readyz");
         assert_eq!(request.header("X-Forwarded-For", "203.0.113.5, 198.51.100.7").answer().await.status, 200);
-        until("the line", || server.log().contains(seen).then_some(()));
+        until("the line", async || server.log().contains(seen)).await;
     }
 }
 
@@ -156,7 +152,7 @@ fn a_stopping_server_waits_for_requests_and_not_for_silence() {
     assert_eq!(exchange(&server, READY).0, 200);
     let began = Instant::now();
     server.signal("TERM");
-    until("it takes no more", || TcpStream::connect(server.address()).is_err().then_some(()));
+    until_blocking("it takes no more", || TcpStream::connect(server.address()).is_err());
     begun.write_all(b"\r\n").expect("sent");
     assert!(rest(&mut begun).starts_with("HTTP/1.1 200"));
     assert_eq!(server.ends(), Some(0));

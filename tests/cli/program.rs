@@ -163,17 +163,6 @@ impl Running {
     }
 }
 
-/// Waits until `is` gives something; fails after half a minute.
-pub fn until<T>(what: &str, mut is: impl FnMut() -> Option<T>) -> T {
-    for _ in 0..600 {
-        if let Some(found) = is() {
-            return found;
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    panic!("{what} never came to be");
-}
-
 /// Everything until the other side closes.
 pub fn rest(stream: &mut TcpStream) -> String {
     let mut rest = Vec::new();

@@ -4,8 +4,9 @@ use std::process::Stdio;
 
 use serde_json::{Value, json};
 
-use crate::program::{Running, Server, code, job, signal, text, until};
+use crate::program::{Running, Server, code, job, signal, text};
 use crate::support::server::{Send as _, log};
+use crate::support::wait::until;
 
 const NEW: [&str; 5] = ["send", "--project", "group/demo", "--name", "build"];
 
@@ -16,14 +17,8 @@ async fn until_sent(server: &Server, id: i64, size: u64) {
 
 /// Job 1 is there.
 async fn until_made(server: &Server) {
-    for _ in 0..600 {
-        let path = "/api/v1/jobs/1/integrity";
-        if server.client().admin(reqwest::Method::GET, path).answer().await.status == 200 {
-            return;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    }
-    panic!("no job was ever made");
+    let ask = || server.client().admin(reqwest::Method::GET, "/api/v1/jobs/1/integrity").answer();
+    until("a job is made", async || ask().await.status == 200).await;
 }
 
 async fn assert_log(server: &Server, id: i64, expected: &[u8], verdict: &str) {
@@ -160,11 +155,12 @@ async fn a_killed_sender_leaves_what_it_read_for_a_job_made_later() {
     let sent = log(200_000);
     let mut running = Running::start(server.command(&NEW));
     running.write(&sent);
-    until("the spool", || {
-        let files = std::fs::read_dir(server.spool()).ok()?.filter_map(Result::ok);
+    until("the spool", async || {
+        let files = std::fs::read_dir(server.spool()).into_iter().flatten().filter_map(Result::ok);
         let mut sizes = files.filter_map(|file| file.metadata().ok()).map(|file| file.len());
-        sizes.any(|size| size == 200_000).then_some(())
-    });
+        sizes.any(|size| size == 200_000)
+    })
+    .await;
     running.child.kill().expect("its own handle");
     running.child.wait().expect("its own handle");
     server.launch();

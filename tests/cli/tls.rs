@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use crate::program::{Running, Server, code, text, until};
+use crate::program::{Running, Server, code, text};
+use crate::support::wait::until_blocking;
 
 /// Writes a certificate that vouches for itself.
 fn certify(folder: &Path, name: &str) -> (String, String) {
@@ -71,11 +72,11 @@ fn a_new_certificate_is_taken_on_sighup_and_a_broken_one_is_not() {
     certify(folder.path(), "two");
     assert!(trusts(&first) && !trusts(&certificate));
     server.signal("HUP");
-    until("the new one", || trusts(&certificate).then_some(()));
+    until_blocking("the new one", || trusts(&certificate));
     assert!(!trusts(&first));
     std::fs::write(&key, "no key").expect("written");
     server.signal("HUP");
-    until("a word", || server.log().contains("the certificate stays as it was").then_some(()));
+    until_blocking("a word", || server.log().contains("the certificate stays as it was"));
     assert!(trusts(&certificate));
 }
 

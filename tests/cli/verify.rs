@@ -10,8 +10,9 @@ use veritail::store::live::LiveStore as _;
 use veritail::store::live::embedded::EmbeddedLive;
 use veritail::trace::{ChunkId, ChunkIndex, Epoch, JobId};
 
-use crate::program::{Server, code, run, signal, text, until, veritail};
+use crate::program::{Server, code, run, signal, text, veritail};
 use crate::support::server::{Job, ended};
+use crate::support::wait::until_some;
 
 /// Nothing is verified but what is asked for.
 const QUIET: [(&str, &str); 3] =
@@ -176,12 +177,13 @@ async fn a_run_is_watched_and_stopped_in_the_middle() {
     let mut command = veritail(&["verify", "--all", "--json", "--data-dir", folder.to_str().expect("text")]);
     let child = command.envs([SLOW]).spawn().expect("it runs");
     // It listens to signals once its run is there.
-    until("a handler for SIGINT", || {
+    until_some("a handler for SIGINT", async || {
         let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).ok()?;
         let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"))?;
         let caught = u64::from_str_radix(caught.trim(), 16).ok()?;
         (caught & 0b10 != 0).then_some(())
-    });
+    })
+    .await;
     signal(&child, "INT");
     let interrupted = child.wait_with_output().expect("it ends");
     let (_, ended) = documents(&interrupted);

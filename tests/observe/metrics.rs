@@ -17,6 +17,7 @@ use veritail::telemetry::table;
 
 use crate::alerts::{files, read, root};
 use crate::support::server::{Binary, Send as _, ended, log};
+use crate::support::wait::{PATIENCE, holds_within};
 
 /// The most series of a node, those of the process included.
 const SERIES_MAX: usize = 2_500;
@@ -119,16 +120,15 @@ async fn page_of_a_busy_node() -> String {
         client.admin(method.parse().expect("a method"), &read).answer().await;
     }
     // What is sampled has come, and the store was counted after the last append.
-    for _ in 0..600 {
-        let page = client.request(Method::GET, "/metrics").answer().await.text().to_owned();
+    let mut page = String::new();
+    let look = async || {
+        page = client.request(Method::GET, "/metrics").answer().await.text().to_owned();
         let counted = page.lines().any(|line| line == r#"veritail_live_bytes{source="store"} 5000"#);
-        if counted && absent(&page).iter().all(|name| MAY_BE_ABSENT.contains(name)) {
-            return page;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    let page = client.request(Method::GET, "/metrics").answer().await.text().to_owned();
-    panic!("{:?} are absent; {page}\n{}", absent(&page), server.log());
+        counted && absent(&page).iter().all(|name| MAY_BE_ABSENT.contains(name))
+    };
+    let came = holds_within(PATIENCE, look).await;
+    assert!(came, "{:?} are absent; {page}\n{}", absent(&page), server.log());
+    page
 }
 
 /// What a node without Redis and canary, and before its first inventory, does not show.

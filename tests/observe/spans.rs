@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
@@ -15,6 +14,7 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message as _;
 
 use crate::support::server::{Binary, Send as _, ended, log};
+use crate::support::wait::{PATIENCE, holds_within, until};
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const PARENT: &str = "00f067aa0ba902b7";
@@ -72,15 +72,14 @@ impl Receiver {
 
     /// All spans, once `are_there` holds.
     async fn spans_until(&self, what: &str, are_there: impl Fn(&[Span]) -> bool) -> Vec<Span> {
-        for _ in 0..600 {
-            let spans = self.spans.lock().expect("no panic").clone();
-            if are_there(&spans) {
-                return spans;
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        let names: Vec<String> = self.spans.lock().expect("no panic").iter().map(|span| span.name.clone()).collect();
-        panic!("{what}: there are {names:?}");
+        let mut spans = Vec::new();
+        let look = async || {
+            spans = self.spans.lock().expect("no panic").clone();
+            are_there(&spans)
+        };
+        let came = holds_within(PATIENCE, look).await;
+        assert!(came, "{what}: there are {:?}", spans.iter().map(|span| &span.name).collect::<Vec<_>>());
+        spans
     }
 }
 
@@ -183,14 +182,12 @@ async fn a_collector_that_refuses_is_told_of_once_and_costs_nothing_else() {
     let server = Binary::start(&[("VERITAIL_OTLP_ENDPOINT", &endpoint), ("OTEL_BSP_SCHEDULE_DELAY", "50")]);
     let client = server.client();
     let refused = || server.log().matches("the collector takes no spans").count();
-    for _ in 0..600 {
+    until("the refusal is logged", async || {
         let job = client.make_job().await;
         client.append_all(&job, 0, b"hello").await;
-        if refused() > 0 {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+        refused() > 0
+    })
+    .await;
     *receiver.refuses.lock().expect("no panic") = false;
     client.make_job().await;
     receiver.spans_until("spans come again", |spans| !spans.is_empty()).await;

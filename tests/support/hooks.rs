@@ -8,6 +8,8 @@ use async_trait::async_trait;
 use veritail::store::hooked::{Call, Hook};
 use veritail::store::{Result, StoreError};
 
+use super::wait::{PATIENCE, holds_within};
+
 /// Counts calls, so that a test can say what an operation costs.
 #[derive(Default)]
 pub struct Recorder(Mutex<BTreeMap<(&'static str, &'static str), u64>>);
@@ -23,15 +25,10 @@ impl Recorder {
         self.counts().get(&(store, operation)).copied().unwrap_or_default()
     }
 
-    /// Waits until an operation was called so often: some go on beside the requests that begin them. 10 s at most.
+    /// Waits until an operation was called so often: some go on beside the requests that begin them.
     pub async fn until(&self, store: &'static str, operation: &'static str, count: u64) {
-        for _ in 0..1000 {
-            if self.count(store, operation) >= count {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        panic!("{store} {operation}: {} calls instead of {count}", self.count(store, operation));
+        let were = holds_within(PATIENCE, async || self.count(store, operation) >= count).await;
+        assert!(were, "{store} {operation}: {} calls instead of {count}", self.count(store, operation));
     }
 
     /// Everything that was called, in order of names: store, operation, how often.

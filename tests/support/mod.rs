@@ -18,4 +18,5 @@ pub mod redis_sentinel;
 pub mod redis_server;
 pub mod runner;
 pub mod server;
+pub mod wait;
 pub mod weed;

@@ -3,7 +3,8 @@
 use redis::Value;
 
 use super::certificates::Authority;
-use super::redis_server::{Product, RedisServer, free_port, info, order, until};
+use super::redis_server::{Product, RedisServer, free_port, info, order};
+use super::wait::until_blocking;
 
 const SLOTS: u16 = 16384;
 
@@ -45,8 +46,10 @@ impl RedisCluster {
         let replica = node(None, product);
         self.introduce(&replica);
         let master = id(&self.nodes[place]);
-        until("the replica knows its master", || order(replica.port(), &["CLUSTER", "REPLICATE", &master]).is_ok());
-        until("the replica is in step", || info(replica.port(), "master_link_status") == "up");
+        until_blocking("the replica knows its master", || {
+            order(replica.port(), &["CLUSTER", "REPLICATE", &master]).is_ok()
+        });
+        until_blocking("the replica is in step", || info(replica.port(), "master_link_status") == "up");
         self.replica = Some((place, replica));
         self.until_complete(4);
     }
@@ -55,7 +58,7 @@ impl RedisCluster {
     pub fn fail_over(&mut self) {
         let (place, replica) = self.replica.take().expect("a replica");
         self.nodes[place].kill();
-        until("the replica has taken over", || info(replica.port(), "role") == "master");
+        until_blocking("the replica has taken over", || info(replica.port(), "role") == "master");
         self.nodes[place] = replica;
         self.until_complete(4);
     }
@@ -73,7 +76,7 @@ impl RedisCluster {
     fn until_complete(&self, known: usize) {
         let known = format!("cluster_known_nodes:{known}");
         for node in &self.nodes {
-            until("the Cluster is complete", || {
+            until_blocking("the Cluster is complete", || {
                 let Ok(Value::BulkString(state)) = order(node.port(), &["CLUSTER", "INFO"]) else { return false };
                 let state = String::from_utf8_lossy(&state).into_owned();
                 state.contains("cluster_state:ok") && state.contains(&known)

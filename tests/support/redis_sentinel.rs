@@ -3,7 +3,8 @@
 use redis::Value;
 
 use super::certificates::Authority;
-use super::redis_server::{Product, RedisServer, info, order, until};
+use super::redis_server::{Product, RedisServer, info, order};
+use super::wait::until_blocking;
 
 /// The name under which the Sentinels know the master.
 pub const NAME: &str = "trail";
@@ -31,11 +32,11 @@ impl RedisSentinel {
         let master = start(&["--repl-diskless-sync-delay", "0"]);
         let port = port_of(&master).to_string();
         let replica = start(&["--replicaof", "127.0.0.1", &port]);
-        until("the replica is in step", || info(replica.port(), "master_link_status") == "up");
+        until_blocking("the replica is in step", || info(replica.port(), "master_link_status") == "up");
         let sentinels: Vec<RedisServer> =
             (0..3).map(|_| RedisServer::start_sentinel(tls, product, among_each_other, &watching(&port))).collect();
         for sentinel in &sentinels {
-            until("the Sentinels know each other and the replica", || {
+            until_blocking("the Sentinels know each other and the replica", || {
                 let Ok(known) = order(sentinel.port(), &["SENTINEL", "MASTER", NAME]) else { return false };
                 let known: std::collections::HashMap<String, String> =
                     redis::FromRedisValue::from_redis_value(known).expect("fields");
@@ -66,7 +67,7 @@ impl RedisSentinel {
         let old = self.master().expect("a master");
         self.servers[old].kill();
         let new = 1 - old;
-        until("the replica has taken over", || {
+        until_blocking("the replica has taken over", || {
             self.master() == Some(new) && info(self.servers[new].port(), "role") == "master"
         });
     }

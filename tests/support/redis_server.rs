@@ -262,7 +262,7 @@ pub fn free_port() -> u16 {
 }
 
 #[allow(clippy::disallowed_methods, reason = "waits for a real process, between looks at it")]
-pub fn pause() {
+fn pause() {
     std::thread::sleep(Duration::from_millis(10));
 }
 
@@ -279,15 +279,4 @@ pub fn info(port: u16, name: &str) -> String {
     let Ok(info) = order(port, &["INFO"]) else { return String::new() };
     let info: redis::InfoDict = redis::FromRedisValue::from_redis_value(info).expect("INFO");
     info.get(name).unwrap_or_default()
-}
-
-/// Waits until something is so, for half a minute at most.
-pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    for _ in 0..3000 {
-        if is_so() {
-            return;
-        }
-        pause();
-    }
-    panic!("after half a minute it is not so that {what}");
 }

@@ -8,6 +8,7 @@ use crate::support::redis_sentinel::RedisSentinel;
 use crate::support::redis_server::{Durability, Product, RedisServer, order};
 use crate::support::runner::{PATCH_MAX, Runner, pause};
 use crate::support::server::{Binary, log};
+use crate::support::wait::{PATIENCE, holds_within};
 
 /// The real program; only a rollback that was noticed makes it sweep.
 fn program(url: &str) -> Binary {
@@ -20,13 +21,8 @@ fn program(url: &str) -> Binary {
 }
 
 async fn until_metric(server: &Binary, name: &str, labels: &str, least: f64) {
-    for _ in 0..300 {
-        if server.client().metric(name, labels).await >= least {
-            return;
-        }
-        pause(50).await;
-    }
-    panic!("{name}{{{labels}}} stays below {least}\n{}", server.log());
+    let came = holds_within(PATIENCE, async || server.client().metric(name, labels).await >= least).await;
+    assert!(came, "{name}{{{labels}}} stays below {least}\n{}", server.log());
 }
 
 /// A full Redis: 503 with `Retry-After`, nothing lost, and the same bytes get in afterwards.

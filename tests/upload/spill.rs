@@ -6,6 +6,7 @@ use sqlx::Connection as _;
 use crate::support::postgres_server::{PostgresServer, TestDatabase};
 use crate::support::runner::Runner;
 use crate::support::server::{Binary, Client, Job, Send as _, log};
+use crate::support::wait::{PATIENCE, holds_within};
 
 /// Five chunks and a bit.
 const LOG: usize = 5 * 131_072 + 77;
@@ -98,13 +99,7 @@ async fn upload(client: &Client, log: &[u8]) -> Job {
 }
 
 async fn until_metric(client: &Client, name: &str, wanted: f64) {
-    for _ in 0..300 {
-        if (client.metric(name, "").await - wanted).abs() < 0.5 {
-            return;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    }
-    panic!("{name} is {}, not {wanted}", client.metric(name, "").await);
+    client.metric_until(name, "", |value| (value - wanted).abs() < 0.5).await;
 }
 
 async fn chunks_go_to_the_database_and_on_to_the_object_store(database: Database) {
@@ -187,12 +182,10 @@ async fn a_node_without_work_notices_that_the_object_store_is_back(database: Dat
 /// Waits until the table of bytes is empty, and says how many rows it has.
 async fn rows_with_bytes(database: &Database, server: &Binary) -> i64 {
     let mut left = -1;
-    for _ in 0..300 {
+    holds_within(PATIENCE, async || {
         left = database.rows_with_bytes(server).await;
-        if left == 0 {
-            break;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    }
+        left == 0
+    })
+    .await;
     left
 }

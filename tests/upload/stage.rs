@@ -9,8 +9,8 @@ use serde_json::Value;
 use crate::support::bad_network::{BadNetwork, Fault};
 use crate::support::production::Production;
 use crate::support::redis_server::{Durability, RedisServer};
-use crate::support::runner::pause;
 use crate::support::server::{Away, Binary, Client, Hooks, Job, Node};
+use crate::support::wait::{PATIENCE, holds_within};
 
 /// A server, and hands on its live store.
 pub enum Stage {
@@ -168,13 +168,8 @@ impl Stage {
     pub async fn until_all_recorded(&self) {
         let server = self.program();
         let tried = |log: &str| log.contains("not proven yet") || log.contains("moving an unfinished job on failed");
-        for _ in 0..600 {
-            if tried(&server.log()) {
-                return;
-            }
-            pause(50).await;
-        }
-        panic!("nobody tried to prove the trace: {}", server.log());
+        let did = holds_within(PATIENCE, async || tried(&server.log())).await;
+        assert!(did, "nobody tried to prove the trace: {}", server.log());
     }
 
     /// Ends it.

@@ -13,6 +13,7 @@ use veritail::store::object::bucket::Bucket;
 
 use crate::support::production::Production;
 use crate::support::server::{Binary, Client, Send as _, ended, log};
+use crate::support::wait::holds_within;
 
 /// Long enough for the canary to damage everything on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(180);
@@ -111,16 +112,8 @@ async fn detected(client: &Client, (store, kind): (&str, &str), result: &str) ->
 
 /// Waits until it is so.
 async fn until(what: &str, server: &Binary, is: impl AsyncFn() -> bool) {
-    let end = Instant::now() + PATIENCE;
-    while !is().await {
-        assert!(
-            Instant::now() < end,
-            "{what} never came to be; {:#?}; {}",
-            drills(server.client()).await,
-            server.log()
-        );
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    let came = holds_within(PATIENCE, is).await;
+    assert!(came, "{what} never came to be; {:#?}; {}", drills(server.client()).await, server.log());
 }
 
 /// Nothing of it counts as damage or loss, and nobody is told.

@@ -11,8 +11,9 @@ use reqwest::Method;
 use serde_json::json;
 
 use crate::support::production::Production;
-use crate::support::runner::{Runner, pause};
+use crate::support::runner::Runner;
 use crate::support::server::{Binary, Client, Send as _, log};
+use crate::support::wait::{PATIENCE, holds_within};
 
 /// Jobs at the same time.
 const LANES: usize = 8;
@@ -63,27 +64,20 @@ async fn run(live: &str, engines: &[(String, String)]) {
     let lanes = (0..LANES).map(|lane| tokio::spawn(upload(client.clone(), log.clone(), lane, enough.clone())));
     let lanes: Vec<_> = lanes.collect();
     // On a slow machine it takes longer until there are enough looks to say something.
-    for _ in 0..2400 {
+    holds_within(Duration::from_secs(120), async || {
         let (live, objects) = (checks(client, live, "ok").await, checks(client, "object_store", "ok").await);
-        if Instant::now() >= until && live.min(objects) > LOOKS_MIN {
-            break;
-        }
-        pause(50).await;
-    }
+        Instant::now() >= until && live.min(objects) > LOOKS_MIN
+    })
+    .await;
     enough.store(true, Ordering::SeqCst);
     let jobs: usize = join_all(lanes).await.into_iter().map(|jobs| jobs.expect("a lane ends")).sum();
     // What ended last has its look too, by every schedule.
     for schedule in SCHEDULES {
         let label = format!("schedule=\"{schedule}\",result=\"ran\"");
         let before = client.metric("veritail_verify_ticks_total", &label).await;
-        for _ in 0..600 {
-            if client.metric("veritail_verify_ticks_total", &label).await >= before + 2.0 {
-                break;
-            }
-            pause(50).await;
-        }
-        let ran = client.metric("veritail_verify_ticks_total", &label).await;
-        assert!(ran >= before + 2.0, "{schedule} ran {ran} times\n{}", server.log());
+        let ran = async || client.metric("veritail_verify_ticks_total", &label).await - before;
+        let did = holds_within(PATIENCE, async || ran().await >= 2.0).await;
+        assert!(did, "{schedule} ran {} times\n{}", ran().await, server.log());
     }
 
     let mut looks = Vec::new();

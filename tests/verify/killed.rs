@@ -2,7 +2,6 @@
 //! time it goes on where it was, the cycle ends having looked at every chunk once, and nothing is counted twice.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use veritail::pipeline::Stores;
 use veritail::seams::Clock as _;
@@ -13,8 +12,9 @@ use veritail::trace::{ChunkIndex, Detector, JobId, Kind, Timestamp};
 
 use crate::support::bad_network::{BadNetwork, Fault};
 use crate::support::production::Production;
-use crate::support::runner::{Runner, pause};
+use crate::support::runner::Runner;
 use crate::support::server::{Binary, Client, Job, log};
+use crate::support::wait::{PATIENCE, holds_within};
 
 /// Finished jobs, of so many chunks each.
 const JOBS: usize = 60;
@@ -22,8 +22,6 @@ const CHUNKS: usize = 5;
 const CHUNK_SIZE: usize = 1024;
 /// The shard that the first thousand jobs are in.
 const SHARD: &str = "fresh/00";
-/// Looks at something that comes by itself, 50 ms apart.
-const LOOKS: u32 = 1200;
 
 const SETTINGS: &[(&str, &str)] = &[
     ("VERITAIL_VERIFY_HOT", "off"),
@@ -116,15 +114,13 @@ async fn mismatches(stores: &Stores) -> Vec<Mismatch> {
 /// Asks for the shard's cursor until `is` holds.
 async fn cursor_until(stores: &Stores, what: &str, is: impl Fn(&Cursor) -> bool) -> Cursor {
     let mut last = None;
-    for _ in 0..LOOKS {
+    let look = async || {
         let cursors = stores.verifications.cursors().await.expect("a database");
         last = cursors.into_iter().find(|cursor| cursor.shard == SHARD);
-        if let Some(cursor) = last.as_ref().filter(|cursor| is(cursor)) {
-            return cursor.clone();
-        }
-        pause(50).await;
-    }
-    panic!("{what} never came to be: {last:#?}");
+        last.as_ref().is_some_and(&is)
+    };
+    assert!(holds_within(PATIENCE, look).await, "{what} never came to be: {last:#?}");
+    last.expect("a cursor")
 }
 
 fn all() -> u64 {
@@ -157,11 +153,5 @@ async fn assert_went_on(stores: &Stores, broken_off: &Cursor) {
 async fn until_unreachable(client: &Client, store: &str) {
     let labels = format!("store=\"{store}\",result=\"error\"");
     let before = client.metric("veritail_verify_checks_total", &labels).await;
-    for _ in 0..LOOKS {
-        if client.metric("veritail_verify_checks_total", &labels).await > before {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    panic!("no look at {store} ended with an error");
+    client.metric_until("veritail_verify_checks_total", &labels, |looks| looks > before).await;
 }

@@ -15,15 +15,14 @@ use crate::case::{Case, Ends, Walk};
 use crate::cells::{self, Moment};
 use crate::ground::{CHUNK_SIZE, Ground, Keeps, Place, Side};
 use crate::support::production::Production;
-use crate::support::runner::{Runner, pause};
+use crate::support::runner::Runner;
 use crate::support::server::{Client, Job, Send as _, log};
+use crate::support::wait::until;
 
 /// Two chunks and a half.
 const LOG: usize = 2 * CHUNK_SIZE + CHUNK_SIZE / 2;
 /// What is sent before the damage: a chunk and a half.
 const SENT: usize = CHUNK_SIZE + CHUNK_SIZE / 2;
-/// Looks at something that comes by itself, 50 ms apart.
-const LOOKS: u32 = 1200;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn hot_finds_everything_in_the_embedded_stores() {
@@ -159,13 +158,10 @@ async fn rows(ground: &Ground, job: &Job) -> Vec<ChunkRow> {
 }
 
 async fn until_persisted(ground: &Ground, case: &Case, job: &Job) {
-    for _ in 0..LOOKS {
-        if matches!(rows(ground, job).await.first(), Some(ChunkRow { state: ChunkState::Persisted { .. }, .. })) {
-            return;
-        }
-        pause(50).await;
-    }
-    panic!("{case}: job {}: its first chunk is never persisted", job.id);
+    until(format!("{case}: job {}: its first chunk is persisted", job.id), async || {
+        matches!(rows(ground, job).await.first(), Some(ChunkRow { state: ChunkState::Persisted { .. }, .. }))
+    })
+    .await;
 }
 
 /// What happens between the damage and the look.
@@ -176,13 +172,10 @@ async fn before_the_look(ground: &Ground, Staged { case, job }: &Staged) {
     if case.kind == Kind::Gap {
         // Its client goes on where it is, wherever it is sent.
         let (client, body) = (&ground.at(case.place()).client, &log(LOG)[SENT..SENT + 100]);
-        for _ in 0..LOOKS {
-            if client.append(job, SENT, body).await.status == 202 {
-                return;
-            }
-            pause(50).await;
-        }
-        panic!("{case}: job {}: nothing is taken behind the gap", job.id);
+        until(format!("{case}: job {}: something is taken behind the gap", job.id), async || {
+            client.append(job, SENT, body).await.status == 202
+        })
+        .await;
     }
 }
 
@@ -200,14 +193,11 @@ async fn one_cycle(verifier: &Verifier) {
     let verifications = &verifier.node().stores().verifications;
     let runs = || async { verifications.cursors().await.expect("a database").into_iter().map(|cursor| cursor.run) };
     let before = runs().await.max();
-    for _ in 0..LOOKS {
-        if runs().await.min() > before {
-            return;
-        }
-        pause(50).await;
+    until("the end of the cycle", async || {
         verifier.tick(Schedule::Full).await.expect("the stores are there");
-    }
-    panic!("the cycle never ended");
+        runs().await.min() > before
+    })
+    .await;
 }
 
 /// The job goes on to its end. Answers what is not as it should be.

@@ -8,8 +8,9 @@ use veritail::verify::{Scope, Verifier};
 use crate::ground::{CHUNK_SIZE, Ground, Keeps, Place, Side};
 use crate::matrix::mismatches;
 use crate::support::production::Production;
-use crate::support::runner::{Runner, pause};
+use crate::support::runner::Runner;
 use crate::support::server::{Job, log};
+use crate::support::wait::until;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn they_are_named_in_the_embedded_stores() {
@@ -30,14 +31,11 @@ async fn open(ground: &Ground, job: &Job) -> Vec<(Option<ChunkIndex>, Kind, Data
 
 /// Ticks until this is so; each cycle takes a second.
 async fn walk_until(verifier: &Verifier, mut is: impl AsyncFnMut() -> bool) {
-    for _ in 0..300 {
+    until("what the walk is to find", async || {
         verifier.tick(Schedule::Full).await.expect("no row stops it");
-        if is().await {
-            return;
-        }
-        pause(50).await;
-    }
-    panic!("it never came to be");
+        is().await
+    })
+    .await;
 }
 
 async fn run(side: Side) {

@@ -12,6 +12,7 @@ use veritail::trace::{RunState, Schedule, Tally, Timestamp};
 use veritail::verify::{Budgeted, Settings};
 
 use crate::support::server::{Answer, Away, Client, Hooks, Job, Node, Send as _, ended, log};
+use crate::support::wait::until_some;
 
 /// A node whose live copies go as soon as there is another one.
 async fn node(verify: Settings) -> Node {
@@ -38,16 +39,13 @@ async fn get(client: &Client, path: &str) -> Value {
     answer.json()
 }
 
-/// The run once it has ended; fails after half a minute.
+/// The run once it has ended.
 async fn end_of(client: &Client, run: &Value) -> Value {
-    for _ in 0..600 {
+    until_some(format!("the end of the run {run}"), async || {
         let run = get(client, &format!("/api/v1/verify/runs/{}", run["id"])).await;
-        if run["state"] != "running" {
-            return run;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    panic!("the run does not end: {run}");
+        (run["state"] != "running").then_some(run)
+    })
+    .await
 }
 
 fn ids(page: &Value) -> Vec<i64> {

@@ -22,9 +22,8 @@ use veritail::trace::Kind;
 
 use super::mismatches::{found, found_and_told};
 use crate::support::server::{Away, Binary, Hooks, Job, Node, Send as _, ended};
+use crate::support::wait::until;
 
-/// Long enough for two more tries.
-const PATIENCE: Duration = Duration::from_secs(40);
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
 /// A server on loopback that answers everything with one status, and remembers what it got.
@@ -65,16 +64,6 @@ impl Receiver {
     }
 }
 
-/// Waits until it is so.
-async fn until(what: &str, is: impl Fn() -> bool) {
-    let waited = tokio::time::timeout(PATIENCE, async {
-        while !is() {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    });
-    waited.await.unwrap_or_else(|_| panic!("{what} never came to be"));
-}
-
 /// A finished log whose only copy goes bad, and a reader who meets it.
 async fn damage(server: &Binary) -> Job {
     let client = server.client();
@@ -100,21 +89,16 @@ async fn a_mismatch_is_told_after_failures_and_a_crash_signed_and_once() {
         ("NO_PROXY", "*"),
     ]);
     let job = damage(&server).await;
-    until("a first try", || !receiver.got().is_empty()).await;
-    let refused = async || server.client().metric("veritail_webhook_deliveries_total", "result=\"refused\"").await;
-    let counted = tokio::time::timeout(PATIENCE, async {
-        while refused().await < 1.0 {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    });
-    counted.await.expect("the refusal is counted");
+    until("a first try", async || !receiver.got().is_empty()).await;
+    let refused = "result=\"refused\"";
+    server.client().metric_until("veritail_webhook_deliveries_total", refused, |count| count >= 1.0).await;
     assert!(!server.log().contains(&url), "the address is a secret: {}", server.log());
 
     server.kill();
     let tries = receiver.got().len();
     receiver.answers(204);
     server.restart();
-    until("a delivery", || receiver.got().len() > tries).await;
+    until("a delivery", async || receiver.got().len() > tries).await;
     let (headers, body) = receiver.got().pop().expect("one");
     let sent: Value = serde_json::from_slice(&body).expect("JSON");
     let known = server.client().integrity(&job).await["mismatches"][0].clone();
@@ -130,7 +114,7 @@ async fn a_mismatch_is_told_after_failures_and_a_crash_signed_and_once() {
 
     // What was taken is not sent again, and the next one is.
     damage(&server).await;
-    until("the next one", || receiver.ids().contains(&"mismatch_2".to_owned())).await;
+    until("the next one", async || receiver.ids().contains(&"mismatch_2".to_owned())).await;
     assert_eq!(receiver.ids()[tries..], ["mismatch_1", "mismatch_2"]);
     assert_eq!(server.client().metric("veritail_webhook_deliveries_total", "result=\"unreachable\"").await, 0.0);
 }
@@ -145,7 +129,7 @@ async fn nobody_is_told_where_there_is_no_webhook_nor_of_what_was_found_before()
     found_and_told(&node, &job, 1, Kind::Checksum).await;
     let picky = Arc::new(Picky::default());
     node.pipeline().start_notifying(picky.clone());
-    until("one is told", || !picky.ids().is_empty()).await;
+    until("one is told", async || !picky.ids().is_empty()).await;
     assert_eq!(picky.ids(), ["mismatch_2"]);
     node.stop().await;
 }
@@ -178,7 +162,7 @@ async fn one_that_is_never_taken_does_not_hold_up_the_others() {
     let picky = Arc::new(Picky::default());
     node.pipeline().start_notifying(picky.clone());
     let all: BTreeSet<String> = (1..=5).map(|id| format!("mismatch_{id}")).collect();
-    until("all were tried", || picky.ids().into_iter().collect::<BTreeSet<_>>() == all).await;
+    until("all were tried", async || picky.ids().into_iter().collect::<BTreeSet<_>>() == all).await;
     let told = picky.ids().into_iter().filter(|id| id != "mismatch_1").collect::<Vec<_>>();
     assert_eq!(told.len(), 4, "each once: {told:?}");
     node.stop().await;

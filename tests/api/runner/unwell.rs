@@ -8,6 +8,7 @@ use serde_json::json;
 use crate::support::hooks::{Faults, Side};
 use crate::support::redis_server::{Durability, RedisServer};
 use crate::support::server::{Answer, Away, Binary, Hooks, Node, Send as _, ended, log};
+use crate::support::wait::until_some;
 
 /// 503, and a wait in whole seconds within the range for an outage that just began.
 fn assert_come_again(answer: &Answer) {
@@ -37,14 +38,10 @@ async fn append_while_redis_is_away_answers_503_and_the_same_body_is_taken_after
     }
     assert_eq!(client.request(reqwest::Method::GET, "/readyz").answer().await.status, 200, "it is not this process");
     redis.restart();
-    let mut answer = client.append(&job, 7, b"after").await;
-    for _ in 0..100 {
-        if answer.status != 503 {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-        answer = client.append(&job, 7, b"after").await;
-    }
+    let answer = until_some("an answer other than 503", async || {
+        Some(client.append(&job, 7, b"after").await).filter(|answer| answer.status != 503)
+    })
+    .await;
     assert_eq!(answer.place(), (202, "0-12"));
     assert_eq!(client.trace(&job).await, "before after");
     assert_eq!(
@@ -117,14 +114,10 @@ async fn append_while_the_database_is_away_for_too_long_answers_503() {
     };
     assert_come_again(&refused);
     away.bring_back("database", Away::ALL);
-    let mut answer = client.append(&job, size, b"x").await;
-    for _ in 0..100 {
-        if answer.status == 202 {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-        answer = client.append(&job, size, b"x").await;
-    }
+    let answer = until_some("it is taken", async || {
+        Some(client.append(&job, size, b"x").await).filter(|answer| answer.status == 202)
+    })
+    .await;
     assert_eq!(answer.place(), (202, format!("0-{}", size + 1).as_str()));
     node.stop().await;
 }

@@ -15,6 +15,7 @@ use crate::support::production::Production;
 use crate::support::redis_server;
 use crate::support::runner::{Runner, pause};
 use crate::support::server::{Binary, Client, Job, Send as _, ended, flipped, log};
+use crate::support::wait::holds_within;
 
 /// How fast everything goes.
 pub struct Pace {
@@ -140,13 +141,9 @@ impl Stage {
 
     /// Waits until so many jobs came to their end.
     pub async fn until_finished(&self, jobs: usize) {
-        for _ in 0..1200 {
-            if self.finished.load(Ordering::Relaxed) >= jobs {
-                return;
-            }
-            pause(100).await;
-        }
-        panic!("only {} jobs came to their end: {}", self.finished.load(Ordering::Relaxed), self.nodes[0].log());
+        let finished = || self.finished.load(Ordering::Relaxed);
+        let are = holds_within(Duration::from_secs(120), async || finished() >= jobs).await;
+        assert!(are, "only {} jobs came to their end: {}", finished(), self.nodes[0].log());
     }
 
     /// Damages real bytes: objects that are all there is of finished logs are changed and lost; the live copy of a chunk
@@ -197,14 +194,11 @@ impl Stage {
     /// Waits until no live copy of the job is left.
     async fn until_released(&self, job: &Job) {
         let pattern = format!("veritail:{{{}}}:chunk:*", job.id);
-        for _ in 0..3000 {
+        let is_released = holds_within(Duration::from_secs(300), async || {
             let left = redis_server::order(self.production.redis.port(), &["KEYS", &pattern]).expect("Redis answers");
-            if matches!(&left, redis::Value::Array(keys) if keys.is_empty()) {
-                return;
-            }
-            pause(100).await;
-        }
-        panic!("job {} is never released", job.id);
+            matches!(&left, redis::Value::Array(keys) if keys.is_empty())
+        });
+        assert!(is_released.await, "job {} is never released", job.id);
     }
 
     /// The key of the object of one of the job's chunks, by the database. A pace with large chunks has only one a job.

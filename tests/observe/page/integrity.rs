@@ -1,5 +1,7 @@
 //! Bytes that are not as they were, the verifier that looks for them, and the canary that watches the verifier.
 
+use std::time::Duration;
+
 use reqwest::Method;
 use serde_json::{Value, json};
 use veritail::pipeline::Stores;
@@ -7,11 +9,12 @@ use veritail::trace::{ChunkIndex, JobId};
 
 use super::post::Post;
 use super::site::{Site, Watched as _};
-use super::{counted, kept, only, page, pause, watch};
+use super::{counted, kept, only, page, watch};
 use crate::support::bad_network::{BadNetwork, Fault};
 use crate::support::redis_server::order;
 use crate::support::runner::Runner;
 use crate::support::server::{Job, Send as _, ended, flipped, log};
+use crate::support::wait::holds_within;
 
 /// A canary whose damage is to be found in ten seconds, and a verifier that is on, and due once a year.
 pub(super) const BLIND: &[(&str, &str)] = &[
@@ -162,17 +165,15 @@ pub(super) async fn the_canary_is_not_caught(mut site: Site, post: &Post) {
 /// Waits until it is known what came of the canary's newest damage, and is this.
 async fn newest_drill(site: &Site, result: &str) {
     let mut last = Value::Null;
-    for _ in 0..1800 {
+    let look = async || {
         let asked = site.client().admin(Method::GET, "/api/v1/drills?per_page=1").try_answer().await;
         if let Some(answer) = asked.ok().filter(|answer| answer.status == 200) {
             last = answer.json();
-            if last["items"][0]["result"] == result {
-                return;
-            }
         }
-        pause().await;
-    }
-    panic!("{}: the newest drill is not {result}: {last:#}\n{}", site.job(), site.log());
+        last["items"][0]["result"] == result
+    };
+    let is = holds_within(Duration::from_secs(180), look).await;
+    assert!(is, "{}: the newest drill is not {result}: {last:#}\n{}", site.job(), site.log());
 }
 
 /// What stands before it changes what readers get, and then gives them nothing.

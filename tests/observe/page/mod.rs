@@ -24,6 +24,7 @@ use crate::support::production::Production;
 use crate::support::redis_server::Durability;
 use crate::support::runner;
 use crate::support::server::{Job, log};
+use crate::support::wait::holds_within;
 use embedded::Alone;
 use post::{Message, Post};
 use site::{Site, Watched};
@@ -215,17 +216,10 @@ async fn kept(site: &Site, size: usize) -> (Job, Value) {
 /// Waits until a metric of the node that clients reach is at least so much.
 async fn counted(site: &Site, name: &str, label: &str, least: f64) {
     let mut last = 0.0;
-    for _ in 0..900 {
+    let look = async || {
         last = site.client().metric(name, label).await;
-        if last >= least {
-            return;
-        }
-        pause().await;
-    }
-    panic!("{}: {name} with {label} is {last}, not {least}\n{}", site.job(), site.log());
-}
-
-/// A pause between looks.
-async fn pause() {
-    tokio::time::sleep(Duration::from_millis(100)).await;
+        last >= least
+    };
+    let is = holds_within(Duration::from_secs(90), look).await;
+    assert!(is, "{}: {name} with {label} is {last}, not {least}\n{}", site.job(), site.log());
 }

@@ -11,6 +11,7 @@ use axum::{Json, Router};
 use serde_json::Value;
 
 use super::mail::Mail;
+use crate::support::wait::holds_within;
 
 /// The longest time until a message comes: what is kept longest is over after 45 minutes, which are shorter here.
 const PATIENCE: Duration = Duration::from_secs(400);
@@ -92,15 +93,13 @@ impl Post {
 
     /// The first message to a receiver that is what is waited for.
     pub async fn until(&self, to: &str, what: &str, is: impl Fn(&Message) -> bool) -> Message {
-        let found = tokio::time::timeout(PATIENCE, async {
-            loop {
-                if let Some(message) = self.all().into_iter().find(|message| message.to == to && is(message)) {
-                    return message;
-                }
-                super::pause().await;
-            }
-        });
-        found.await.unwrap_or_else(|_| {
+        let mut found = None;
+        let look = async || {
+            found = self.all().into_iter().find(|message| message.to == to && is(message));
+            found.is_some()
+        };
+        holds_within(PATIENCE, look).await;
+        found.unwrap_or_else(|| {
             let heard: Vec<String> = self
                 .all()
                 .iter()

@@ -12,6 +12,7 @@ use super::post::Post;
 use crate::alerts::{files, folder, read};
 use crate::support::program::Running;
 use crate::support::redis_server::free_port;
+use crate::support::wait::{PATIENCE, holds_within};
 
 /// How many seconds a minute of the rules lasts.
 #[derive(Clone, Copy)]
@@ -84,17 +85,14 @@ impl Watch {
     /// Waits until all targets are scraped.
     pub async fn all_up(&self, targets: usize) {
         let (mut last, wanted) = (Value::Null, Value::from(targets.to_string()));
-        for _ in 0..300 {
-            let url = format!("http://{}/api/v1/query?query=sum(up)", self.address);
-            if let Ok(answer) = self.http.get(url).send().await {
+        let url = format!("http://{}/api/v1/query?query=sum(up)", self.address);
+        let look = async || {
+            if let Ok(answer) = self.http.get(&url).send().await {
                 last = answer.json().await.expect("JSON");
-                if last["data"]["result"][0]["value"][1] == wanted {
-                    return;
-                }
             }
-            super::pause().await;
-        }
-        panic!("not all of {targets} targets are scraped: {last}");
+            last["data"]["result"][0]["value"][1] == wanted
+        };
+        assert!(holds_within(PATIENCE, look).await, "not all of {targets} targets are scraped: {last}");
     }
 
     /// Neither of them has ended.

@@ -14,9 +14,9 @@ use super::inline::inline;
 use super::machine::Machine;
 use super::redis::masters;
 use super::{Block, block, page, pages};
-use crate::support::redis_server::{order, until};
-use crate::support::runner::pause;
+use crate::support::redis_server::order;
 use crate::support::server::{Send as _, ended};
+use crate::support::wait::{PATIENCE, holds_within, until};
 
 /// A verifier that is at work now and then, and a canary and a webhook that get no answer.
 const BUSY: &[(&str, &str)] = &[
@@ -124,15 +124,13 @@ impl Blocked {
             other
         });
         let mut asks = PgConnection::connect(url).await.expect("a connection");
-        for _ in 0..1200 {
+        until("somebody waits for the lock", async || {
             let blocking = sqlx::query("SELECT pg_blocking_pids($1)").bind(waits);
             let blocking: Vec<i32> = blocking.fetch_one(&mut asks).await.expect("a list").get(0);
-            if blocking == [pid] {
-                return Self { holder, pid, waiter };
-            }
-            pause(50).await;
-        }
-        panic!("nobody waits");
+            blocking == [pid]
+        })
+        .await;
+        Self { holder, pid, waiter }
     }
 
     /// It was ended if it was to be, and nobody waits any more.
@@ -156,9 +154,10 @@ async fn trouble(machine: &Machine) -> i64 {
     machine.kept(&log, "object_store").await;
     // Redis loses all it has: of logs there is nothing in it.
     let redis = machine.production().redis.port();
-    until("a mark is there", || {
+    until("a mark is there", async || {
         order(redis, &["KEYS", "*:mark:*"]).is_ok_and(|marks| marks != Value::Array(Vec::new()))
-    });
+    })
+    .await;
     order(redis, &["FLUSHALL"]).expect("Redis takes it");
     machine.node().until_logged("master_replid").await;
     machine.shell(
@@ -216,12 +215,14 @@ async fn trouble(machine: &Machine) -> i64 {
 
 /// Waits until a list has something in it: the first of it.
 async fn listed(machine: &Machine, path: &str) -> serde_json::Value {
-    for _ in 0..1200 {
+    let mut first = serde_json::Value::Null;
+    let look = async || {
         let answer = machine.client().admin(Method::GET, path).answer().await;
-        if answer.status == 200 && answer.json()["items"][0].is_object() {
-            return answer.json()["items"][0].clone();
+        if answer.status == 200 {
+            first = answer.json()["items"][0].clone();
         }
-        pause(50).await;
-    }
-    panic!("{path} stays empty\n{}", machine.node().log());
+        first.is_object()
+    };
+    assert!(holds_within(PATIENCE, look).await, "{path} stays empty\n{}", machine.node().log());
+    first
 }

@@ -13,6 +13,7 @@ use crate::support::production::{IN_SECONDS, Production};
 use crate::support::program::{in_path, installed};
 use crate::support::runner;
 use crate::support::server::{ADMIN_TOKEN, Answer, Binary, Client, Job, PROGRAM, Send as _};
+use crate::support::wait::until;
 use crate::way::Way;
 
 /// Beside what is seconds here: nobody looks for damage but the runbooks' own commands.
@@ -172,14 +173,11 @@ impl Machine {
 
     /// Waits until a mismatch is there and in this state.
     pub async fn until(&self, number: i64, state: &str) {
-        for _ in 0..1200 {
+        until(format!("mismatch {number} is {state}"), async || {
             let answer = self.ask(number).await;
-            if answer.status == 200 && answer.json()["state"] == state {
-                return;
-            }
-            runner::pause(50).await;
-        }
-        panic!("mismatch {number} is never {state}");
+            answer.status == 200 && answer.json()["state"] == state
+        })
+        .await;
     }
 
     async fn ask(&self, number: i64) -> Answer {

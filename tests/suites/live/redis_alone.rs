@@ -10,15 +10,10 @@ use veritail::trace::{ByteSize, ChunkSize, Epoch, JobId, JobStatus, OpenEnd, Tim
 
 use super::steps::{JOB, append, append_of, bury, bytes, chunk, load, open, refused, scan, stored};
 use crate::support::redis_server::{Durability, RedisServer};
+use crate::support::wait::{until, until_some};
 
 const TRACE: &str = "veritail:{42}:trace";
 const CHUNK: &str = "veritail:{42}:chunk:0-1";
-
-/// Between two tries; attempts to connect have a pause of their own.
-#[allow(clippy::disallowed_methods, reason = "waits for a real server, between looks at it")]
-async fn pause() {
-    tokio::time::sleep(Duration::from_millis(50)).await;
-}
 
 async fn connect(server: &RedisServer) -> RedisLive {
     RedisLive::connect(&server.url(), false).await.expect("the server answers")
@@ -204,12 +199,7 @@ async fn dead_server_is_unavailable_and_its_return_is_found() {
     }
     server.restart();
     // The first commands may still fail with the old connection; each makes the store try anew.
-    let mut tries = 0;
-    while store.ping().await.is_err() {
-        tries += 1;
-        assert!(tries < 100, "the store does not come back");
-        pause().await;
-    }
+    until("the store comes back", async || store.ping().await.is_ok()).await;
     assert_eq!(load(&store, JOB).await.unwrap().raw, end.encode());
     stored(store.append(JOB, more).await.unwrap());
     assert_eq!(bytes(&store, JOB, chunk(0)).await.as_deref(), Some(&b"abcdef"[..]));
@@ -233,14 +223,6 @@ async fn wiped_server_has_no_trace() {
     let store = connect(&server).await;
     open(&store, JOB).await;
     server.restart();
-    let mut tries = 0;
-    let trace = loop {
-        match store.load(JOB).await {
-            Ok(trace) => break trace,
-            Err(_) => tries += 1,
-        }
-        assert!(tries < 100, "the store does not come back");
-        pause().await;
-    };
+    let trace = until_some("the store comes back", async || store.load(JOB).await.ok()).await;
     assert!(trace.is_none());
 }

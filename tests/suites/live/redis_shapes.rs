@@ -15,6 +15,7 @@ use super::steps::{append, append_of, bytes, chunk, load, open, scan, stored};
 use crate::support::redis_cluster::RedisCluster;
 use crate::support::redis_sentinel::{NAME, RedisSentinel};
 use crate::support::redis_server::{Durability, Product, RedisServer, info, order};
+use crate::support::wait::until;
 
 /// One of these at a time, empty at first; as many as wait share the servers, and the last one ends them.
 pub(super) struct Shared<T> {
@@ -80,11 +81,6 @@ async fn connect(url: &str) -> RedisLive {
     RedisLive::connect(url, false).await.expect("the servers answer")
 }
 
-#[allow(clippy::disallowed_methods, reason = "waits for real servers, between looks at them")]
-async fn pause() {
-    tokio::time::sleep(Duration::from_millis(20)).await;
-}
-
 /// A job whose keys are on the node at a place, and its slot.
 fn job_at(cluster: &RedisCluster, place: usize) -> (JobId, u16) {
     let found =
@@ -100,16 +96,15 @@ fn slot_of(cluster: &RedisCluster, job: i64) -> u16 {
 /// Appends until it gets in, as a runner does; an append that was in already counts.
 pub(super) async fn append_at_last(store: &RedisLive, job: JobId, end: &OpenEnd, bytes: &[u8]) -> OpenEnd {
     let (append, next) = append_of(end, bytes);
-    for _ in 0..1500 {
-        match store.append(job, append.clone()).await {
-            Ok(Outcome::Stored { .. }) => return next,
-            Ok(Outcome::Refused(Refusal::Changed(trace))) if trace.entry == Entry::Live(next.clone()) => return next,
-            Ok(Outcome::Refused(refusal)) => panic!("{refusal:?}"),
-            Err(StoreError::Unavailable { .. }) => pause().await,
-            Err(error) => panic!("{error:?}"),
-        }
-    }
-    panic!("half a minute, and the append does not get in");
+    until("the append gets in", async || match store.append(job, append.clone()).await {
+        Ok(Outcome::Stored { .. }) => true,
+        Ok(Outcome::Refused(Refusal::Changed(trace))) if trace.entry == Entry::Live(next.clone()) => true,
+        Ok(Outcome::Refused(refusal)) => panic!("{refusal:?}"),
+        Err(StoreError::Unavailable { .. }) => false,
+        Err(error) => panic!("{error:?}"),
+    })
+    .await;
+    next
 }
 
 #[tokio::test]
@@ -261,13 +256,11 @@ async fn server_with_an_older_state_is_younger_and_a_plain_restart_is_nothing() 
     let store = connect(&server.url()).await;
     assert!(store.look_for_rollbacks().await.is_empty());
     server.restart();
-    for _ in 0..100 {
+    until("the server answers again", async || {
         assert!(store.look_for_rollbacks().await.is_empty(), "nothing was lost");
-        if store.ping().await.is_ok() {
-            break;
-        }
-        pause().await;
-    }
+        store.ping().await.is_ok()
+    })
+    .await;
     assert!(store.look_for_rollbacks().await.is_empty());
     let mark: Vec<String> =
         redis::FromRedisValue::from_redis_value(order(server.port(), &["KEYS", "*mark*"]).unwrap()).unwrap();
@@ -332,12 +325,14 @@ async fn master_that_is_demoted_is_left_for_the_new_one() {
     let store = connect(&sentinel.url()).await;
     let end = append(&store, JobId(42), &open(&store, JobId(42)).await, b"abc").await;
     // The old one lives on and would answer reads.
-    crate::support::redis_server::until("the Sentinel begins a failover", || {
+    until("the Sentinel begins a failover", async || {
         order(sentinel.sentinels[0].port(), &["SENTINEL", "FAILOVER", NAME]).is_ok()
-    });
-    crate::support::redis_server::until("the second is master", || {
+    })
+    .await;
+    until("the second is master", async || {
         sentinel.master() == Some(1) && info(sentinel.servers[0].port(), "role") == "slave"
-    });
+    })
+    .await;
     append_at_last(&store, JobId(42), &end, b"def").await;
     assert_eq!(bytes(&store, JobId(42), chunk(0)).await.as_deref(), Some(&b"abcdef"[..]));
     assert_eq!(order(sentinel.servers[1].port(), &["STRLEN", "veritail:{42}:chunk:0-1"]), Ok(redis::Value::Int(6)));

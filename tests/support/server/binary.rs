@@ -3,12 +3,12 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Child;
-use std::time::Duration;
 
 use tempfile::TempDir;
 
 use super::Client;
 use super::launch::{self, ADMIN_TOKEN};
+use crate::support::wait::{PATIENCE, holds_within};
 
 /// A running `veritail serve`; it dies with this value.
 pub struct Binary {
@@ -61,13 +61,8 @@ impl Binary {
 
     /// Waits until its log says this: what is seen from outside may come before the message about it.
     pub async fn until_logged(&self, text: &str) {
-        for _ in 0..1200 {
-            if self.log().contains(text) {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        panic!("never logged: {text}");
+        let is_there = holds_within(PATIENCE, async || self.log().contains(text)).await;
+        assert!(is_there, "never logged: {text}\n{}", self.log());
     }
 
     /// Ends it as `kill -9` does.

@@ -7,6 +7,8 @@ use reqwest::header::HeaderMap;
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 
+use crate::support::wait::{PATIENCE, holds_within};
+
 /// The project of every job that [`Client::make_job`] makes.
 const PROJECT: &str = "group/demo";
 
@@ -232,17 +234,15 @@ impl Client {
         answer.json()
     }
 
-    /// Asks for the integrity document until `is` holds; at most 30 seconds.
+    /// Asks for the integrity document until `is` holds.
     pub async fn integrity_until(&self, job: &Job, what: &str, is: impl Fn(&Value) -> bool) -> Value {
         let mut last = Value::Null;
-        for _ in 0..600 {
+        let look = async || {
             last = self.integrity(job).await;
-            if is(&last) {
-                return last;
-            }
-            pause().await;
-        }
-        panic!("job {}: {what} never came to be: {last:#}", job.id);
+            is(&last)
+        };
+        assert!(holds_within(PATIENCE, look).await, "job {}: {what} never came to be: {last:#}", job.id);
+        last
     }
 
     /// The sum of a metric over all series that have `label` in them.
@@ -254,6 +254,16 @@ impl Client {
             .filter(|line| line.contains(label))
             .filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok())
             .sum()
+    }
+
+    /// Waits until `is` holds of a metric.
+    pub async fn metric_until(&self, name: &str, label: &str, is: impl Fn(f64) -> bool) {
+        let mut last = 0.0;
+        let look = async || {
+            last = self.metric(name, label).await;
+            is(last)
+        };
+        assert!(holds_within(PATIENCE, look).await, "{name} with {label:?} stays {last}");
     }
 }
 
@@ -295,9 +305,4 @@ pub fn flipped(bytes: &[u8]) -> Vec<u8> {
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
     bytes
-}
-
-/// Between two looks at something that comes by itself.
-async fn pause() {
-    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
 }

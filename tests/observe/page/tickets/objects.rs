@@ -8,9 +8,10 @@ use veritail::trace::Sha256;
 
 use super::super::post::Post;
 use super::super::site::Site;
-use super::super::{kept, page, pause};
+use super::super::{kept, page};
 use super::{only, over, ticket};
 use crate::support::bad_network::{BadNetwork, Fault};
+use crate::support::runner::pause;
 use crate::support::server::Send as _;
 
 const OF_OBJECTS: &[(&str, &str)] = &[("dependency", "object_store")];
@@ -67,7 +68,7 @@ async fn an_object_is_refused(site: &Site, network: &BadNetwork, post: &Post) {
     let reads = async {
         loop {
             let _ = site.client().trace_request(&job).try_answer().await;
-            pause().await;
+            pause(100).await;
         }
     };
     let is_said =
