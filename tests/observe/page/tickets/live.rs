@@ -1,5 +1,7 @@
 //! Redis as it comes, and as others use it; runners that disagree.
 
+use veritail::pipeline::Stores;
+
 use super::super::integrity::live_key;
 use super::super::post::Post;
 use super::super::site::Site;
@@ -11,7 +13,9 @@ use crate::support::server::{ended, flipped, log};
 /// Its own defaults, with another one's policy; then somebody sets a limit, and another Veritail's keys come into it. Beside it,
 /// runners disagree, and a key goes.
 pub(super) async fn redis_as_it_comes(site: &Site, post: &Post) {
-    tokio::join!(memory(site, post), runners_disagree(site, post), a_live_copy_goes(site, post));
+    // Opened before it has a policy with which nothing opens it.
+    let stores = site.stores().await;
+    tokio::join!(memory(site, post), runners_disagree(site, post), a_live_copy_goes(site, &stores, post));
     only(
         post,
         site,
@@ -62,14 +66,14 @@ async fn runners_disagree(site: &Site, post: &Post) {
 }
 
 /// Of a job whose runner goes on, and sends it again.
-async fn a_live_copy_goes(site: &Site, post: &Post) {
+async fn a_live_copy_goes(site: &Site, stores: &Stores, post: &Post) {
     const NAME: &str = "VeritailLiveBytesLost";
     let client = site.client();
     let job = client.make_job_with_reset(true).await;
     let log = log(9_000);
     let mut runner = Runner::new(client, &job).with_patience(200);
     runner.send(&log[..3_000]).await;
-    order(site.redis_port(), &["DEL", &live_key(&site.stores().await, &job).await]).expect("Redis takes it");
+    order(site.redis_port(), &["DEL", &live_key(stores, &job).await]).expect("Redis takes it");
     assert_eq!(runner.finish(&log).await.status, 200);
     ticket(post, site, NAME, &[]).await;
     over(post, site, NAME, &[]).await;
