@@ -49,7 +49,9 @@ export const WEEK = 604800;
 
 const ratio = `veritail_redis_fullest_master_ratio{${HERE}}`;
 const limit = `veritail_redis_maxmemory_bytes{${HERE}}`;
-const lowered = `max by (job) (${limit}) < max by (job) (max_over_time(${limit}[30m])) or min by (job) (min_over_time(${limit}[30m])) == 0`;
+const lowered =
+  `max by (job) (${limit}) < 0.95 * max by (job) (max_over_time(${limit}[30m]))` +
+  ` or min by (job) (min_over_time(${limit}[30m])) == 0 and on (job) max by (job) (${limit}) > 0`;
 const rate = `(max by (job) (deriv(${ratio}[30m])) unless on (job) (${lowered}))`;
 const left = `clamp_max(min((1 - max by (job) (${ratio})) / clamp_min(${rate}, 1e-9)), ${WEEK})`;
 /** As `VeritailRedisFilling`, at the rate of the same 30 minutes: of one that is far from full, or whose limit was just set or lowered, nothing is said. */

@@ -51,7 +51,7 @@ function requests({ route, row, what, normalLatency, slow, normalAnswers, answer
         unit: 'reqps',
         stacked: true,
         queries: [{ expr: `sum by (status) (rate(veritail_http_requests_total{${HERE},route="${route}"}[$__rate_interval])) > 0`, legend: '{{status}}' }],
-        colours: { 500: RED, 503: RED, 412: ORANGE, 416: ORANGE, 403: 'purple', 401: 'purple' },
+        colours: { 500: RED, 503: RED, cut: RED, damaged: RED, 412: ORANGE, 416: ORANGE, 403: 'purple', 401: 'purple' },
       }),
     ],
   };
@@ -145,7 +145,7 @@ export const ingest = board({
       normalLatency: 'Some hundred milliseconds until the answer begins.',
       slow: 'Finished logs come from the object store: see its `get` on *Dependencies and runtime*.',
       normalAnswers: '200, 206 and 304.',
-      answers: '503: what is needed is in a store that is away. Many 404 or 401: somebody asks with old links or tokens.',
+      answers: '503, or cut in the middle: what is needed is in a store that is away. Damaged: its bytes are wrong or gone, see *Integrity*. Many 404 or 401: somebody asks with old links or tokens.',
     }),
     {
       title: 'What comes in',

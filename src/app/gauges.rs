@@ -59,7 +59,7 @@ async fn in_time(
 /// What this node counted in the live store, until it is so old that another node must have counted since.
 fn show_live_count(count: Option<LiveCount>, every: Duration, now: Timestamp) {
     match count {
-        Some(count) if now.since(count.at) <= every * 3 => metrics::live_counted(count.chunks, count.bytes),
+        Some(count) if now.since(count.at) <= every * 2 => metrics::live_counted(count.chunks, count.bytes),
         Some(_) => metrics::live_count_is_old(),
         None => {}
     }

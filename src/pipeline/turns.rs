@@ -18,6 +18,10 @@ use crate::telemetry::metrics::{self, Task};
 use super::Pipeline;
 use super::sweep::SweepReport;
 
+/// A node leaves turns to others for so many times [`lease_time`](super::Settings::lease_time) at most: it may be the only one
+/// that is left.
+const LEFT_FOR: u32 = 4;
+
 impl Pipeline {
     /// Does `work` whenever its turn is due and no other node is at it; `every` is the time from one begin to the next.
     /// The first look of a node does not wait until the turn is due: its last life may have left something behind.
@@ -35,7 +39,7 @@ impl Pipeline {
                 Ok(Some(turn)) => {
                     when = When::Due;
                     if !self.run(task, turn, every, work(self.clone())).await {
-                        pause = every + pause;
+                        pause = (every + pause).min(self.settings().lease_time * LEFT_FOR);
                     }
                 }
                 Ok(None) => when = When::Due,

@@ -72,7 +72,7 @@ macro_rules! table {
 
 table! {
     /// Requests that were answered. A method or a status that is none of the route's own counts as other. A log that is read counts
-    /// when it has ended: as `cut` if it broke off because a store could not be asked, as `damaged` if its bytes are wrong everywhere.
+    /// when it has ended: as `cut` if it broke off because a store could not be asked, as `damaged` because its bytes are wrong or gone, as 500 by a defect.
     HTTP_REQUESTS: Counter["veritail_http_requests_total"; route: Route, method: Method, status: Status],
         starts Start::Listed(combinations::requests);
     /// Time from a request's head to the end of its answer's head.
@@ -95,10 +95,10 @@ table! {
     /// Size of finished traces.
     TRACE_SIZE: Histogram["veritail_trace_size_bytes"] in TRACE_BYTES, starts Start::Zero;
     /// Log bytes that are in the live store and not released. By the ledger, which is the database's: every node says the
-    /// same. By the live store itself: counted by the sweep of the live store; each node shows its last count for three
+    /// same. By the live store itself: counted by the sweep of the live store; each node shows its last count for two
     /// intervals, and then NaN: the greatest counts.
     LIVE_BYTES: Gauge["veritail_live_bytes"; source: Source], starts Start::WhenKnown;
-    /// Chunks that are in the live store and not released, counted in the same two ways: every node says the same, or NaN.
+    /// Chunks that are in the live store and not released, counted in the same two ways.
     LIVE_CHUNKS: Gauge["veritail_live_chunks"; source: Source], starts Start::WhenKnown;
     /// Time to move one chunk from the live to the object store, read back and recorded.
     MIGRATE_DURATION: Histogram["veritail_migrate_duration_seconds"; result: Success] in SECONDS, starts Start::Zero;

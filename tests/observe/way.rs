@@ -6,9 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
-
-use crate::support::runner::pause;
 
 /// Stands before the year of a moment in a listing.
 const WRITTEN: &[u8] = b"<LastModified>";
@@ -18,7 +17,7 @@ const LONG_AGO: &[u8] = b"2021";
 /// The way; it ends with this value.
 pub struct Way {
     port: u16,
-    cut: Arc<AtomicBool>,
+    cut: watch::Sender<bool>,
     old: Arc<AtomicBool>,
     task: JoinHandle<()>,
 }
@@ -27,20 +26,15 @@ impl Way {
     pub async fn to(port: u16) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free loopback port");
         let own = listener.local_addr().expect("a bound address").port();
-        let (cut, old) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
-        let (is_cut, is_old) = (cut.clone(), old.clone());
+        let ((cut, is_cut), old) = (watch::channel(false), Arc::new(AtomicBool::new(false)));
+        let is_old = old.clone();
         let task = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                let (is_cut, is_old) = (is_cut.clone(), is_old.clone());
+                let (mut is_cut, is_old) = (is_cut.clone(), is_old.clone());
                 tokio::spawn(async move {
-                    let until_cut = async {
-                        while !is_cut.load(Ordering::SeqCst) {
-                            pause(50).await;
-                        }
-                    };
                     tokio::select! {
                         biased;
-                        () = until_cut => {}
+                        _ = is_cut.wait_for(|is_cut| *is_cut) => {}
                         _ = carry(client, SocketAddr::from(([127, 0, 0, 1], port)), &is_old) => {}
                     }
                 });
@@ -55,7 +49,7 @@ impl Way {
 
     /// Nothing comes through, or everything again.
     pub fn cut(&self, cut: bool) {
-        self.cut.store(cut, Ordering::SeqCst);
+        self.cut.send_replace(cut);
     }
 
     /// From now on everything that is listed was written years ago.

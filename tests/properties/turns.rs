@@ -71,6 +71,7 @@ async fn longest_without(operation: &'static str, time: Duration) -> Duration {
 #[tokio::test(start_paused = true)]
 async fn a_node_that_is_cut_off_from_a_store_takes_no_turn_after_another() {
     let settings = Settings::default();
+    // By chance the one that is cut off never has a turn.
     for _ in 0..3 {
         // Not done at all: until it is due, until it is asked for, and one that failed in between.
         let swept = longest_without("scan", Duration::from_hours(2)).await;

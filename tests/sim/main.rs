@@ -40,7 +40,7 @@ const SEEDS: u64 = 100;
 const HOW_MANY: [&str; 2] = ["SIM_SEEDS", "VERITAIL_SIM_SEEDS"];
 
 /// One vigil to so many seeds: for a thousand of them that is more than ten million looks.
-const SEEDS_A_VIGIL: u64 = 6;
+const SEEDS_A_VIGIL: u64 = 4;
 
 /// Failing seeds that are printed in full.
 const SHOWN: usize = 5;

@@ -173,6 +173,9 @@ struct Ending {
 
 impl Drop for Ending {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.status = Status::InternalError;
+        }
         metrics::request_ended(Route::Read, self.method, self.status);
     }
 }
@@ -180,6 +183,8 @@ impl Drop for Ending {
 impl Ending {
     fn broke_off(&mut self, error: &ReadError) {
         self.status = match error {
+            // As where nothing was said yet.
+            ReadError::Store(error) if error.is_unreadable() => Status::InternalError,
             ReadError::Store(_) => Status::Cut,
             ReadError::Damaged { .. } | ReadError::Lost { .. } => Status::Damaged,
         };

@@ -3,6 +3,7 @@
 use reqwest::Method;
 
 use crate::support::server::{Binary, Client, Job, Send as _, ended, flipped, log};
+use crate::support::wait;
 
 async fn finished(client: &Client, log: &[u8]) -> Job {
     let job = client.make_job().await;
@@ -257,15 +258,10 @@ async fn a_log_that_breaks_off_is_no_request_that_was_answered_well() {
     assert_eq!(client.trace(&job).await, log);
     let head = client.admin(Method::HEAD, &format!("/api/v4/projects/{}/jobs/{}/trace", job.project, job.id));
     assert_eq!(head.answer().await.status, 200);
-    for _ in 0..200 {
-        // A log counts when it has ended, which the server knows a moment after its reader.
-        if reads(client, "200").await == 2.0 {
-            assert_eq!((reads(client, "cut").await, reads(client, "damaged").await), (1.0, 0.0));
-            return;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    }
-    panic!("{} reads that ended well", reads(client, "200").await);
+    // A log counts when it has ended, which the server knows a moment after its reader.
+    wait::until("both count", async || reads(client, "200").await >= 2.0).await;
+    let ended = [reads(client, "200").await, reads(client, "cut").await, reads(client, "damaged").await];
+    assert_eq!(ended, [2.0, 1.0, 0.0]);
 }
 
 /// How many reads were answered so.

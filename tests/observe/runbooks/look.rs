@@ -151,7 +151,7 @@ impl Blocked {
 async fn trouble(machine: &Machine) -> i64 {
     let client = machine.client();
     let log: Vec<u8> = (0..1_000).flat_map(|line| format!("line {line}\n").into_bytes()).collect();
-    machine.kept(&log, "object_store").await;
+    let damaged = machine.kept(&log, "object_store").await;
     // Redis loses all it has: of logs there is nothing in it.
     let redis = machine.production().redis.port();
     until("a mark is there", async || {
@@ -166,6 +166,8 @@ async fn trouble(machine: &Machine) -> i64 {
          veritail verify 42",
     );
     assert_eq!(machine.mismatch(17).await["state"], "open");
+    // A reader breaks off.
+    assert!(client.trace_request(&damaged).try_answer().await.is_err());
     // Another Veritail's.
     order(redis, &["SET", "veritail:{4000000}:chunk:0-1", "not ours"]).expect("Redis takes it");
     machine.node().until_logged("in the live store and not in the database").await;

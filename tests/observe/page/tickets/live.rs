@@ -3,9 +3,10 @@
 use veritail::pipeline::Stores;
 
 use super::super::integrity::live_key;
+use super::super::only;
 use super::super::post::Post;
 use super::super::site::Site;
-use super::{only, over, ticket};
+use super::{over, ticket};
 use crate::support::redis_server::order;
 use crate::support::runner::Runner;
 use crate::support::server::{ended, flipped, log};

@@ -10,9 +10,10 @@ use veritail::app;
 use veritail::config::{Config, Flags};
 use veritail::telemetry::panics;
 
+use super::super::only;
 use super::super::post::Post;
 use super::super::site::Watched;
-use super::{only, over, ticket};
+use super::{over, ticket};
 
 /// Says where the other half's folder is.
 const FOLDER: &str = "THE_FOLDER_OF_A_NODE_THAT_PANICS";
