@@ -98,7 +98,8 @@ table! {
     /// same. By the live store itself: counted by the sweep of the live store; each node shows its last count for two
     /// intervals, and then NaN: the greatest counts.
     LIVE_BYTES: Gauge["veritail_live_bytes"; source: Source], starts Start::WhenKnown;
-    /// Chunks that are in the live store and not released, counted in the same two ways.
+    /// Chunks that are in the live store and not released, counted in the same two ways: every node says the same, or
+    /// what it counted last.
     LIVE_CHUNKS: Gauge["veritail_live_chunks"; source: Source], starts Start::WhenKnown;
     /// Time to move one chunk from the live to the object store, read back and recorded.
     MIGRATE_DURATION: Histogram["veritail_migrate_duration_seconds"; result: Success] in SECONDS, starts Start::Zero;
