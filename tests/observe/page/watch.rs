@@ -23,9 +23,16 @@ pub const OF_PAGES: Minute = Minute(5);
 /// Of those that wait for hours.
 pub const OF_TICKETS: Minute = Minute(2);
 
+impl Minute {
+    /// Waits for so many of them.
+    pub async fn times(self, count: u64) {
+        tokio::time::sleep(Duration::from_secs(count * self.0)).await;
+    }
+}
+
 /// Waits for minutes of the rules that page.
 pub async fn minutes(count: u64) {
-    tokio::time::sleep(Duration::from_secs(count * OF_PAGES.0)).await;
+    OF_PAGES.times(count).await;
 }
 
 /// Both programs; they end with this value.

@@ -7,8 +7,6 @@ mod objects;
 mod panics;
 mod verifier;
 
-use std::time::Duration;
-
 use super::post::{Message, Post};
 use super::site::{Site, Watched};
 use super::watch::OF_TICKETS;
@@ -104,5 +102,5 @@ fn only(post: &Post, site: &dyn Watched, expected: &[&str]) {
 
 /// Waits for minutes of the rules.
 async fn minutes(count: u64) {
-    tokio::time::sleep(Duration::from_secs(count * OF_TICKETS.0)).await;
+    OF_TICKETS.times(count).await;
 }
