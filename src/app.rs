@@ -23,7 +23,7 @@ use tokio_cron_scheduler::JobSchedulerError;
 pub use self::offline::Offline;
 use self::schedules::Schedules;
 use crate::api::auth::{ADMIN_TOKEN_FILE, Auth, NoAdminToken, admin_token};
-use crate::api::limits::Limits;
+use crate::api::limits::{self, Limits};
 use crate::api::server::tls::{self, NoTls, Tls};
 use crate::api::server::{self, Edge};
 use crate::api::{Api, router};
@@ -179,6 +179,7 @@ pub async fn start(config: Config) -> Result<Running, CannotStart> {
         seams.spawn.spawn("redis", Box::pin(redis::watch_for_ever(redis, pipeline.clone())));
     }
     seams.spawn.spawn("last_seen", Box::pin(write_last_seen_for_ever(api.clone(), seams.clock.clone())));
+    seams.spawn.spawn("forget_idle", Box::pin(forget_idle_for_ever(api.clone(), seams.clock.clone())));
     let clock = seams.clock.clone();
     seams.spawn.spawn(
         "upkeep",
@@ -235,6 +236,13 @@ async fn write_last_seen_for_ever(api: Api, clock: Arc<dyn Clock>) {
     loop {
         clock.sleep(LAST_SEEN_INTERVAL).await;
         write_last_seen(&api).await;
+    }
+}
+
+async fn forget_idle_for_ever(api: Api, clock: Arc<dyn Clock>) {
+    loop {
+        clock.sleep(limits::FORGETS).await;
+        api.auth.forget_idle();
     }
 }
 

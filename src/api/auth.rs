@@ -36,7 +36,7 @@ pub struct Auth {
     limits: Limits,
     ttl: Duration,
     /// With the moment in which each was looked up, as all of these.
-    jobs: Recent<JobId, (Timestamp, Known)>,
+    jobs: Recent<JobId, (Timestamp, Arc<Known>)>,
     tokens: Recent<[u8; 32], (Timestamp, ApiToken)>,
     runners: Recent<[u8; 32], (Timestamp, Runner)>,
     /// How often something was revoked here: what was looked up before is not remembered after.
@@ -46,7 +46,6 @@ pub struct Auth {
 }
 
 /// What never changes of a job once it runs, as far as deciding about a request goes.
-#[derive(Clone)]
 pub struct Known {
     /// The job.
     pub job: JobId,
@@ -67,7 +66,7 @@ pub struct Known {
 /// A request about a job that was let in.
 pub struct Admitted {
     /// The job.
-    pub known: Known,
+    pub known: Arc<Known>,
     /// Counts as under way for as long as this is there.
     pub held: Held,
 }
@@ -223,6 +222,11 @@ impl Auth {
         self.runners.forget(token_sha256);
     }
 
+    /// Forgets what was only remembered to limit those who ask for much. To be called every [`FORGETS`](super::limits::FORGETS).
+    pub fn forget_idle(&self) {
+        self.limits.forget_idle();
+    }
+
     /// Writes down when tokens and runners were last seen.
     pub async fn write_last_seen(&self) -> StoreResult<()> {
         let tokens = self.tokens_seen.take();
@@ -288,8 +292,8 @@ impl Auth {
         &self,
         database: &dyn Database,
         job: JobId,
-        may: impl Fn(&Known) -> bool + Send,
-    ) -> StoreResult<Option<Known>> {
+        may: impl Fn(&Known) -> bool + Send + Sync,
+    ) -> StoreResult<Option<Arc<Known>>> {
         let now = self.clock.now();
         let remembered = self.jobs.get(&job).filter(|(_, known)| may(known));
         if let Some((_, known)) = remembered.as_ref().filter(|(since, _)| self.is_fresh(now, *since)) {
@@ -298,14 +302,14 @@ impl Auth {
         let remembered = remembered.filter(|(since, _)| now.since(*since) < self.ttl.max(OUTAGE_MAX));
         let look = async {
             let known = match database.job(job).await {
-                Ok(found) => found.as_ref().map(Known::from),
+                Ok(found) => found.as_ref().map(|found| Arc::new(Known::from(found))),
                 // A runner that is turned away while the database is away gives its log up; it was let in before.
                 Err(error) => return remembered.map(|(_, known)| Some(known)).ok_or(error),
             };
             if let Some(known) = known.as_ref().filter(|known| !known.erased && !known.pending) {
                 self.jobs.put(job, (now, known.clone()));
             }
-            Ok(known.filter(may))
+            Ok(known.filter(|known| may(known)))
         };
         self.evenly(look).await
     }

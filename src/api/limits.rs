@@ -1,27 +1,28 @@
 //! How much one token, and all readers of one job together, may ask at once.
 //!
 //! Only requests with a good token get here: a stranger is told nothing and keeps nobody out. The readers of a job are
-//! counted apart from its runner, so that however many look at a log, its runner can write it. What is remembered is
-//! bounded; where the bound is reached, the least used is forgotten, which only makes the limits more generous.
+//! counted apart from its runner, so that however many look at a log, its runner can write it. Whoever asks for nothing is
+//! forgotten, so an idle trace costs nothing here.
 
+use std::collections::HashMap;
+use std::hash::Hash;
 use std::num::NonZeroU32;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use governor::clock::{Clock as _, MonotonicClock};
 use governor::middleware::NoOpMiddleware;
-use governor::state::{InMemoryState, NotKeyed};
+use governor::state::keyed::HashMapStateStore;
 use governor::{Quota, RateLimiter};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::error::Refused;
 use crate::config::Http;
-use crate::pipeline::Recent;
 use crate::trace::JobId;
 
-/// Tokens and jobs that are remembered; about 300 bytes each.
-const REMEMBERED: usize = 50_000;
 /// Seconds of the rate that may come at once.
 const BURST: u32 = 10;
+/// How often those who asked for nothing are to be forgotten: a rate is whole again after that time.
+pub const FORGETS: Duration = Duration::from_secs(BURST as u64);
 
 /// The limits; 0 = none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,59 +33,109 @@ pub struct Allowance {
     pub concurrency: u32,
 }
 
-/// What is limited.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Key {
-    /// Whoever has the token of this hash.
-    Token([u8; 32]),
-    /// All readers of a job.
-    Readers(JobId),
+type Rate<K> = RateLimiter<
+    K,
+    HashMapStateStore<K>,
+    MonotonicClock,
+    NoOpMiddleware<<MonotonicClock as governor::clock::Clock>::Instant>,
+>;
+
+/// The same allowance for each of many.
+struct Gates<K: Hash + Eq + Clone> {
+    rate: Option<Rate<K>>,
+    concurrency: u32,
+    under_way: Arc<UnderWay<K>>,
 }
 
-type Rate = RateLimiter<NotKeyed, InMemoryState, MonotonicClock, NoOpMiddleware<std::time::Instant>>;
-
-struct Gate {
-    rate: Option<Rate>,
-    slots: Option<Arc<Semaphore>>,
-}
-
-impl Gate {
+impl<K: Hash + Eq + Clone> Gates<K> {
     fn new(allowance: Allowance) -> Self {
         let rate = NonZeroU32::new(allowance.rate).map(|rate| {
             let burst = rate.saturating_mul(NonZeroU32::MIN.saturating_add(BURST - 1));
-            RateLimiter::direct_with_clock(Quota::per_second(rate).allow_burst(burst), MonotonicClock)
+            RateLimiter::hashmap_with_clock(Quota::per_second(rate).allow_burst(burst), MonotonicClock)
         });
-        let slots = (allowance.concurrency > 0).then(|| Arc::new(Semaphore::new(allowance.concurrency as usize)));
-        Self { rate, slots }
+        Self { rate, concurrency: allowance.concurrency, under_way: Arc::default() }
     }
 
-    fn enter(&self, held: &mut Held) -> Result<(), Refused> {
-        if let Some(slots) = &self.slots {
-            match slots.clone().try_acquire_owned() {
-                Ok(slot) => held.0.push(slot),
-                Err(_) => return Err(Refused::TooMany { seconds: 1 }),
-            }
-        }
+    fn enter(&self, key: K) -> Result<Option<Slot<K>>, Refused> {
+        let slot = match self.concurrency {
+            0 => None,
+            most => Some(self.under_way.begin(key.clone(), most).ok_or(Refused::TooMany { seconds: 1 })?),
+        };
         if let Some(rate) = &self.rate
-            && let Err(not_until) = rate.check()
+            && let Err(not_until) = rate.check_key(&key)
         {
             let wait = not_until.wait_time_from(MonotonicClock.now());
             return Err(Refused::TooMany { seconds: wait.as_secs() + 1 });
         }
-        Ok(())
+        Ok(slot)
+    }
+
+    fn forget_idle(&self) {
+        if let Some(rate) = &self.rate {
+            rate.retain_recent();
+            rate.shrink_to_fit();
+        }
+    }
+}
+
+/// Requests under way, by whom. Whoever has none is not in it.
+struct UnderWay<K>(Mutex<HashMap<K, u32>>);
+
+impl<K> Default for UnderWay<K> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<K: Hash + Eq + Clone> UnderWay<K> {
+    fn counts(&self) -> MutexGuard<'_, HashMap<K, u32>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One more, if there are fewer than `most`.
+    fn begin(self: &Arc<Self>, key: K, most: u32) -> Option<Slot<K>> {
+        let mut counts = self.counts();
+        let count = counts.entry(key.clone()).or_default();
+        if *count >= most {
+            return None;
+        }
+        *count += 1;
+        Some(Slot { of: self.clone(), key })
+    }
+}
+
+/// A request that is under way for as long as this is there.
+struct Slot<K: Hash + Eq + Clone> {
+    of: Arc<UnderWay<K>>,
+    key: K,
+}
+
+impl<K: Hash + Eq + Clone> Drop for Slot<K> {
+    fn drop(&mut self) {
+        let mut counts = self.of.counts();
+        if let Some(count) = counts.get_mut(&self.key) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(&self.key);
+            }
+        }
     }
 }
 
 /// A request that was let in; while this is there, it counts as under way.
-#[derive(Debug, Default)]
+#[derive(Default)]
 #[must_use = "what is dropped at once limits nothing"]
-pub struct Held(Vec<OwnedSemaphorePermit>);
+pub struct Held {
+    _token: Option<Slot<[u8; 32]>>,
+    _readers: Option<Slot<JobId>>,
+}
 
 /// The limits and who is how close to them.
 pub struct Limits {
-    token: Allowance,
-    job: Allowance,
-    gates: Recent<Key, Arc<Gate>>,
+    /// For each token, by its hash.
+    tokens: Gates<[u8; 32]>,
+    /// For all readers of each job together.
+    readers: Gates<JobId>,
 }
 
 impl From<&Http> for Limits {
@@ -98,24 +149,20 @@ impl From<&Http> for Limits {
 impl Limits {
     /// `token` is for each token, `job` for all readers of a job together.
     pub fn new(token: Allowance, job: Allowance) -> Self {
-        Self { token, job, gates: Recent::new(REMEMBERED) }
+        Self { tokens: Gates::new(token), readers: Gates::new(job) }
     }
 
     /// A request with this token; one that reads names its job.
     pub fn enter(&self, token_sha256: [u8; 32], read: Option<JobId>) -> Result<Held, Refused> {
-        let mut held = Held::default();
-        self.pass(Key::Token(token_sha256), self.token, &mut held)?;
-        if let Some(job) = read {
-            self.pass(Key::Readers(job), self.job, &mut held)?;
-        }
-        Ok(held)
+        let token = self.tokens.enter(token_sha256)?;
+        let readers = read.map(|job| self.readers.enter(job)).transpose()?.flatten();
+        Ok(Held { _token: token, _readers: readers })
     }
 
-    fn pass(&self, key: Key, allowance: Allowance, held: &mut Held) -> Result<(), Refused> {
-        if allowance == Allowance::default() {
-            return Ok(());
-        }
-        self.gates.get_or_put(key, || Arc::new(Gate::new(allowance))).enter(held)
+    /// Forgets everybody whose rate is whole again. To be called every [`FORGETS`].
+    pub fn forget_idle(&self) {
+        self.tokens.forget_idle();
+        self.readers.forget_idle();
     }
 }
 
@@ -155,11 +202,25 @@ mod tests {
     }
 
     #[test]
-    fn without_limits_nothing_is_remembered() {
+    fn without_limits_nothing_is_refused() {
         let limits = Limits::new(NONE, NONE);
-        for _ in 0..1000 {
-            let _ = limits.enter([1; 32], Some(JobId(1))).expect("no limit");
+        let all: Vec<_> = (0..1000).map(|_| limits.enter([1; 32], Some(JobId(1))).expect("no limit")).collect();
+        assert_eq!(all.len(), 1000);
+    }
+
+    #[test]
+    fn whoever_asks_for_nothing_is_forgotten_and_nobody_else() {
+        for (rate, is_whole_soon) in [(1, false), (1_000_000, true)] {
+            let limits = Limits::new(Allowance { rate, concurrency: 2 }, NONE);
+            let held = limits.enter([1; 32], None).expect("a slot");
+            assert_eq!(limits.tokens.under_way.counts().len(), 1);
+            drop(held);
+            assert!(limits.tokens.under_way.counts().is_empty());
+            let is_forgotten = || {
+                limits.forget_idle();
+                limits.tokens.rate.as_ref().expect("a rate").is_empty()
+            };
+            assert_eq!((0..10_000).any(|_| is_forgotten()), is_whole_soon, "{rate} a second");
         }
-        assert!(limits.gates.is_empty());
     }
 }

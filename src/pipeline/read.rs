@@ -214,7 +214,7 @@ impl Pipeline {
         let Some(trace) = live.load(job.id).await? else { return Ok(None) };
         let Some((chunk, _)) = promised(&trace.entry) else { return Ok(None) };
         // The copy and the promise as they are in the same moment.
-        let copy = live.read_chunk(job.id, chunk).await?;
+        let copy = live.read_open(job.id, chunk).await?;
         let Some((_, record)) = copy.trace.and_then(|trace| promised(&trace.entry)).filter(|now| now.0 == chunk) else {
             return Ok(None);
         };
@@ -254,7 +254,7 @@ impl Pipeline {
         // Copies begun before the bytes were asked for again keep their names.
         for epoch in (1..=row.epoch.0).rev().take(ROUNDS as usize) {
             let chunk = ChunkId { index: row.index, epoch: crate::trace::Epoch(epoch) };
-            if let Some(bytes) = self.stores().live.read_chunk(job, chunk).await?.bytes {
+            if let Some(bytes) = self.stores().live.read_chunk(job, chunk).await? {
                 return Ok(Some(bytes));
             }
         }

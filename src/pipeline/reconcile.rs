@@ -246,7 +246,7 @@ impl Pipeline {
         let heads = end.map(|end| [Some(&end.tail), end.fill.as_ref()]).into_iter().flatten().flatten();
         let empty: Vec<ChunkId> = heads.filter(|head| head.size.is_zero()).map(|head| head.chunk).collect();
         for chunk in empty {
-            if self.stores().live.read_chunk(job, chunk).await?.bytes.is_some() {
+            if self.stores().live.read_chunk(job, chunk).await?.is_some() {
                 taken.insert(chunk);
             }
         }

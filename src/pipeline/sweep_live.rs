@@ -126,7 +126,7 @@ impl Pipeline {
 
     /// Keeps bytes that no row speaks for: nothing bad is thrown away.
     async fn quarantine(&self, job: JobId, chunk: ChunkId) -> Result<()> {
-        let Some(bytes) = self.stores().live.read_chunk(job, chunk).await?.bytes else { return Ok(()) };
+        let Some(bytes) = self.stores().live.read_chunk(job, chunk).await? else { return Ok(()) };
         let key = keys::quarantine_key(job, chunk.index, chunk.epoch, &self.seams().chance.name());
         self.stores().objects.put(&key, bytes).await?;
         tracing::warn!(job_id = job.0, key, "job {job}: the remains of chunk {} are in quarantine", chunk.index);

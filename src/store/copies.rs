@@ -73,9 +73,9 @@ impl Looked {
 pub async fn look_live(live: &dyn LiveStore, job: JobId, chunk: ChunkId, record: &Record) -> Looked {
     match live.read_chunk(job, chunk).await {
         Err(error) => Looked::unreachable(error),
-        Ok(copy) => {
-            let look = judge(record, copy.bytes.as_deref().map_or(Seen::Absent, Seen::Raw));
-            Looked { look, bytes: copy.bytes, stored: None, error: None }
+        Ok(bytes) => {
+            let look = judge(record, bytes.as_deref().map_or(Seen::Absent, Seen::Raw));
+            Looked { look, bytes, stored: None, error: None }
         }
     }
 }

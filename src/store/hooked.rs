@@ -132,7 +132,8 @@ hooked! { "live", LiveStore {
     ) -> Outcome, Some(job);
     set_status(job: JobId, status: JobStatus) -> bool, Some(job);
     watch(job: JobId, until: Timestamp) -> (), Some(job);
-    read_chunk(job: JobId, chunk: ChunkId) -> LiveCopy, Some(job);
+    read_chunk(job: JobId, chunk: ChunkId) -> Option<Bytes>, Some(job);
+    read_open(job: JobId, chunk: ChunkId) -> LiveCopy, Some(job);
     present(copies: &[(JobId, ChunkId)]) -> BTreeSet<(JobId, ChunkId)>, None;
     release(job: JobId, chunk: ChunkId, grace: Duration) -> (), Some(job);
     scan(from: Option<Vec<u8>>, limit: usize) -> ScanPage, None;

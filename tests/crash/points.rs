@@ -209,7 +209,7 @@ async fn prepare(ground: &mut Ground, runners: &mut Vec<Runner>, story: Story) {
     };
     let live = ground.open().await.live;
     let (job, chunk) = (JobId(runners[0].id), ChunkId { index: chunk, epoch: Epoch::FIRST });
-    let there = live.read_chunk(job, chunk).await.expect("answered").bytes;
+    let there = live.read_chunk(job, chunk).await.expect("answered");
     assert!(there.is_some(), "there is something to lose");
     live.release(job, chunk, Duration::ZERO).await.expect("answered");
 }

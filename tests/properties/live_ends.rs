@@ -76,7 +76,7 @@ fn a_sound_open_end_costs_no_look_at_the_database_and_a_finished_job_none_at_the
         let node = Pipeline::new(Stores { live, database, ..stores }, rig.other.seams().clone(), Settings::default());
         let examined = node.examine_open_end(&rig.job_now().await, HEALS).await.expect("models");
         assert_eq!((examined.tally, examined.differences), sound(1, 40));
-        assert_eq!(recorder.list(), [("live", "load", 2), ("live", "read_chunk", 1)]);
+        assert_eq!(recorder.list(), [("live", "load", 2), ("live", "read_open", 1)]);
 
         recorder.reset();
         assert!(matches!(rig.finalize(&[7; 40]).await, Finalized::Done { .. }));

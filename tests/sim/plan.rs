@@ -69,6 +69,7 @@ const TARGETS: &[(&str, &str)] = &[
     ("live", "release"),
     ("live", "load"),
     ("live", "read_chunk"),
+    ("live", "read_open"),
     ("live", "present"),
     ("database", "note_contacts"),
     ("database", "set_trace_reset"),

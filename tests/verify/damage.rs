@@ -118,7 +118,7 @@ fn key(job: JobId, chunk: ChunkId) -> String {
 
 async fn live(ground: &Ground, kind: Kind, job: JobId, index: ChunkIndex) {
     let chunk = live_name(ground, job, index).await;
-    let copy = ground.stores.live.read_chunk(job, chunk).await.expect("a live store");
+    let copy = ground.stores.live.read_open(job, chunk).await.expect("a live store");
     let bytes = copy.bytes.clone().expect("a live copy").to_vec();
     match ground.side {
         Side::Embedded => in_embedded(ground, kind, job, chunk, copy, bytes).await,

@@ -34,7 +34,7 @@ pub(super) async fn lose_the_tail(
     let chunk = ChunkId { index: ChunkIndex(tail.index), epoch: Epoch(tail.epoch) };
     let live = &pipeline.stores().live;
     live.release(JobId(runner.job), chunk, Duration::ZERO).await.map_err(Failed::because)?;
-    let gone = live.read_chunk(JobId(runner.job), chunk).await.map_err(Failed::because)?.bytes.is_none();
+    let gone = live.read_chunk(JobId(runner.job), chunk).await.map_err(Failed::because)?.is_none();
     screen.check("nobody but the runner has them now", true, gone);
 
     let bars = Bars::on(screen);

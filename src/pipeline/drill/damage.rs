@@ -33,7 +33,7 @@ impl Pipeline {
     /// The copy is released at once and begun again with other bytes, beside the same entry.
     async fn damage_live(&self, job: JobId, chunk: ChunkId, kind: Kind) -> Result<bool> {
         let live = self.stores().live.as_ref();
-        let copy = live.read_chunk(job, chunk).await?;
+        let copy = live.read_open(job, chunk).await?;
         let (Some(mut trace), Some(bytes)) = (copy.trace, copy.bytes) else { return Ok(false) };
         live.release(job, chunk, Duration::ZERO).await?;
         let Some(damaged) = damaged(&bytes, kind) else { return Ok(true) };

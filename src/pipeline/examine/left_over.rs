@@ -15,7 +15,7 @@ impl Pipeline {
     /// Whether a live copy is there and nobody's: its job is unknown, or nobody needed it for `grace`. A job is known before its
     /// first live byte, and for ever, so an unknown one needs no grace.
     pub(super) async fn left_over(&self, id: JobId, chunk: ChunkId, grace: Duration) -> Result<bool> {
-        if self.stores().live.read_chunk(id, chunk).await?.bytes.is_none() {
+        if self.stores().live.read_chunk(id, chunk).await?.is_none() {
             return Ok(false);
         }
         match self.stores().database.job(id).await? {
@@ -48,7 +48,7 @@ impl Pipeline {
     /// Looks at such a copy once more and writes it down. False if it is gone by now, or needed.
     pub async fn note_left_over(&self, id: JobId, chunk: ChunkId, examiner: Examiner, grace: Duration) -> Result<bool> {
         let live = self.stores().live.as_ref();
-        let Some(bytes) = live.read_chunk(id, chunk).await?.bytes else { return Ok(false) };
+        let Some(bytes) = live.read_chunk(id, chunk).await? else { return Ok(false) };
         if !self.left_over(id, chunk, grace).await? {
             return Ok(false);
         }

@@ -59,7 +59,7 @@ impl Pipeline {
     /// One look: bytes and promise of the same moment.
     async fn look_at_open_chunk(&self, job: &Job, index: ChunkIndex) -> Result<(Look, Option<Record>)> {
         let Some((chunk, _)) = self.promised(job, index).await? else { return Ok((Look::Moved, None)) };
-        let copy = self.stores().live.read_chunk(job.id, chunk).await?;
+        let copy = self.stores().live.read_open(job.id, chunk).await?;
         let end = copy.trace.and_then(|trace| of_job(trace.entry, job));
         let Some((_, record)) = end.and_then(|end| end.promised(index)).filter(|now| now.0 == chunk) else {
             return Ok((Look::Moved, None));

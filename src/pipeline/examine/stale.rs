@@ -34,7 +34,7 @@ impl Pipeline {
     async fn is_earlier_copy(&self, job: JobId, row: &ChunkRow, found: &Record) -> Result<bool> {
         for epoch in (1..row.epoch.0).rev().take(EPOCHS_MAX) {
             let chunk = ChunkId { index: row.index, epoch: Epoch(epoch) };
-            let copy = self.stores().live.read_chunk(job, chunk).await?.bytes;
+            let copy = self.stores().live.read_chunk(job, chunk).await?;
             if copy.is_some_and(|bytes| Record::of(&bytes) == *found) {
                 return Ok(true);
             }

@@ -124,7 +124,11 @@ impl LiveStore for EmbeddedLive {
         self.committer.write(0, move |batch| writes::watch(batch, job, until)).await
     }
 
-    async fn read_chunk(&self, job: JobId, chunk: ChunkId) -> Result<LiveCopy> {
+    async fn read_chunk(&self, job: JobId, chunk: ChunkId) -> Result<Option<Bytes>> {
+        self.read(move |space, now| space.view().bytes(job, chunk, now)).await
+    }
+
+    async fn read_open(&self, job: JobId, chunk: ChunkId) -> Result<LiveCopy> {
         self.read(move |space, now| {
             let view = space.view();
             let trace = view.trace(job, now)?.map(Into::into);

@@ -244,8 +244,11 @@ pub trait LiveStore: Send + Sync {
     /// Notes that somebody watches the trace until `until`, unless a later time is noted already. Never makes a key.
     async fn watch(&self, job: JobId, until: Timestamp) -> Result<()>;
 
-    /// A chunk's copy and the entry beside it, in one step.
-    async fn read_chunk(&self, job: JobId, chunk: ChunkId) -> Result<LiveCopy>;
+    /// A chunk's copy, if it is there.
+    async fn read_chunk(&self, job: JobId, chunk: ChunkId) -> Result<Option<Bytes>>;
+
+    /// The same and the entry beside it, in one step: of a chunk that is being filled the entry says what it must be.
+    async fn read_open(&self, job: JobId, chunk: ChunkId) -> Result<LiveCopy>;
 
     /// Those of these copies that are there, of any jobs. For whoever looks for what is left over: of most there is nothing,
     /// and that is said of many at once. They may come and go meanwhile.

@@ -328,9 +328,16 @@ impl LiveStore for RedisLive {
         self.run(&self.scripts.watch, keys::slot(job), &[keys::trace(job)], &[until.as_bytes()]).await
     }
 
-    async fn read_chunk(&self, job: JobId, chunk: ChunkId) -> Result<LiveCopy> {
+    async fn read_chunk(&self, job: JobId, chunk: ChunkId) -> Result<Option<Bytes>> {
+        let mut get = ::redis::cmd("GET");
+        get.arg(keys::chunk(job, chunk));
+        let answer = self.masters.call(keys::slot(job), &get).await.map_err(error)?;
+        FromRedisValue::from_redis_value(answer).map_err(|unreadable| error(unreadable.into()))
+    }
+
+    async fn read_open(&self, job: JobId, chunk: ChunkId) -> Result<LiveCopy> {
         let keys = [keys::trace(job), keys::chunk(job, chunk)];
-        let mut fields: Fields = self.run(&self.scripts.read_chunk, keys::slot(job), &keys, &[]).await?;
+        let mut fields: Fields = self.run(&self.scripts.read_open, keys::slot(job), &keys, &[]).await?;
         let bytes = fields.pop().flatten();
         Ok(LiveCopy { trace: replies::trace(fields)?, bytes })
     }

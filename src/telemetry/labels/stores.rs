@@ -51,6 +51,8 @@ names! {
         Watch = "watch",
         /// Live: a chunk's copy.
         ReadChunk = "read_chunk",
+        /// Live: a chunk's copy and the entry beside it.
+        ReadOpen = "read_open",
         /// Live: which copies are there.
         Present = "present",
         /// Live: a copy may go.

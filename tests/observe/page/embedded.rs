@@ -42,7 +42,7 @@ impl Alone {
         let chunk = database.chunk(id, ChunkIndex(0)).await.expect("a database").expect("a row").id();
         database.close().await;
         let live = EmbeddedLive::open(&below.join("live"), Arc::new(SystemClock)).expect("a live store");
-        let copy = live.read_chunk(id, chunk).await.expect("a live store");
+        let copy = live.read_open(id, chunk).await.expect("a live store");
         let (entry, bytes) = (copy.trace.expect("an entry"), copy.bytes.expect("a live copy"));
         // It takes bytes that nobody vouched for: the copy is taken away, and written anew under the same entry.
         live.release(id, chunk, Duration::ZERO).await.expect("a live store");

@@ -117,11 +117,12 @@ async fn lost_reads_fail_once_on_either_side() {
     let Wrapped { hooked, hook, .. } = wrapped::<Faults>().await;
     open(&hooked, JOB).await;
     for side in [Side::Before, Side::After] {
-        for operation in ["load", "read_chunk", "present", "scan", "usage", "ping"] {
+        for operation in ["load", "read_chunk", "read_open", "present", "scan", "usage", "ping"] {
             hook.fail("live", operation, side);
         }
         lost(hooked.load(JOB).await);
         lost(hooked.read_chunk(JOB, chunk(0)).await);
+        lost(hooked.read_open(JOB, chunk(0)).await);
         lost(hooked.present(&[(JOB, chunk(0))]).await);
         lost(hooked.scan(None, 10).await);
         lost(hooked.usage().await);

@@ -18,8 +18,9 @@ const LONG: Duration = Duration::from_secs(3600);
 
 pub(super) async fn load_of_an_unknown_job_is_none(rig: Rig) {
     assert!(load(&*rig.store, JOB).await.is_none());
-    let copy = rig.store.read_chunk(JOB, chunk(0)).await.unwrap();
+    let copy = rig.store.read_open(JOB, chunk(0)).await.unwrap();
     assert!(copy.trace.is_none() && copy.bytes.is_none());
+    assert!(rig.store.read_chunk(JOB, chunk(0)).await.unwrap().is_none());
 }
 
 pub(super) async fn open_makes_a_key_that_load_reads_back(rig: Rig) {
@@ -44,8 +45,9 @@ pub(super) async fn append_stores_bytes_and_entry_together(rig: Rig) {
     let end = open(&*rig.store, JOB).await;
     let end = append(&*rig.store, JOB, &end, b"hello ").await;
     let end = append(&*rig.store, JOB, &end, b"world").await;
-    let copy = rig.store.read_chunk(JOB, chunk(0)).await.unwrap();
+    let copy = rig.store.read_open(JOB, chunk(0)).await.unwrap();
     assert_eq!(copy.bytes.as_deref(), Some(&b"hello world"[..]));
+    assert_eq!(rig.store.read_chunk(JOB, chunk(0)).await.unwrap(), copy.bytes);
     assert_eq!(copy.trace.expect("the trace lies beside it").entry, Entry::Live(end));
 }
 

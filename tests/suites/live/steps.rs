@@ -83,7 +83,7 @@ pub(super) async fn load(store: &dyn LiveStore, job: JobId) -> Option<LiveTrace>
 }
 
 pub(super) async fn bytes(store: &dyn LiveStore, job: JobId, chunk: ChunkId) -> Option<Vec<u8>> {
-    store.read_chunk(job, chunk).await.expect("the store answers").bytes.map(|bytes| bytes.to_vec())
+    store.read_chunk(job, chunk).await.expect("the store answers").map(|bytes| bytes.to_vec())
 }
 
 /// Everything a scan with pages of `limit` meets.

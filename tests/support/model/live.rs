@@ -29,6 +29,12 @@ pub struct Snapshot {
     chunks: BTreeMap<(JobId, ChunkId), StoredChunk>,
 }
 
+impl Snapshot {
+    fn bytes(&self, job: JobId, chunk: ChunkId) -> Option<Bytes> {
+        self.chunks.get(&(job, chunk)).map(|copy| Bytes::copy_from_slice(&copy.bytes))
+    }
+}
+
 #[derive(Default)]
 struct State {
     kept: Snapshot,
@@ -248,12 +254,13 @@ impl LiveStore for ModelLive {
         Ok(())
     }
 
-    async fn read_chunk(&self, job: JobId, chunk: ChunkId) -> Result<LiveCopy> {
-        let state = self.state();
-        Ok(LiveCopy {
-            trace: state.kept.traces.get(&job).map(StoredTrace::read),
-            bytes: state.kept.chunks.get(&(job, chunk)).map(|copy| Bytes::copy_from_slice(&copy.bytes)),
-        })
+    async fn read_chunk(&self, job: JobId, chunk: ChunkId) -> Result<Option<Bytes>> {
+        Ok(self.state().kept.bytes(job, chunk))
+    }
+
+    async fn read_open(&self, job: JobId, chunk: ChunkId) -> Result<LiveCopy> {
+        let kept = &self.state().kept;
+        Ok(LiveCopy { trace: kept.traces.get(&job).map(StoredTrace::read), bytes: kept.bytes(job, chunk) })
     }
 
     async fn present(&self, copies: &[(JobId, ChunkId)]) -> Result<BTreeSet<(JobId, ChunkId)>> {

@@ -151,7 +151,7 @@ impl Node {
     /// The live copy of a chunk begun in `epoch` is gone at once.
     pub async fn lose_live_copy(&self, job: &Job, index: u32, epoch: u32) {
         let chunk = ChunkId { index: ChunkIndex(index), epoch: Epoch(epoch) };
-        let held = self.stores.live.read_chunk(JobId(job.id), chunk).await.expect("readable").bytes;
+        let held = self.stores.live.read_chunk(JobId(job.id), chunk).await.expect("readable");
         assert!(held.is_some(), "chunk {chunk} of job {} is not in the live store", job.id);
         self.stores.live.release(JobId(job.id), chunk, Duration::ZERO).await.expect("released");
     }

@@ -16,13 +16,15 @@ if size ~= tonumber(ARGV[3]) then
 end
 if size == 0 then
     redis.call('SET', KEYS[2], ARGV[4])
-elseif ARGV[5] == '1' then
-    -- A value built by appends takes up to twice its size; written once more as a whole it takes what it needs.
-    redis.call('SET', KEYS[2], redis.call('GET', KEYS[2]) .. ARGV[4])
 else
     redis.call('APPEND', KEYS[2], ARGV[4])
     -- The bytes that came now were not released. SET above clears an expiry as well.
     redis.call('PERSIST', KEYS[2])
+    if ARGV[5] == '1' then
+        -- A value built by appends takes up to twice its size; put once more in its own place it takes what it needs. Not by
+        -- way of Lua, which hashes each value that it is handed, byte for byte. A user who may not keeps the room.
+        redis.pcall('BITOP', 'OR', KEYS[2], KEYS[2])
+    end
 end
 redis.call('HSET', KEYS[1], 'entry', ARGV[6])
 return { 'stored', status, watched }

@@ -54,7 +54,7 @@ pub(super) struct Scripts {
     pub(super) replace: Script,
     pub(super) set_status: Script,
     pub(super) watch: Script,
-    pub(super) read_chunk: Script,
+    pub(super) read_open: Script,
     pub(super) release: Script,
     pub(super) mark: Script,
 }
@@ -67,7 +67,7 @@ impl Scripts {
             replace: Script::new(include_str!("replace.lua")),
             set_status: Script::new(include_str!("set_status.lua")),
             watch: Script::new(include_str!("watch.lua")),
-            read_chunk: Script::new(include_str!("read_chunk.lua")),
+            read_open: Script::new(include_str!("read_open.lua")),
             release: Script::new(include_str!("release.lua")),
             mark: Script::new(include_str!("mark.lua")),
         }
