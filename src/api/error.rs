@@ -15,7 +15,10 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::Api;
+use super::observe::Ends;
+use crate::pipeline::ReadError;
 use crate::store::StoreError;
+use crate::telemetry::metrics::Status;
 
 /// Why a request gets no answer to what it asked.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +47,9 @@ pub enum Refused {
         /// When to come again.
         seconds: u64,
     },
+    /// The bytes that it asks for are wrong or gone.
+    #[error("{0}; unverified=1 shows what there is")]
+    Damaged(String),
     /// A store is away, full, or answers nonsense.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -66,6 +72,15 @@ impl Manners {
     }
 }
 
+impl From<ReadError> for Refused {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Store(error) => Self::Store(error),
+            ReadError::Damaged { .. } | ReadError::Lost { .. } => Self::Damaged(error.to_string()),
+        }
+    }
+}
+
 impl Refused {
     /// The status. A store that answers nonsense needs a person; the others only time.
     pub fn status(&self) -> StatusCode {
@@ -78,7 +93,7 @@ impl Refused {
             Self::TooLong => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::Store(StoreError::Unavailable { .. } | StoreError::Full { .. }) => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Store(StoreError::Unreadable { .. }) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Damaged(_) | Self::Store(StoreError::Unreadable { .. }) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 
@@ -92,6 +107,7 @@ impl Refused {
             Self::Bad(what) => Some(what.clone()),
             Self::TooLong => Some("the body is too long".to_owned()),
             Self::TooMany { seconds } => Some(format!("too many requests at once; come again in {seconds} s")),
+            Self::Damaged(_) => Some(self.to_string()),
             Self::Store(StoreError::Unavailable { store, .. }) => Some(format!("{store} is unavailable")),
             Self::Store(StoreError::Full { store, .. }) => Some(format!("{store} is full")),
             Self::Store(StoreError::Unreadable { store, .. }) => Some(format!("{store} answered something unreadable")),
@@ -113,6 +129,10 @@ impl Refused {
             Self::TooMany { seconds } => {
                 headers.insert(RETRY_AFTER, HeaderValue::from(*seconds));
             }
+            Self::Damaged(why) => {
+                tracing::warn!("a log could not be read: {why}");
+                response.extensions_mut().insert(Ends::As(Status::Damaged));
+            }
             Self::Store(error) => {
                 match error {
                     StoreError::Unreadable { .. } => tracing::error!(%error, "a request failed"),
@@ -133,6 +153,7 @@ impl Refused {
 fn gitlab_message(refused: &Refused, status: StatusCode) -> String {
     match refused {
         Refused::Bad(_) => refused.to_string(),
+        Refused::Damaged(_) => format!("{}: {refused}", titled(status)),
         _ => titled(status),
     }
 }

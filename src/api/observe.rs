@@ -19,9 +19,14 @@ const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// The longest id that is taken over from a client.
 const ID_MAX: usize = 128;
 
-/// Marks an answer whose head does not say yet how it ends: whoever writes its body counts the request.
+/// What a request counts as, of an answer whose head does not say it.
 #[derive(Clone, Copy)]
-pub(super) struct EndsLater;
+pub(super) enum Ends {
+    /// It is not known yet: whoever writes the body counts the request.
+    Later,
+    /// As this.
+    As(Status),
+}
 
 /// Wraps a request.
 pub(super) async fn observe(State(api): State<Api>, request: Request, next: Next) -> Response {
@@ -53,8 +58,10 @@ pub(super) async fn observe(State(api): State<Api>, request: Request, next: Next
 
     let status = response.status().as_u16();
     metrics::request_answered(route, status, took);
-    if response.extensions().get::<EndsLater>().is_none() {
-        metrics::request_ended(route, method, Status::of(status));
+    match response.extensions().get() {
+        Some(Ends::Later) => {}
+        Some(Ends::As(ended)) => metrics::request_ended(route, method, *ended),
+        None => metrics::request_ended(route, method, Status::of(status)),
     }
     traces::answered(&span, status);
     let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);

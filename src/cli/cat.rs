@@ -123,9 +123,12 @@ impl Reading {
     async fn whole(&mut self, unverified: bool) -> Result<Option<String>, Failed> {
         let path = format!("{}{}", self.path, if unverified { "?unverified=1" } else { "" });
         let request = self.client.request(Method::GET, &path);
-        let answer = self.client.send(request, &format!("job {}", self.job)).await?;
-        let announced = answer.content_length();
-        self.take(answer).await?;
+        let answer = self.client.answer(request).await?;
+        let announced = answer.content_length().filter(|_| answer.status().is_success());
+        if !self.is_damaged(&answer) {
+            let answer = self.client.good(answer, &format!("job {}", self.job)).await?;
+            self.take(answer).await?;
+        }
         if let Some(why) = &self.broken {
             let of = announced.map_or_else(String::new, |announced| format!(" of {announced}"));
             return Ok(Some(format!("the log broke off after {}{of} bytes ({why})", self.size)));
@@ -182,8 +185,18 @@ impl Reading {
                 Ok(())
             }
             StatusCode::NOT_MODIFIED | StatusCode::RANGE_NOT_SATISFIABLE => Ok(()),
+            _ if self.is_damaged(&answer) => Ok(()),
             status => Err(Failed(format!("{} answered {status}", self.path))),
         }
+    }
+
+    /// What was asked for begins with bytes that are wrong or gone: the log breaks off before them.
+    fn is_damaged(&mut self, answer: &Response) -> bool {
+        let is_damaged = answer.status() == StatusCode::INTERNAL_SERVER_ERROR;
+        if is_damaged {
+            self.broken = Some("the server has no good copy of what comes next".to_owned());
+        }
+        is_damaged
     }
 
     fn begins_here(&self, answer: &Response) -> bool {

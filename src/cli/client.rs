@@ -100,7 +100,16 @@ impl Client {
 
     /// Sends a request. `what` names what it is about, such as `job 7`, for the message where there is no such thing.
     pub(super) async fn send(&self, request: RequestBuilder, what: &str) -> Result<Response, Failed> {
-        let answer = request.send().await.map_err(|error| self.silent(&error))?;
+        self.good(self.answer(request).await?, what).await
+    }
+
+    /// The answer to a request, whatever it is.
+    pub(super) async fn answer(&self, request: RequestBuilder) -> Result<Response, Failed> {
+        request.send().await.map_err(|error| self.silent(&error))
+    }
+
+    /// The answer, if it is a good one.
+    pub(super) async fn good(&self, answer: Response, what: &str) -> Result<Response, Failed> {
         match answer.status() {
             status if status.is_success() => Ok(answer),
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {

@@ -90,16 +90,18 @@ async fn a_damaged_log_breaks_off_and_says_so() {
     client.integrity_until(&job, "one copy each", released).await;
     let mut objects = files_below(&server.data_dir().join("objects"));
     objects.sort();
-    let victim = objects.get(2).expect("a third chunk");
-    let bytes = std::fs::read(victim).expect("an object");
-    std::fs::write(victim, flipped(&bytes)).expect("damaged");
-
-    for more in [&[][..], &["--follow"]] {
-        let output = server.command(&["cat", "1"]).args(more).output().expect("it runs");
-        let (status, said) = code(&output);
-        assert_eq!(status, Some(5), "{said}");
-        assert!(said.contains("broke off") && said.contains("veritail inspect 1"), "{said}");
-        assert!(output.stdout.len() < 400_000);
+    // In the middle, and then where it begins: the server says that before a byte of it.
+    for victim in [2, 0] {
+        let victim = objects.get(victim).expect("a chunk");
+        let bytes = std::fs::read(victim).expect("an object");
+        std::fs::write(victim, flipped(&bytes)).expect("damaged");
+        for more in [&[][..], &["--follow"]] {
+            let output = server.command(&["cat", "1"]).args(more).output().expect("it runs");
+            let (status, said) = code(&output);
+            assert_eq!(status, Some(5), "{said}");
+            assert!(said.contains("broke off") && said.contains("veritail inspect 1"), "{said}");
+            assert!(output.stdout.len() < 400_000);
+        }
     }
     let file = server.folder.path().join("copy");
     let output = server.command(&["cat", "1", "--output"]).arg(&file).output().expect("it runs");

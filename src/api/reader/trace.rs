@@ -1,7 +1,10 @@
 //! `GET /api/v4/projects/:id/jobs/:job_id/trace`: the log, whole or in part.
 //!
-//! The length is said before the first byte, so a stream that ends early (no copy of a chunk is as recorded) is a broken
-//! connection to the client, and never a log that looks complete.
+//! The first bytes are there before the head is said, so a log that cannot be had, or is damaged where it is asked for, is an
+//! error with its reason. The length is said before the first byte, so a stream that ends early (no copy of a later chunk is as
+//! recorded) is a broken connection to the client, and never a log that looks complete.
+
+use std::ops::Range;
 
 use axum::Extension;
 use axum::body::Body;
@@ -9,15 +12,15 @@ use axum::extract::{Query, State};
 use axum::http::header::{ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, RANGE};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
-use futures::StreamExt;
+use futures::{StreamExt, stream};
 
 use super::conditions::{self, Outcome};
 use super::is_project;
 use super::range::{Wanted, wanted};
 use crate::api::Api;
-use crate::api::error::{Manners, Refused, message};
+use crate::api::error::{Manners, Message, Refused, message};
 use crate::api::limits::Held;
-use crate::api::observe::{self, EndsLater};
+use crate::api::observe::{self, Ends};
 use crate::api::path::InPath;
 use crate::pipeline::{Mode, OpenedReading, ReadError, Reading};
 use crate::store::database::Job;
@@ -47,6 +50,9 @@ use crate::trace::{ByteSize, JobId, Offset};
         (status = 410, description = "The log was erased."),
         (status = 412, description = "The log is of another version than `If-Match` says."),
         (status = 416, description = "The range lies behind the end.", headers(("Content-Range" = String))),
+        (status = 500, description = "No copy of the first bytes is as it was recorded.", body = Message),
+        (status = 503, description = "A store is away.", body = Message, headers(
+            ("Retry-After" = u64, description = "Seconds after which to come again."))),
     ),
 )]
 pub(in crate::api) async fn trace(
@@ -61,7 +67,7 @@ pub(in crate::api) async fn trace(
     match open(&api, &project, &job, &headers, mode).await {
         Ok((reading, held)) => {
             api.outage.is_over();
-            answer(reading, held, &method, &headers, mode)
+            answer(&api, reading, held, &method, &headers, mode).await
         }
         Err(refused) => refused.answer(&api, Manners::GitLab),
     }
@@ -87,12 +93,15 @@ async fn open(
     }
 }
 
-fn answer(reading: Reading, held: Held, method: &Method, headers: &HeaderMap, mode: Mode) -> Response {
+async fn answer(api: &Api, reading: Reading, held: Held, method: &Method, headers: &HeaderMap, mode: Mode) -> Response {
     let finished = reading.job().closed_at.is_some();
     let etag = etag(reading.job(), reading.size(), mode);
-    let mut response = respond(reading, held, method, headers, etag.as_deref());
+    let mut response = match respond(reading, held, method, headers, etag.as_deref()).await {
+        Ok(response) => response,
+        Err(refused) => refused.answer(api, Manners::GitLab),
+    };
     response.headers_mut().insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-    if response.status().is_client_error() {
+    if response.status().is_client_error() || response.status().is_server_error() {
         // It is about this request and this moment: the next byte of a live log may make it untrue.
         response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         return response;
@@ -111,26 +120,32 @@ fn answer(reading: Reading, held: Held, method: &Method, headers: &HeaderMap, mo
     response
 }
 
-fn respond(reading: Reading, held: Held, method: &Method, headers: &HeaderMap, etag: Option<&str>) -> Response {
+async fn respond(
+    reading: Reading,
+    held: Held,
+    method: &Method,
+    headers: &HeaderMap,
+    etag: Option<&str>,
+) -> Result<Response, Refused> {
     match conditions::outcome(headers, etag) {
         Outcome::Go => {}
-        Outcome::NotModified => return StatusCode::NOT_MODIFIED.into_response(),
-        Outcome::Failed => return message(StatusCode::PRECONDITION_FAILED, "412 Precondition Failed"),
+        Outcome::NotModified => return Ok(StatusCode::NOT_MODIFIED.into_response()),
+        Outcome::Failed => return Ok(message(StatusCode::PRECONDITION_FAILED, "412 Precondition Failed")),
     }
     let size = reading.size();
     let range = headers.get(RANGE).and_then(|value| value.to_str().ok());
     let range = range.filter(|_| *method == Method::GET && conditions::range_applies(headers, etag));
     match wanted(range, size) {
-        Wanted::Whole => body(reading, held, method, Offset::ZERO, Offset::ZERO + size, StatusCode::OK),
+        Wanted::Whole => body(reading, held, method, Offset::ZERO..Offset::ZERO + size, StatusCode::OK).await,
         Wanted::Part(from, to) => {
-            let mut part = body(reading, held, method, from, to, StatusCode::PARTIAL_CONTENT);
+            let mut part = body(reading, held, method, from..to, StatusCode::PARTIAL_CONTENT).await?;
             insert(&mut part, format!("bytes {from}-{}/{size}", to.0 - 1));
-            part
+            Ok(part)
         }
         Wanted::Unsatisfiable => {
             let mut refused = message(StatusCode::RANGE_NOT_SATISFIABLE, "416 Range Not Satisfiable");
             insert(&mut refused, format!("bytes */{size}"));
-            refused
+            Ok(refused)
         }
     }
 }
@@ -141,28 +156,37 @@ fn insert(response: &mut Response, content_range: String) {
     }
 }
 
-fn body(reading: Reading, held: Held, method: &Method, from: Offset, to: Offset, status: StatusCode) -> Response {
+async fn body(
+    reading: Reading,
+    held: Held,
+    method: &Method,
+    range: Range<Offset>,
+    status: StatusCode,
+) -> Result<Response, Refused> {
     let job = reading.job().id;
-    let mut response = if *method == Method::HEAD || from == to {
+    let size = range.end - range.start;
+    let mut response = if *method == Method::HEAD || size.is_zero() {
         (status, Body::empty()).into_response()
     } else {
+        let mut pieces = Box::pin(reading.stream(range));
+        let first = pieces.next().await.transpose()?;
         metrics::operation(Operation::Streamed);
         let span = tracing::Span::current();
         let mut ending = Ending { method: observe::method_of(method), status: Status::of(status.as_u16()) };
-        let body = Body::from_stream(reading.stream(from..to).inspect(move |bytes| {
+        let pieces = stream::iter(first.map(Ok)).chain(pieces).inspect(move |bytes| {
             // Until the last byte is on its way, the reader counts as there.
             let _ = &held;
             if let Err(error) = bytes {
                 ending.broke_off(error);
                 span.in_scope(|| tracing::warn!(job_id = job.0, %error, "job {job}: a reader's stream was cut"));
             }
-        }));
-        (status, Extension(EndsLater), body).into_response()
+        });
+        (status, Extension(Ends::Later), Body::from_stream(pieces)).into_response()
     };
     let fields = response.headers_mut();
     fields.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    fields.insert(CONTENT_LENGTH, HeaderValue::from((to - from).0));
-    response
+    fields.insert(CONTENT_LENGTH, HeaderValue::from(size.0));
+    Ok(response)
 }
 
 /// Counts a request when its answer goes: at its end, or where it broke off or its reader went away.

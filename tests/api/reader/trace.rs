@@ -222,6 +222,13 @@ async fn a_damaged_object_breaks_the_connection_and_is_written_down() {
         assert!(client.trace_request(&job).try_answer().await.is_err(), "a log that looks complete");
     }
     assert_eq!(reads(client, "damaged").await, 2.0);
+    // Where nothing was said yet, it is said.
+    let there = client.trace_request(&job).header("Range", "bytes=131072-131073").answer().await;
+    let why = "job 1, chunk 1: no copy is as it was recorded (checksum); unverified=1 shows what there is";
+    assert_eq!(there.status, 500);
+    assert_eq!(there.json(), serde_json::json!({ "message": format!("500 Internal Server Error: {why}") }));
+    assert_eq!((there.header("Cache-Control"), there.header("ETag")), ("no-store", ""));
+    assert_eq!((reads(client, "damaged").await, reads(client, "500").await), (3.0, 0.0));
     let good = client.trace_request(&job).header("Range", "bytes=0-131071").answer().await;
     assert!(good.body == log[..131_072], "sound chunks are served");
     let path = format!("/api/v4/projects/{}/jobs/{}/trace?unverified=1", job.project, job.id);
@@ -254,6 +261,12 @@ async fn a_log_that_breaks_off_is_no_request_that_was_answered_well() {
     away.iter().for_each(|file| std::fs::rename(file, moved(file)).expect("moved"));
     assert!(client.trace_request(&job).try_answer().await.is_err(), "a log that looks complete");
     assert_eq!((reads(client, "cut").await, reads(client, "200").await), (1.0, 0.0));
+    // Where nothing was said yet, it is said.
+    let later = client.trace_request(&job).header("Range", "bytes=131072-").answer().await;
+    assert_eq!((later.status, later.text()), (503, r#"{"message":"503 Service Unavailable"}"#));
+    assert!(later.header("Retry-After").parse::<u64>().is_ok_and(|seconds| seconds > 0), "{:?}", later.headers);
+    assert_eq!(later.header("Cache-Control"), "no-store");
+    assert_eq!((reads(client, "cut").await, reads(client, "503").await), (1.0, 1.0));
     away.iter().for_each(|file| std::fs::rename(moved(file), file).expect("moved back"));
     assert_eq!(client.trace(&job).await, log);
     let head = client.admin(Method::HEAD, &format!("/api/v4/projects/{}/jobs/{}/trace", job.project, job.id));
