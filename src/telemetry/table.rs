@@ -72,7 +72,7 @@ macro_rules! table {
 
 table! {
     /// Requests that were answered. A method or a status that is none of the route's own counts as other. A log that is read counts
-    /// when it has ended: as `cut` if it broke off because a store could not be asked, as `damaged` because its bytes are wrong or gone, as 500 by a defect.
+    /// when it has ended: as `cut` if it broke off because a store could not be asked, as `damaged` if its bytes are wrong or gone (broken off or refused), as 500 by a defect.
     HTTP_REQUESTS: Counter["veritail_http_requests_total"; route: Route, method: Method, status: Status],
         starts Start::Listed(combinations::requests);
     /// Time from a request's head to the end of its answer's head.

@@ -85,7 +85,7 @@ names! {
         Unavailable = "503",
         /// A log broke off: a store could not be asked.
         Cut = "cut",
-        /// A log broke off: its bytes are wrong or gone.
+        /// A log broke off or was refused: its bytes are wrong or gone.
         Damaged = "damaged",
         /// Any other.
         Other = "other",
