@@ -293,7 +293,7 @@ export const overview = board({
         }),
         stat({
           title: 'Readers served',
-          shows: 'Share of the readers\' requests that were not answered with an error of the server, and whose log did not break off for want of a store, in the time shown.',
+          shows: 'Share of the readers\' requests that were not answered with an error of the server, and whose log did not break off for want of a store, in the time shown. Damage is not counted.',
           normal: '100 %, but for moments in which a store fails over.',
           otherwise: '*Ingest*, row *GET: read*, has the statuses.',
           size: [4, 3],
@@ -424,7 +424,7 @@ export const overview = board({
         }),
         timeseries({
           title: 'Error ratio',
-          shows: 'Share of requests that were answered with an error of the server (5xx), or whose log broke off for want of a store (cut), by what they are for.',
+          shows: 'Share of requests that were answered with an error of the server (5xx), or whose log broke off for want of a store (cut), by what they are for. Damage is not counted.',
           normal: 'Zero.',
           otherwise: '503 and cut say that a store is away or full: *Dependencies and runtime*. 500 is a defect: the node\'s log has it.',
           size: [12, 8],

@@ -49,7 +49,7 @@ pub enum Refused {
     },
     /// The bytes that it asks for are wrong or gone.
     #[error("{0}; unverified=1 shows what there is")]
-    Damaged(String),
+    Damaged(ReadError),
     /// A store is away, full, or answers nonsense.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -76,7 +76,7 @@ impl From<ReadError> for Refused {
     fn from(error: ReadError) -> Self {
         match error {
             ReadError::Store(error) => Self::Store(error),
-            ReadError::Damaged { .. } | ReadError::Lost { .. } => Self::Damaged(error.to_string()),
+            ReadError::Damaged { .. } | ReadError::Lost { .. } => Self::Damaged(error),
         }
     }
 }
@@ -119,7 +119,7 @@ impl Refused {
         let status = self.status();
         let mut response = match manners {
             Manners::Own => problem(status, self.detail()),
-            Manners::GitLab => message(status, &gitlab_message(&self, status)),
+            Manners::GitLab => (status, Json(self.message(status))).into_response(),
         };
         let headers = response.headers_mut();
         match &self {
@@ -129,8 +129,8 @@ impl Refused {
             Self::TooMany { seconds } => {
                 headers.insert(RETRY_AFTER, HeaderValue::from(*seconds));
             }
-            Self::Damaged(why) => {
-                tracing::warn!("a log could not be read: {why}");
+            Self::Damaged(error) => {
+                tracing::warn!(job_id = error.job().map(|job| job.0), %error, "a log could not be read");
                 response.extensions_mut().insert(Ends::As(Status::Damaged));
             }
             Self::Store(error) => {
@@ -148,15 +148,20 @@ impl Refused {
         }
         response
     }
-}
 
-fn gitlab_message(refused: &Refused, status: StatusCode) -> String {
-    match refused {
-        Refused::Bad(_) => refused.to_string(),
-        Refused::Damaged(_) => format!("{}: {refused}", titled(status)),
-        _ => titled(status),
+    /// In GitLab's words.
+    fn message(&self, status: StatusCode) -> Message {
+        let (message, error) = match self {
+            Self::Bad(_) => (self.to_string(), None),
+            Self::Damaged(_) => (format!("{}: {self}", titled(status)), Some(DAMAGED)),
+            _ => (titled(status), None),
+        };
+        Message { message, error }
     }
 }
+
+/// What [`Message::error`] says of a log that is damaged where it is asked for: no other time is better.
+pub const DAMAGED: &str = "damaged";
 
 /// `403 Forbidden`.
 fn titled(status: StatusCode) -> String {
@@ -168,6 +173,9 @@ fn titled(status: StatusCode) -> String {
 pub struct Message {
     /// The status, and what is to be said about it.
     message: String,
+    /// `damaged`: the bytes that are asked for are wrong or gone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'static str>,
 }
 
 /// A problem document, RFC 9457.
@@ -186,7 +194,7 @@ pub struct Problem {
 
 /// An answer in GitLab's words.
 pub fn message(status: StatusCode, text: &str) -> Response {
-    (status, Json(Message { message: text.to_owned() })).into_response()
+    (status, Json(Message { message: text.to_owned(), error: None })).into_response()
 }
 
 /// A problem document.
@@ -232,6 +240,7 @@ pub async fn answer_panics(request: Request, next: Next) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::trace::{JobId, Offset};
 
     #[test]
     fn every_refusal_has_its_status() {
@@ -245,6 +254,8 @@ mod tests {
             (StoreError::unavailable("redis", "gone").into(), 503),
             (StoreError::Full { store: "redis", message: "OOM".to_owned() }.into(), 503),
             (StoreError::unreadable("database", "?").into(), 500),
+            (ReadError::Lost { job: JobId(1), offset: Offset(2) }.into(), 500),
+            (ReadError::Store(StoreError::unavailable("redis", "gone")).into(), 503),
         ];
         for (refused, status) in cases {
             assert_eq!(refused.status().as_u16(), status, "{refused:?}");
@@ -300,6 +311,6 @@ mod tests {
     fn what_a_store_said_stays_inside() {
         let refused = Refused::from(StoreError::unavailable("redis", "10.1.2.3:6379 refused"));
         assert!(!refused.detail().unwrap_or_default().contains("10.1.2.3"));
-        assert!(!gitlab_message(&refused, refused.status()).contains("10.1.2.3"));
+        assert!(!refused.message(refused.status()).message.contains("10.1.2.3"));
     }
 }

@@ -209,6 +209,21 @@ mod tests {
     }
 
     #[test]
+    fn a_refusal_holds_nothing_and_a_rate_that_is_used_up_is_not_forgotten() {
+        let one_a_second = Allowance { rate: 1, concurrency: 2 };
+        let limits = Limits::new(one_a_second, Allowance { rate: 0, concurrency: 1 });
+        let reading = limits.enter([1; 32], Some(JobId(1))).expect("a slot");
+        // By the readers' gate, and then by the rate.
+        assert!(limits.enter([2; 32], Some(JobId(1))).is_err());
+        (0..BURST).for_each(|_| drop(limits.enter([1; 32], None)));
+        limits.forget_idle();
+        assert!(limits.enter([1; 32], None).is_err());
+        assert_eq!(limits.tokens.under_way.counts().len(), 1);
+        drop(reading);
+        assert!(limits.tokens.under_way.counts().is_empty() && limits.readers.under_way.counts().is_empty());
+    }
+
+    #[test]
     fn whoever_asks_for_nothing_is_forgotten_and_nobody_else() {
         for (rate, is_whole_soon) in [(1, false), (1_000_000, true)] {
             let limits = Limits::new(Allowance { rate, concurrency: 2 }, NONE);

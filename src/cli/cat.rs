@@ -15,6 +15,7 @@ use serde::Deserialize;
 
 use super::client::{Client, Connection};
 use super::{Failed, exit};
+use crate::api::error::DAMAGED;
 use crate::seams::Clock as _;
 use crate::seams::real::SystemClock;
 use output::Output;
@@ -125,7 +126,9 @@ impl Reading {
         let request = self.client.request(Method::GET, &path);
         let answer = self.client.answer(request).await?;
         let announced = answer.content_length().filter(|_| answer.status().is_success());
-        if !self.is_damaged(&answer) {
+        if answer.status() == StatusCode::INTERNAL_SERVER_ERROR {
+            self.broken = Some(self.damage(answer).await?);
+        } else {
             let answer = self.client.good(answer, &format!("job {}", self.job)).await?;
             self.take(answer).await?;
         }
@@ -185,18 +188,24 @@ impl Reading {
                 Ok(())
             }
             StatusCode::NOT_MODIFIED | StatusCode::RANGE_NOT_SATISFIABLE => Ok(()),
-            _ if self.is_damaged(&answer) => Ok(()),
+            StatusCode::INTERNAL_SERVER_ERROR => {
+                self.broken = Some(self.damage(answer).await?);
+                Ok(())
+            }
             status => Err(Failed(format!("{} answered {status}", self.path))),
         }
     }
 
-    /// What was asked for begins with bytes that are wrong or gone: the log breaks off before them.
-    fn is_damaged(&mut self, answer: &Response) -> bool {
-        let is_damaged = answer.status() == StatusCode::INTERNAL_SERVER_ERROR;
-        if is_damaged {
-            self.broken = Some("the server has no good copy of what comes next".to_owned());
+    /// What a server error says is wrong with the bytes that were asked for: the log breaks off before them. An error where
+    /// it says nothing of the kind.
+    async fn damage(&self, answer: Response) -> Result<String, Failed> {
+        let status = answer.status();
+        let said: serde_json::Value = answer.json().await.unwrap_or_default();
+        let why = said["message"].as_str().map(str::to_owned);
+        match why.filter(|_| said["error"] == DAMAGED) {
+            Some(why) => Ok(why),
+            None => Err(Failed(format!("{} answered {status}: its log says why", self.path))),
         }
-        is_damaged
     }
 
     fn begins_here(&self, answer: &Response) -> bool {

@@ -60,6 +60,16 @@ pub enum ReadError {
     Store(#[from] StoreError),
 }
 
+impl ReadError {
+    /// The job whose bytes are wrong or gone.
+    pub fn job(&self) -> Option<JobId> {
+        match self {
+            Self::Damaged { job, .. } | Self::Lost { job, .. } => Some(*job),
+            Self::Store(_) => None,
+        }
+    }
+}
+
 /// A trace, ready to be read.
 pub struct Reading {
     node: Pipeline,

@@ -242,15 +242,10 @@ impl Pipeline {
     /// Copies under names that an open end would give to its next bytes although it promises nothing of them: left by an
     /// append whose entry was lost. Such a name is never used again.
     async fn taken_names(&self, job: JobId, end: Option<&OpenEnd>) -> Result<BTreeSet<ChunkId>> {
-        let mut taken = BTreeSet::new();
         let heads = end.map(|end| [Some(&end.tail), end.fill.as_ref()]).into_iter().flatten().flatten();
-        let empty: Vec<ChunkId> = heads.filter(|head| head.size.is_zero()).map(|head| head.chunk).collect();
-        for chunk in empty {
-            if self.stores().live.read_chunk(job, chunk).await?.is_some() {
-                taken.insert(chunk);
-            }
-        }
-        Ok(taken)
+        let empty: Vec<_> = heads.filter(|head| head.size.is_zero()).map(|head| (job, head.chunk)).collect();
+        let taken = self.stores().live.present(&empty).await?;
+        Ok(taken.into_iter().map(|(_, chunk)| chunk).collect())
     }
 
     /// All rows of a job, in order.

@@ -108,12 +108,12 @@ pub(super) fn request(route: Route, method: Method, status: Status) -> (Route, M
 /// What each dependency is asked.
 fn of_dependency(dependency: Dependency) -> &'static [StoreOperation] {
     use StoreOperation::{
-        Append, Change, Delete, Get, List, Load, Other, Ping, Put, Query, ReadChunk, Release, Replace, Scan, SetStatus,
-        Usage, Watch,
+        Append, Change, Delete, Get, List, Load, Other, Ping, Present, Put, Query, ReadChunk, ReadOpen, Release,
+        Replace, Scan, SetStatus, Usage, Watch,
     };
     match dependency {
         Dependency::Redis | Dependency::Embedded => {
-            &[Load, Append, Replace, SetStatus, Watch, ReadChunk, Release, Scan, Usage, Ping]
+            &[Load, Append, Replace, SetStatus, Watch, ReadChunk, ReadOpen, Present, Release, Scan, Usage, Ping]
         }
         Dependency::Database => &[Query, Change, Ping],
         Dependency::ObjectStore => &[Put, Get, Delete, List, Ping, Other],
@@ -173,6 +173,14 @@ mod tests {
                 let known = vec![dependency.as_str(), counted.as_str(), Answer::Ok.as_str()];
                 assert!(calls.contains(&known), "{dependency} {asked}: {known:?}");
             }
+        }
+    }
+
+    #[test]
+    fn whatever_is_asked_counts_as_itself_somewhere() {
+        for asked in StoreOperation::ALL {
+            let of = |dependency: &&Dependency| of_dependency(**dependency).contains(asked);
+            assert!(Dependency::ALL.iter().any(|dependency| of(&dependency)), "{asked}");
         }
     }
 

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use sqlx::Connection as _;
+
 use crate::program::{Server, code, text};
 use crate::support::server::{Job, ended, flipped, log};
 use crate::support::wait::{until, until_some};
@@ -109,6 +111,21 @@ async fn a_damaged_log_breaks_off_and_says_so() {
     assert!(!file.exists() && text(&output.stderr).contains("was not written"), "{}", text(&output.stderr));
     let output = server.command(&["cat", "1", "--unverified"]).output().expect("it runs");
     assert_eq!((output.status.code(), output.stdout.len()), (Some(0), 400_000));
+}
+
+/// An error of the server that says nothing about the bytes is no damage.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_cannot_be_read_is_an_error_and_no_damage() {
+    let server = Server::start(&[]);
+    finished(&server, 10_000).await;
+    let database = format!("sqlite://{}", server.data_dir().join("veritail.db").display());
+    let mut database = sqlx::SqliteConnection::connect(&database).await.expect("a database");
+    // A bit that no checksum has.
+    sqlx::raw_sql("UPDATE trace_chunks SET crc32 = crc32 + 4294967296").execute(&mut database).await.expect("changed");
+    let output = server.command(&["cat", "1"]).output().expect("it runs");
+    let (status, said) = code(&output);
+    assert_eq!((status, output.stdout.len()), (Some(1), 0), "{said}");
+    assert!(said.contains("answered 500") && !said.contains("broke off"), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -50,9 +50,8 @@ use crate::trace::{ByteSize, JobId, Offset};
         (status = 410, description = "The log was erased."),
         (status = 412, description = "The log is of another version than `If-Match` says."),
         (status = 416, description = "The range lies behind the end.", headers(("Content-Range" = String))),
-        (status = 500, description = "No copy of the first bytes is as it was recorded.", body = Message),
-        (status = 503, description = "A store is away.", body = Message, headers(
-            ("Retry-After" = u64, description = "Seconds after which to come again."))),
+        (status = 500, description = "No copy of the first bytes is as it was recorded (`error` is `damaged` then), something in a \
+            store is as no version wrote it, or the program has a fault: a person must look.", body = Message),
     ),
 )]
 pub(in crate::api) async fn trace(
@@ -65,10 +64,7 @@ pub(in crate::api) async fn trace(
     let unverified = query.is_ok_and(|Query(all)| all.iter().any(|(name, value)| name == "unverified" && value == "1"));
     let mode = if unverified { Mode::Unverified } else { Mode::Verified };
     match open(&api, &project, &job, &headers, mode).await {
-        Ok((reading, held)) => {
-            api.outage.is_over();
-            answer(&api, reading, held, &method, &headers, mode).await
-        }
+        Ok((reading, held)) => answer(&api, reading, held, &method, &headers, mode).await,
         Err(refused) => refused.answer(&api, Manners::GitLab),
     }
 }
@@ -97,7 +93,13 @@ async fn answer(api: &Api, reading: Reading, held: Held, method: &Method, header
     let finished = reading.job().closed_at.is_some();
     let etag = etag(reading.job(), reading.size(), mode);
     let mut response = match respond(reading, held, method, headers, etag.as_deref()).await {
-        Ok(response) => response,
+        Ok(response) => {
+            if response.extensions().get::<Ends>().is_some() {
+                // Its first bytes were there.
+                api.outage.is_over();
+            }
+            response
+        }
         Err(refused) => refused.answer(api, Manners::GitLab),
     };
     response.headers_mut().insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
@@ -169,7 +171,10 @@ async fn body(
         (status, Body::empty()).into_response()
     } else {
         let mut pieces = Box::pin(reading.stream(range));
-        let first = pieces.next().await.transpose()?;
+        let mut waiting = Waiting(Some(observe::method_of(method)));
+        let first = pieces.next().await.transpose();
+        waiting.0 = None;
+        let first = first?;
         metrics::operation(Operation::Streamed);
         let span = tracing::Span::current();
         let mut ending = Ending { method: observe::method_of(method), status: Status::of(status.as_u16()) };
@@ -187,6 +192,17 @@ async fn body(
     fields.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     fields.insert(CONTENT_LENGTH, HeaderValue::from(size.0));
     Ok(response)
+}
+
+/// A reader that goes away before the first byte was there got nothing: it counts as one whose log broke off.
+struct Waiting(Option<metrics::Method>);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        if let Some(method) = self.0.filter(|_| !std::thread::panicking()) {
+            metrics::request_ended(Route::Read, method, Status::Cut);
+        }
+    }
 }
 
 /// Counts a request when its answer goes: at its end, or where it broke off or its reader went away.

@@ -3,7 +3,6 @@
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::time::Duration;
 
 use clap::Args;
 use serde_json::json;
@@ -21,6 +20,7 @@ use crate::api::auth::ADMIN_TOKEN_FILE;
 use crate::cli::Failed;
 use crate::cli::client::Client;
 use crate::cli::signals::Signals;
+use crate::config::value::Span;
 
 /// Open many traces, leave them alone, and see by how much the server's memory grew.
 ///
@@ -33,6 +33,10 @@ pub(super) struct Idle {
     /// What each of them says.
     #[arg(long, value_name = "SIZE", default_value = "1KiB")]
     patch: Size,
+    /// How long the server rests before it is measured: by default until it has forgotten what it remembers only of those that
+    /// ask for something.
+    #[arg(long, value_name = "TIME", default_value = "25s")]
+    rest: Span,
     /// What the logs are made from.
     #[arg(long, default_value = "1")]
     seed: u64,
@@ -43,10 +47,9 @@ pub(super) struct Idle {
 
 /// What a trace may cost.
 const GOAL: f64 = 2048.0;
-/// Traces that are opened to warm the server up, before it is measured at rest.
-const WARM: u32 = 200;
-/// How long it rests before it is measured.
-const REST: Duration = Duration::from_secs(3);
+/// Traces that are opened to warm the server up, before it is measured at rest; no more than are measured. What it caches of
+/// any number of them, the database's pages above all, is there then.
+const WARM: u32 = 5000;
 
 /// `veritail serve` in a process of its own; it dies with this value.
 struct Server {
@@ -115,16 +118,16 @@ impl Idle {
     async fn measure(&self, server: &Server) -> Result<bool, Failed> {
         let progress = Progress::new();
         progress.is("opening traces");
-        self.open(server, WARM, &progress).await?;
-        clock::sleep(REST).await;
+        self.open(server, WARM.min(self.runners), &progress).await?;
+        clock::sleep(self.rest.0).await;
         let before = server.memory()?;
         self.open(server, self.runners, &progress).await?;
-        clock::sleep(REST).await;
+        clock::sleep(self.rest.0).await;
         let after = server.memory()?;
         progress.ends();
         let each = (after as f64 - before as f64) / f64::from(self.runners);
         if self.json {
-            let plan = json!({ "runners": self.runners, "patch": self.patch });
+            let plan = json!({ "runners": self.runners, "patch": self.patch, "rest": self.rest.to_string() });
             let mut document = report::head("idle", self.seed, None, plan);
             merge(&mut document, json!({ "memory": { "before": before, "after": after, "each": each, "goal": GOAL } }));
             report::print_json(document);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::StreamExt as _;
 use reqwest::header::{CONTENT_RANGE, CONTENT_TYPE, RANGE, RETRY_AFTER};
-use reqwest::{Method, RequestBuilder, Response};
+use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -123,6 +123,12 @@ impl Wire {
 async fn take(answer: Response, began: Instant) -> Taken {
     let after = seconds(&answer, RETRY_AFTER.as_str());
     let mut taken = Taken { status: answer.status().as_u16(), after, ..Taken::default() };
+    if answer.status() == StatusCode::INTERNAL_SERVER_ERROR {
+        // Its first bytes are wrong or gone, and the server says so.
+        taken.broken = Some(answer.text().await.unwrap_or_else(|error| chain(&error)));
+        taken.whole = began.elapsed();
+        return taken;
+    }
     let (mut crc32, mut sha256) = (crc32fast::Hasher::new(), <sha2::Sha256 as sha2::Digest>::new());
     let mut stream = answer.bytes_stream();
     while let Some(piece) = stream.next().await {

@@ -15,7 +15,7 @@ impl Pipeline {
     /// Whether a live copy is there and nobody's: its job is unknown, or nobody needed it for `grace`. A job is known before its
     /// first live byte, and for ever, so an unknown one needs no grace.
     pub(super) async fn left_over(&self, id: JobId, chunk: ChunkId, grace: Duration) -> Result<bool> {
-        if self.stores().live.read_chunk(id, chunk).await?.is_none() {
+        if self.stores().live.present(&[(id, chunk)]).await?.is_empty() {
             return Ok(false);
         }
         match self.stores().database.job(id).await? {

@@ -37,7 +37,7 @@ names! {
 }
 
 names! {
-    /// The status codes that are answered, and how an answer ended that broke off after its head.
+    /// The status codes that are answered, and how a log ended that could not be read whole.
     Status {
         /// 200.
         Ok = "200",

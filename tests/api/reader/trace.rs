@@ -1,5 +1,7 @@
 //! `GET /api/v4/projects/:id/jobs/:job_id/trace`, row by row.
 
+use std::time::Duration;
+
 use reqwest::Method;
 
 use crate::support::server::{Binary, Client, Job, Send as _, ended, flipped, log};
@@ -226,7 +228,8 @@ async fn a_damaged_object_breaks_the_connection_and_is_written_down() {
     let there = client.trace_request(&job).header("Range", "bytes=131072-131073").answer().await;
     let why = "job 1, chunk 1: no copy is as it was recorded (checksum); unverified=1 shows what there is";
     assert_eq!(there.status, 500);
-    assert_eq!(there.json(), serde_json::json!({ "message": format!("500 Internal Server Error: {why}") }));
+    let said = serde_json::json!({ "message": format!("500 Internal Server Error: {why}"), "error": "damaged" });
+    assert_eq!(there.json(), said);
     assert_eq!((there.header("Cache-Control"), there.header("ETag")), ("no-store", ""));
     assert_eq!((reads(client, "damaged").await, reads(client, "500").await), (3.0, 0.0));
     let good = client.trace_request(&job).header("Range", "bytes=0-131071").answer().await;
@@ -275,6 +278,23 @@ async fn a_log_that_breaks_off_is_no_request_that_was_answered_well() {
     wait::until("both count", async || reads(client, "200").await >= 2.0).await;
     let ended = [reads(client, "200").await, reads(client, "cut").await, reads(client, "damaged").await];
     assert_eq!(ended, [2.0, 1.0, 0.0]);
+}
+
+/// An object that is a pipe hangs whoever opens it, as a store does that answers nothing.
+#[tokio::test]
+async fn a_reader_that_goes_away_before_the_first_byte_counts_as_one_whose_log_broke_off() {
+    let server = Binary::start(&[("VERITAIL_LIVE_GRACE", "0s")]);
+    let client = server.client();
+    let job = finished(client, b"0123456789").await;
+    let key = client.integrity(&job).await["chunks"][0]["copies"][0]["key"].as_str().expect("a key").to_owned();
+    let object = server.data_dir().join("objects").join(key);
+    std::fs::remove_file(&object).expect("it is there");
+    assert!(std::process::Command::new("mkfifo").arg(&object).status().expect("it runs").success());
+    let impatient = client.trace_request(&job).timeout(Duration::from_millis(300));
+    assert!(impatient.try_answer().await.is_err());
+    wait::until("it counts", async || reads(client, "cut").await >= 1.0).await;
+    assert_eq!((reads(client, "cut").await, reads(client, "200").await), (1.0, 0.0));
+    assert_eq!(client.metric("veritail_http_requests_in_flight", "route=\"read\"").await, 0.0);
 }
 
 /// How many reads were answered so.

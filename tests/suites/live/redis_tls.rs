@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use veritail::seams::real::{SystemChance, SystemClock};
-use veritail::store::live::LiveStore;
 use veritail::store::live::redis::{Options, RedisLive};
+use veritail::store::live::{Entry, LiveStore};
 use veritail::store::{Result, StoreError};
+use veritail::trace::{ChunkSize, Epoch, JobId, JobStatus, OpenEnd};
 
 use super::redis_shapes::append_at_last;
-use super::steps::{JOB, append, bury, bytes, chunk, open as open_trace, scan};
+use super::steps::{JOB, append, bury, bytes, chunk, open as open_trace, scan, stored};
 use crate::support::certificates::Authority;
 use crate::support::redis_cluster::RedisCluster;
 use crate::support::redis_sentinel::RedisSentinel;
@@ -74,6 +75,30 @@ async fn documented_user_can_do_everything() {
     assert!(store.look_for_rollbacks().await.is_empty());
     store.usage().await.unwrap();
     store.ping().await.unwrap();
+}
+
+/// The documented one gives back the spare room of a full chunk.
+#[tokio::test]
+async fn user_without_bitop_takes_more_memory_and_loses_nothing() {
+    let server = Server::start(false);
+    let store = open(server.options()).await.unwrap();
+    let mut used = Vec::new();
+    for (job, rights) in [(JOB, "+bitop"), (JobId(JOB.0 + 1), "-bitop")] {
+        order(server.server.port(), &["ACL", "SETUSER", "veritail", rights]).unwrap();
+        let mut end = OpenEnd::new(Epoch::FIRST, ChunkSize::DEFAULT);
+        let opened = store.replace(job, None, &Entry::Live(end.clone()), JobStatus::Running, None).await;
+        stored(opened.unwrap());
+        for _ in 0..32 {
+            end = append(&store, job, &end, &[b'x'; 4096]).await;
+        }
+        assert_eq!(bytes(&store, job, chunk(0)).await, Some(vec![b'x'; 128 * 1024]), "{rights}");
+        let key = format!("veritail:{{{job}}}:chunk:0-1");
+        let ::redis::Value::Int(bytes) = order(server.server.port(), &["MEMORY", "USAGE", &key]).unwrap() else {
+            panic!("no size");
+        };
+        used.push(bytes);
+    }
+    assert!(used[0] < 164 * 1024 && used[1] > 256 * 1024, "{used:?}");
 }
 
 #[tokio::test]
@@ -145,8 +170,7 @@ async fn masters_of_a_cluster_are_spoken_to_over_tls_and_so_are_redirections() {
     let first = format!("rediss-cluster://127.0.0.1:{}", cluster.nodes[0].tls_port());
     let store = open(trusting(&authority, first)).await.unwrap();
     for job in 1..=12 {
-        append(&store, veritail::trace::JobId(job), &open_trace(&store, veritail::trace::JobId(job)).await, b"abc")
-            .await;
+        append(&store, JobId(job), &open_trace(&store, JobId(job)).await, b"abc").await;
     }
     let filled = cluster.nodes.iter().filter(|node| !info(node.port(), "db0").is_empty()).count();
     assert_eq!((scan(&store, 100).await.len(), filled), (24, 3), "{:?}", cluster.keys());
