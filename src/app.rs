@@ -179,17 +179,11 @@ pub async fn start(config: Config) -> Result<Running, CannotStart> {
         seams.spawn.spawn("redis", Box::pin(redis::watch_for_ever(redis, pipeline.clone())));
     }
     seams.spawn.spawn("last_seen", Box::pin(write_last_seen_for_ever(api.clone(), seams.clock.clone())));
-    seams.spawn.spawn("forget_idle", Box::pin(forget_idle_for_ever(api.clone(), seams.clock.clone())));
-    let clock = seams.clock.clone();
-    seams.spawn.spawn(
-        "upkeep",
-        Box::pin(async move {
-            loop {
-                clock.sleep(UPKEEP_INTERVAL).await;
-                exporter.upkeep();
-            }
-        }),
-    );
+    let limited = api.clone();
+    let forget_idle = again_and_again(limits::FORGETS, seams.clock.clone(), move || limited.auth.forget_idle());
+    seams.spawn.spawn("forget_idle", Box::pin(forget_idle));
+    let upkeep = again_and_again(UPKEEP_INTERVAL, seams.clock.clone(), || exporter.upkeep());
+    seams.spawn.spawn("upkeep", Box::pin(upkeep));
     let (stop, asked_to_stop) = oneshot::channel();
     let (has_stopped, stopped) = oneshot::channel();
     let (edge, routes, its_seams) = (Edge::new(&config.http, tls.clone()), router::router(api.clone()), seams.clone());
@@ -239,10 +233,11 @@ async fn write_last_seen_for_ever(api: Api, clock: Arc<dyn Clock>) {
     }
 }
 
-async fn forget_idle_for_ever(api: Api, clock: Arc<dyn Clock>) {
+/// Does what takes no time, for as long as the process lives.
+async fn again_and_again(interval: Duration, clock: Arc<dyn Clock>, work: impl Fn() + Send + Sync) {
     loop {
-        clock.sleep(limits::FORGETS).await;
-        api.auth.forget_idle();
+        clock.sleep(interval).await;
+        work();
     }
 }
 

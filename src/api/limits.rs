@@ -33,12 +33,7 @@ pub struct Allowance {
     pub concurrency: u32,
 }
 
-type Rate<K> = RateLimiter<
-    K,
-    HashMapStateStore<K>,
-    MonotonicClock,
-    NoOpMiddleware<<MonotonicClock as governor::clock::Clock>::Instant>,
->;
+type Rate<K> = RateLimiter<K, HashMapStateStore<K>, MonotonicClock, NoOpMiddleware<std::time::Instant>>;
 
 /// The same allowance for each of many.
 struct Gates<K: Hash + Eq + Clone> {

@@ -244,6 +244,9 @@ impl Pipeline {
     async fn taken_names(&self, job: JobId, end: Option<&OpenEnd>) -> Result<BTreeSet<ChunkId>> {
         let heads = end.map(|end| [Some(&end.tail), end.fill.as_ref()]).into_iter().flatten().flatten();
         let empty: Vec<_> = heads.filter(|head| head.size.is_zero()).map(|head| (job, head.chunk)).collect();
+        if empty.is_empty() {
+            return Ok(BTreeSet::new());
+        }
         let taken = self.stores().live.present(&empty).await?;
         Ok(taken.into_iter().map(|(_, chunk)| chunk).collect())
     }

@@ -92,16 +92,8 @@ async fn open(
 async fn answer(api: &Api, reading: Reading, held: Held, method: &Method, headers: &HeaderMap, mode: Mode) -> Response {
     let finished = reading.job().closed_at.is_some();
     let etag = etag(reading.job(), reading.size(), mode);
-    let mut response = match respond(reading, held, method, headers, etag.as_deref()).await {
-        Ok(response) => {
-            if response.extensions().get::<Ends>().is_some() {
-                // Its first bytes were there.
-                api.outage.is_over();
-            }
-            response
-        }
-        Err(refused) => refused.answer(api, Manners::GitLab),
-    };
+    let responded = respond(api, reading, held, method, headers, etag.as_deref()).await;
+    let mut response = responded.unwrap_or_else(|refused| refused.answer(api, Manners::GitLab));
     response.headers_mut().insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     if response.status().is_client_error() || response.status().is_server_error() {
         // It is about this request and this moment: the next byte of a live log may make it untrue.
@@ -123,6 +115,7 @@ async fn answer(api: &Api, reading: Reading, held: Held, method: &Method, header
 }
 
 async fn respond(
+    api: &Api,
     reading: Reading,
     held: Held,
     method: &Method,
@@ -138,9 +131,9 @@ async fn respond(
     let range = headers.get(RANGE).and_then(|value| value.to_str().ok());
     let range = range.filter(|_| *method == Method::GET && conditions::range_applies(headers, etag));
     match wanted(range, size) {
-        Wanted::Whole => body(reading, held, method, Offset::ZERO..Offset::ZERO + size, StatusCode::OK).await,
+        Wanted::Whole => body(api, reading, held, method, Offset::ZERO..Offset::ZERO + size, StatusCode::OK).await,
         Wanted::Part(from, to) => {
-            let mut part = body(reading, held, method, from..to, StatusCode::PARTIAL_CONTENT).await?;
+            let mut part = body(api, reading, held, method, from..to, StatusCode::PARTIAL_CONTENT).await?;
             insert(&mut part, format!("bytes {from}-{}/{size}", to.0 - 1));
             Ok(part)
         }
@@ -159,6 +152,7 @@ fn insert(response: &mut Response, content_range: String) {
 }
 
 async fn body(
+    api: &Api,
     reading: Reading,
     held: Held,
     method: &Method,
@@ -175,6 +169,7 @@ async fn body(
         let first = pieces.next().await.transpose();
         waiting.0 = None;
         let first = first?;
+        api.outage.is_over();
         metrics::operation(Operation::Streamed);
         let span = tracing::Span::current();
         let mut ending = Ending { method: observe::method_of(method), status: Status::of(status.as_u16()) };

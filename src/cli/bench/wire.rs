@@ -124,7 +124,7 @@ async fn take(answer: Response, began: Instant) -> Taken {
     let after = seconds(&answer, RETRY_AFTER.as_str());
     let mut taken = Taken { status: answer.status().as_u16(), after, ..Taken::default() };
     if answer.status() == StatusCode::INTERNAL_SERVER_ERROR {
-        // Its first bytes are wrong or gone, and the server says so.
+        // It says why: most often the first bytes are wrong or gone.
         taken.broken = Some(answer.text().await.unwrap_or_else(|error| chain(&error)));
         taken.whole = began.elapsed();
         return taken;

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use ::redis::{FromRedisValue, InfoDict, RedisError};
+use ::redis::{Cmd, FromRedisValue, InfoDict, RedisError, RedisResult, Value};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::future::{join_all, try_join_all};
@@ -233,8 +233,12 @@ impl RedisLive {
         keys: &[String],
         arguments: &[&[u8]],
     ) -> Result<T> {
-        let answer = script.run(&self.masters, slot, keys, arguments).await.map_err(error)?;
-        T::from_redis_value(answer).map_err(|unreadable| error(unreadable.into()))
+        read(script.run(&self.masters, slot, keys, arguments).await)
+    }
+
+    /// Sends a command about the keys of a job.
+    async fn ask<T: FromRedisValue>(&self, job: JobId, command: &Cmd) -> Result<T> {
+        read(self.masters.call(keys::slot(job), command).await)
     }
 
     /// Those of a job's copies that are there. One command where there is none, which is nearly always so, or where all are.
@@ -258,8 +262,7 @@ impl RedisLive {
         chunks.iter().for_each(|chunk| {
             exist.arg(keys::chunk(job, *chunk));
         });
-        let answer = self.masters.call(keys::slot(job), &exist).await.map_err(error)?;
-        u64::from_redis_value(answer).map_err(|unreadable| error(unreadable.into()))
+        self.ask(job, &exist).await
     }
 
     /// What every master says of its memory and of its evictions.
@@ -270,6 +273,10 @@ impl RedisLive {
         });
         join_all(asked).await.into_iter().collect()
     }
+}
+
+fn read<T: FromRedisValue>(answer: RedisResult<Value>) -> Result<T> {
+    T::from_redis_value(answer.map_err(error)?).map_err(|unreadable| error(unreadable.into()))
 }
 
 fn cannot_connect(place: &str, error: &RedisError) -> StoreError {
@@ -283,8 +290,7 @@ impl LiveStore for RedisLive {
     }
 
     async fn load(&self, job: JobId) -> Result<Option<LiveTrace>> {
-        let answer = self.masters.call(keys::slot(job), &replies::load(job)).await.map_err(error)?;
-        replies::trace(Fields::from_redis_value(answer).map_err(|unreadable| error(unreadable.into()))?)
+        replies::trace(self.ask(job, &replies::load(job)).await?)
     }
 
     async fn append(&self, job: JobId, append: Append) -> Result<Outcome> {
@@ -331,8 +337,7 @@ impl LiveStore for RedisLive {
     async fn read_chunk(&self, job: JobId, chunk: ChunkId) -> Result<Option<Bytes>> {
         let mut get = ::redis::cmd("GET");
         get.arg(keys::chunk(job, chunk));
-        let answer = self.masters.call(keys::slot(job), &get).await.map_err(error)?;
-        FromRedisValue::from_redis_value(answer).map_err(|unreadable| error(unreadable.into()))
+        self.ask(job, &get).await
     }
 
     async fn read_open(&self, job: JobId, chunk: ChunkId) -> Result<LiveCopy> {

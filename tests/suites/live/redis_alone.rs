@@ -6,9 +6,9 @@ use redis::aio::MultiplexedConnection;
 use veritail::store::StoreError;
 use veritail::store::live::redis::{RESPONSE_TIMEOUT, RedisLive};
 use veritail::store::live::{Entry, LiveStore, Refusal};
-use veritail::trace::{ByteSize, ChunkSize, Epoch, JobId, JobStatus, OpenEnd, Timestamp};
+use veritail::trace::{ByteSize, JobId, JobStatus, Timestamp};
 
-use super::steps::{JOB, append, append_of, bury, bytes, chunk, load, open, refused, scan, stored};
+use super::steps::{JOB, append, append_of, bury, bytes, chunk, load, open, open_and_fill, refused, scan, stored};
 use crate::support::redis_server::{Durability, RedisServer};
 use crate::support::wait::{until, until_some};
 
@@ -147,12 +147,7 @@ async fn keys_of_another_kind_are_unreadable() {
 async fn sealed_chunk_takes_the_memory_it_needs() {
     let server = RedisServer::start(Durability::Nothing);
     let (store, mut hands) = (connect(&server).await, other_hands(&server).await);
-    let end = OpenEnd::new(Epoch::FIRST, ChunkSize::DEFAULT);
-    stored(store.replace(JOB, None, &Entry::Live(end.clone()), JobStatus::Running, None).await.unwrap());
-    let mut end = end;
-    for _ in 0..32 {
-        end = append(&store, JOB, &end, &[b'x'; 4096]).await;
-    }
+    open_and_fill(&store, JOB).await;
     assert_eq!(order::<u64>(&mut hands, &format!("STRLEN {CHUNK}")).await, 128 * 1024);
     let used = order::<u64>(&mut hands, &format!("MEMORY USAGE {CHUNK}")).await;
     // The allocator's next size is 160 KiB; built by appends alone it would be 256 KiB.

@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use veritail::seams::real::{SystemChance, SystemClock};
+use veritail::store::live::LiveStore;
 use veritail::store::live::redis::{Options, RedisLive};
-use veritail::store::live::{Entry, LiveStore};
 use veritail::store::{Result, StoreError};
-use veritail::trace::{ChunkSize, Epoch, JobId, JobStatus, OpenEnd};
+use veritail::trace::JobId;
 
 use super::redis_shapes::append_at_last;
-use super::steps::{JOB, append, bury, bytes, chunk, open as open_trace, scan, stored};
+use super::steps::{JOB, append, bury, bytes, chunk, open as open_trace, open_and_fill, scan};
 use crate::support::certificates::Authority;
 use crate::support::redis_cluster::RedisCluster;
 use crate::support::redis_sentinel::RedisSentinel;
@@ -85,12 +85,7 @@ async fn user_without_bitop_takes_more_memory_and_loses_nothing() {
     let mut used = Vec::new();
     for (job, rights) in [(JOB, "+bitop"), (JobId(JOB.0 + 1), "-bitop")] {
         order(server.server.port(), &["ACL", "SETUSER", "veritail", rights]).unwrap();
-        let mut end = OpenEnd::new(Epoch::FIRST, ChunkSize::DEFAULT);
-        let opened = store.replace(job, None, &Entry::Live(end.clone()), JobStatus::Running, None).await;
-        stored(opened.unwrap());
-        for _ in 0..32 {
-            end = append(&store, job, &end, &[b'x'; 4096]).await;
-        }
+        open_and_fill(&store, job).await;
         assert_eq!(bytes(&store, job, chunk(0)).await, Some(vec![b'x'; 128 * 1024]), "{rights}");
         let key = format!("veritail:{{{job}}}:chunk:0-1");
         let ::redis::Value::Int(bytes) = order(server.server.port(), &["MEMORY", "USAGE", &key]).unwrap() else {

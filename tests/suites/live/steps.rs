@@ -49,6 +49,16 @@ pub(super) async fn append(store: &dyn LiveStore, job: JobId, end: &OpenEnd, byt
     next
 }
 
+/// Opens a trace and fills its first chunk, of 128 KiB, with patches of 4 KiB.
+pub(super) async fn open_and_fill(store: &dyn LiveStore, job: JobId) {
+    let mut end = OpenEnd::new(Epoch::FIRST, ChunkSize::DEFAULT);
+    let opened = store.replace(job, None, &Entry::Live(end.clone()), JobStatus::Running, None).await;
+    stored(opened.expect("the store answers"));
+    for _ in 0..32 {
+        end = append(store, job, &end, &[b'x'; 4096]).await;
+    }
+}
+
 /// Puts a tombstone in place of `end`.
 pub(super) async fn bury(store: &dyn LiveStore, job: JobId, end: &OpenEnd, expires: Option<Duration>) -> Entry {
     let tombstone = Entry::Tombstone(Tombstone { epoch: end.epoch, ended: JobStatus::Success });
