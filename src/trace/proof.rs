@@ -43,7 +43,8 @@ pub fn persistent_record(row: &ChunkRow) -> Option<&Record> {
 
 impl Whole {
     /// Adds up the rows of a trace; `rows` in order of index.
-    pub fn of(rows: &[ChunkRow], chunk_size: ChunkSize) -> Self {
+    pub fn of<'a>(rows: impl IntoIterator<Item = &'a ChunkRow, IntoIter: Clone>, chunk_size: ChunkSize) -> Self {
+        let rows = rows.into_iter();
         let end_of = |row: &ChunkRow| {
             let size = match &row.state {
                 ChunkState::Wanted { record: Some(record), .. } => Some(record.size),
@@ -51,9 +52,9 @@ impl Whole {
             };
             size.map(|size| chunk_size.start_of(row.index) + size)
         };
-        let length = rows.iter().filter_map(end_of).max().unwrap_or(Offset::ZERO);
+        let length = rows.clone().filter_map(end_of).max().unwrap_or(Offset::ZERO);
         let mut whole = Self { length, crc32: Some(Crc32::default()), holes: Vec::new() };
-        let mut rows = rows.iter().peekable();
+        let mut rows = rows.peekable();
         for span in chunk_size.spans(Offset::ZERO, length) {
             while rows.next_if(|row| row.index < span.index).is_some() {}
             let row = rows.next_if(|row| row.index == span.index);

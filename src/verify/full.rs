@@ -8,10 +8,10 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use futures::{FutureExt as _, TryFutureExt as _};
 
-use crate::pipeline::examine::Examiner;
+use crate::pipeline::examine::{Examiner, adds_up, is_proven};
 use crate::store::Result;
 use crate::store::database::leases::When;
-use crate::store::database::verifications::{Cursor, Cycle as Ended, NewRun, Place, RunEnd};
+use crate::store::database::verifications::{Cursor, Cycle as Ended, NewRun, PassedJob, Place, RunEnd};
 use crate::telemetry::verification as telemetry;
 use crate::trace::{ByteSize, ChunkIndex, ChunkRow, Detector, JobId, RunState, Schedule, Tally, Timestamp, Version};
 
@@ -177,10 +177,7 @@ impl Verifier {
             for Place { job, index } in unreadable {
                 cursor.tally += self.node.examine_unreadable(job, Some(index), examiner).await?.tally;
             }
-            for job in ended(cursor.at, next, &rows) {
-                cursor.tally += self.look_at_whole(job, examiner).await?;
-            }
-            cursor.tally += self.look_at_bare_traces(cursor.at.job, next.job, examiner).await?;
+            cursor.tally += self.look_at_wholes((cursor.at, next), &rows, examiner).await?;
             cursor.tally += self.look_at_lost((cursor.at, next), &rows, examiner, open).await?;
             cursor.at = next;
             if !self.save(&mut cursor).await? {
@@ -262,12 +259,26 @@ impl Verifier {
         Ok(seen)
     }
 
-    /// Finished traces that have bytes and no row with a copy of any: no look at a chunk meets them.
-    async fn look_at_bare_traces(&self, from: JobId, to: JobId, examiner: Examiner) -> Result<Tally> {
+    /// The whole of each trace that ends between two places: its rows, added up. Where all of them are among `kept`, the chunks
+    /// there, that takes one statement for all of these traces; any other is read by itself, as one is that does not add up, and
+    /// one that has bytes and no row with a copy of any.
+    async fn look_at_wholes(
+        &self,
+        (from, to): (Place, Place),
+        kept: &[(JobId, ChunkRow)],
+        examiner: Examiner,
+    ) -> Result<Tally> {
         let mut seen = Tally::default();
-        for job in self.verifications().bare_traces(from, to).await? {
+        for PassedJob { id, row, chunks } in self.verifications().passed_jobs(from.job, to.job).await? {
+            if let Some(job) = row {
+                let here = kept.iter().filter(|(job, _)| *job == id).map(|(_, row)| row);
+                let are_all = here.clone().count() as u64 == chunks;
+                if !is_proven(&job) || (are_all && adds_up(&job, here)) {
+                    continue;
+                }
+            }
             self.full_budget.take_amount(ByteSize::ZERO, 1).await;
-            seen += self.look_at_whole(job, examiner).await?;
+            seen += self.look_at_whole(id, examiner).await?;
         }
         Ok(seen)
     }
@@ -305,62 +316,9 @@ impl Verifier {
     }
 }
 
-/// Traces whose last chunk lies between two places, `kept` being the chunks there. The whole of a trace is its rows added up,
-/// all of them: once for each trace and not with every page of it.
-fn ended(at: Place, next: Place, kept: &[(JobId, ChunkRow)]) -> Vec<JobId> {
-    let begun = (at.index > ChunkIndex(0)).then_some(at.job);
-    let mut jobs: Vec<JobId> = begun.into_iter().chain(kept.iter().map(|(job, _)| *job)).collect();
-    jobs.dedup();
-    jobs.retain(|job| next.job > *job);
-    jobs
-}
-
 /// Up to which job the walk over old ones has taken over from the one over fresh ones. A job that grows old in the middle
 /// of the long walk stays with the short one until the next long one begins: it is never without either.
 fn taken_over(fresh: Shard, known: &[Cursor]) -> JobId {
     let old = fresh.in_tier(Tier::Old).to_string();
     known.iter().find(|cursor| cursor.shard == old).map_or(JobId(i64::MAX), |cursor| cursor.to)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::trace::{ChunkState, Epoch};
-
-    fn place(job: i64, index: u32) -> Place {
-        Place { job: JobId(job), index: ChunkIndex(index) }
-    }
-
-    fn chunks(of: &[(i64, u32)]) -> Vec<(JobId, ChunkRow)> {
-        let row = |index| ChunkRow {
-            index: ChunkIndex(index),
-            epoch: Epoch::FIRST,
-            version: Version::FIRST,
-            state: ChunkState::Open,
-            persisted_at: None,
-        };
-        of.iter().map(|(job, index)| (JobId(*job), row(*index))).collect()
-    }
-
-    #[test]
-    fn each_trace_is_added_up_once_where_its_chunks_end() {
-        // Job 1 has two chunks, job 2 three, job 3 one; pages of two.
-        let pages = [
-            (place(1, 0), place(1, 2), vec![(1, 0), (1, 1)]),
-            (place(1, 2), place(2, 2), vec![(2, 0), (2, 1)]),
-            (place(2, 2), place(3, 1), vec![(2, 2), (3, 0)]),
-            (place(3, 1), place(9, 0), vec![]),
-        ];
-        let found: Vec<Vec<i64>> = pages
-            .into_iter()
-            .map(|(at, next, kept)| ended(at, next, &chunks(&kept)).into_iter().map(|job| job.0).collect())
-            .collect();
-        assert_eq!(found, [vec![], vec![1], vec![2], vec![3]]);
-    }
-
-    #[test]
-    fn a_page_that_is_not_full_ends_all_its_traces() {
-        assert_eq!(ended(place(1, 0), place(9, 0), &chunks(&[(4, 0), (4, 1), (6, 0)])), [JobId(4), JobId(6)]);
-        assert_eq!(ended(place(4, 0), place(9, 0), &[]), []);
-    }
 }

@@ -165,7 +165,8 @@ impl Verifier {
         let examiner = self.examiner(Detector::Hot, run.id());
         let looks: Vec<BoxFuture<'_, _>> =
             new.iter().map(|(job, row)| self.look_while_hot(*job, row, examiner, open).boxed()).collect();
-        Ok(run.add_all(looks, self.settings.hot.concurrency, |look| *look).await?.is_some())
+        let (run, at_once) = (futures::lock::Mutex::new(run), self.settings.hot.concurrency);
+        Ok(Running::add_all(&run, looks, at_once, |look| *look).await?.is_some())
     }
 
     async fn look_while_hot(&self, job: JobId, row: &ChunkRow, examiner: Examiner, open: &Open) -> Result<Tally> {

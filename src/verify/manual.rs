@@ -4,13 +4,15 @@ use std::fmt;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use futures::{FutureExt as _, TryFutureExt as _};
+use futures::lock::Mutex;
+use futures::{FutureExt as _, StreamExt as _, TryFutureExt as _, stream};
+use tokio::sync::Semaphore;
 
-use crate::pipeline::examine::Examined;
-use crate::store::Result;
+use crate::pipeline::examine::{Examined, Examiner, adds_up, is_proven};
 use crate::store::database::Job;
 use crate::store::database::listing::{JobFilter, Listing, Page, PageStart};
 use crate::store::database::verifications::{Place, Run};
+use crate::store::{Result, StoreError};
 use crate::trace::{
     ChunkIndex, ChunkRow, DataStore, Detector, JobId, Kind, Offset, ProjectId, Schedule, Tally, Timestamp,
 };
@@ -113,8 +115,8 @@ impl Verifier {
         Ok(begun)
     }
 
-    /// Looks at these traces one after the other and says of each what it came to, beyond the first problem. A run that
-    /// is asked to stop ends without an error.
+    /// Looks at these traces, some of them at a time, and says of each what it came to, in their order and beyond the first
+    /// problem. A run that is asked to stop ends without an error.
     pub async fn verify(&self, scope: Scope, label: String, tell: impl FnMut(&TraceChecked) + Send) -> Result<Tally> {
         let (mut run, way) = self.begin_manual(scope, label).await?;
         let done = self.check(way, &mut run, tell).await;
@@ -158,15 +160,24 @@ impl Verifier {
         Ok(Some(chunks))
     }
 
+    /// Several traces at a time: most have fewer chunks than may be looked at at once.
     async fn check(&self, mut way: Way, run: &mut Running, mut tell: impl FnMut(&TraceChecked) + Send) -> Result<()> {
-        let open = self.open_mismatches().await?;
+        let at_once = self.settings.full.concurrency.max(1);
+        let check = &Check {
+            open: self.open_mismatches().await?,
+            examiner: self.examiner(Detector::Manual, run.id()),
+            looks: Semaphore::new(at_once),
+            run: Mutex::new(run),
+        };
         loop {
             let jobs = way.next_jobs().await?;
             if jobs.is_empty() {
                 return Ok(());
             }
-            for job in jobs {
-                let Some(checked) = self.check_trace(job, &open, run).await? else { return Ok(()) };
+            let traces = jobs.into_iter().map(|job| self.check_trace(job, check).boxed());
+            let mut traces = stream::iter(traces).buffered(at_once);
+            while let Some(checked) = traces.next().await {
+                let Some(checked) = checked? else { return Ok(()) };
                 tell(&checked);
             }
         }
@@ -174,44 +185,60 @@ impl Verifier {
 
     /// One trace: what is live, every recorded chunk, and the whole. In this order: a chunk whose record is written meanwhile
     /// is among the recorded ones. `None`: the run is to stop.
-    async fn check_trace(&self, job: JobId, open: &Open, run: &mut Running) -> Result<Option<TraceChecked>> {
-        let examiner = self.examiner(Detector::Manual, run.id());
+    async fn check_trace(&self, job: JobId, check: &Check<'_>) -> Result<Option<TraceChecked>> {
         let mut checked = TraceChecked { job, tally: Tally::default(), differences: Vec::new() };
-        match self.node.examine_unfinished(job, examiner).await {
-            Ok(tally) => checked.tally = tally,
-            Err(error) if error.is_unreadable() => {
-                checked.note(None, self.node.examine_unreadable(job, None, examiner).await?);
-            }
-            Err(error) => return Err(error),
-        }
-        if !run.add(checked.tally).await? {
+        let known = self.known(job, check.examiner, &mut checked).await?;
+        if !check.add(checked.tally).await? {
             return Ok(None);
         }
-        let mut next = Some(ChunkIndex(0));
+        let (mut next, mut all) = (Some(ChunkIndex(0)), None);
         while let Some(from) = next {
             let page = self.trace_page(job, from).await?;
-            if !self.check_chunks(&page.rows, open, &mut checked, run).await? {
+            let is_all = from == ChunkIndex(0) && page.next.is_none() && page.unreadable.is_empty();
+            if !self.check_chunks(&page.rows, check, &mut checked).await? {
                 return Ok(None);
             }
             for index in page.unreadable {
-                let seen = self.node.examine_unreadable(job, Some(index), examiner).await?;
-                let goes_on = run.add(seen.tally).await?;
+                let seen = self.node.examine_unreadable(job, Some(index), check.examiner).await?;
+                let goes_on = check.add(seen.tally).await?;
                 checked.note(Some(index), seen);
                 if !goes_on {
                     return Ok(None);
                 }
             }
             next = page.next;
+            all = is_all.then_some(page.rows);
         }
-        if checked.tally.sound == checked.tally.looks
-            && let Some(kind) = self.node.examine_whole(job, examiner).await?
+        // What was proven of a trace does not change, and neither do its chunks, but to be erased.
+        let is_whole = known.zip(all).is_some_and(|(job, rows)| is_proven(&job) && adds_up(&job, &rows));
+        if !is_whole
+            && checked.tally.sound == checked.tally.looks
+            && let Some(kind) = self.node.examine_whole(job, check.examiner).await?
         {
             checked.differences.push((None, kind, DataStore::Database));
             let whole = Tally { differs: 1, ..Tally::default() };
             checked.tally += whole;
-            return Ok(run.add(whole).await?.then_some(checked));
+            return Ok(check.add(whole).await?.then_some(checked));
         }
-        Ok(run.goes_on().await?.then_some(checked))
+        Ok(check.add(Tally::default()).await?.then_some(checked))
+    }
+
+    /// A job's row and what is live of its trace; `None` for one that cannot be read, which is noted, or is not there.
+    async fn known(&self, job: JobId, examiner: Examiner, checked: &mut TraceChecked) -> Result<Option<Job>> {
+        let looked = async {
+            let known = self.node.stores().database.job(job).await?;
+            if let Some(known) = &known {
+                checked.tally = self.node.examine_if_unfinished(known, examiner).await?;
+            }
+            Ok(known)
+        };
+        match looked.await {
+            Err(error) if StoreError::is_unreadable(&error) => {
+                checked.note(None, self.node.examine_unreadable(job, None, examiner).await?);
+                Ok(None)
+            }
+            looked => looked,
+        }
     }
 
     /// The rows of a trace from `from` on.
@@ -243,23 +270,42 @@ impl Verifier {
     async fn check_chunks<'a>(
         &'a self,
         rows: &'a [ChunkRow],
-        open: &'a Open,
+        check: &'a Check<'_>,
         checked: &mut TraceChecked,
-        run: &mut Running,
     ) -> Result<bool> {
-        let (job, examiner) = (checked.job, self.examiner(Detector::Manual, run.id()));
+        let job = checked.job;
         let released = &self.node.without_live_copy(rows.iter().map(|row| (job, row))).await;
         let look = |row: &'a ChunkRow| {
-            let look = self.look(&self.full_budget, (job, row), examiner, (open, released));
+            let look = async move {
+                // It is never closed.
+                let _one = check.looks.acquire().await;
+                self.look(&self.full_budget, (job, row), check.examiner, (&check.open, released)).await
+            };
             look.map_ok(|look| (row.index, look)).boxed()
         };
         let looks: Vec<BoxFuture<'_, _>> = rows.iter().map(look).collect();
-        let looks = run.add_all(looks, self.settings.full.concurrency, |(_, look)| look.tally).await?;
+        let looks = Running::add_all(&check.run, looks, self.settings.full.concurrency, |(_, look)| look.tally).await?;
         let Some(looks) = looks else { return Ok(false) };
         for (index, look) in looks {
             checked.note(Some(index), look);
         }
         Ok(true)
+    }
+}
+
+/// What the looks of a run have in common.
+struct Check<'a> {
+    open: Open,
+    examiner: Examiner,
+    /// Chunks looked at at the same time, whichever traces they are of.
+    looks: Semaphore,
+    run: Mutex<&'a mut Running>,
+}
+
+impl Check<'_> {
+    /// Adds what was seen. False if the run is to stop.
+    async fn add(&self, seen: Tally) -> Result<bool> {
+        self.run.lock().await.add(seen).await
     }
 }
 

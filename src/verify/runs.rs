@@ -79,19 +79,17 @@ impl Running {
 
     /// Makes all these looks, so many at a time, and adds what each saw as it comes. `None` if the run is to stop.
     pub(super) async fn add_all<T: Send>(
-        &mut self,
+        run: &Mutex<&mut Self>,
         looks: Vec<BoxFuture<'_, Result<T>>>,
         at_once: usize,
         seen: fn(&T) -> Tally,
     ) -> Result<Option<Vec<T>>> {
         if looks.is_empty() {
-            return Ok(self.goes_on().await?.then(Vec::new));
+            return Ok(run.lock().await.goes_on().await?.then(Vec::new));
         }
-        let run = Mutex::new(self);
         // Adding may wait for the database, so it is a part of each look: see `side_by_side`.
         let mut counted: Vec<BoxFuture<'_, Result<Option<T>>>> = Vec::with_capacity(looks.len());
         for look in looks {
-            let run = &run;
             counted.push(Box::pin(async move {
                 let look = look.await?;
                 let goes_on = run.lock().await.add(seen(&look)).await?;

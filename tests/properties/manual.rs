@@ -436,8 +436,8 @@ fn no_more_pages_of_chunks_are_asked_for_than_there_are() {
             recorder.count("database", "chunks")
         })
     };
-    let few = asked(254);
-    assert_eq!([asked(255), asked(256)], [few + 1, few + 1]);
+    // With one page everything is known, and the whole adds up by it; with two the rows are read once more for that.
+    assert_eq!([asked(254), asked(255), asked(256)], [1, 3, 3]);
 }
 
 /// At a call of this name somebody asks for the end of the newest run; every one of them takes a second.

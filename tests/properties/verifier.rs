@@ -313,9 +313,9 @@ fn a_walk_goes_on_at_what_was_not_looked_at() {
         let rig = Rig::new(CHUNK).await;
         rig.closed().await;
         let stores = rig.other.stores().clone();
-        let fails = Arc::new(Fails("job", AtomicU64::new(1)));
-        let database = Arc::new(Hooked::new(stores.database.clone(), fails, rig.clock.clone()));
-        let dies = rig.verifier_over(Stores { database, ..stores });
+        let fails = Arc::new(Fails("passed_jobs", AtomicU64::new(1)));
+        let verifications = Arc::new(Hooked::new(stores.verifications.clone(), fails, rig.clock.clone()));
+        let dies = rig.verifier_over(Stores { verifications, ..stores });
         dies.tick(Schedule::Full).await.expect("nothing is due");
         rig.clock.pass(CYCLE);
         assert!(dies.tick(Schedule::Full).await.is_err(), "it did not come to the whole of the trace");

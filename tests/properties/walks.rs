@@ -10,7 +10,7 @@ use veritail::store::database::{Database as _, MismatchFilter};
 use veritail::store::hooked::{Call, Hook, Hooked};
 use veritail::store::{Result, StoreError};
 use veritail::telemetry::verification::Tick;
-use veritail::trace::{ChunkIndex, Kind, RunState, Schedule, Tally};
+use veritail::trace::{ByteSize, ChunkIndex, Crc32, Kind, RunState, Schedule, Tally};
 use veritail::verify::{self, Verifier};
 
 use crate::rig::{Rig, now};
@@ -26,8 +26,7 @@ const SLICE: Duration = Duration::from_secs(50);
 /// Its clock stands still: whoever waits for the budget waits for ever.
 fn settings() -> verify::Settings {
     let default = verify::Settings::default();
-    let full =
-        verify::Budgeted { bytes_per_second: veritail::trace::ByteSize::ZERO, requests_per_second: 0, ..default.full };
+    let full = verify::Budgeted { bytes_per_second: ByteSize::ZERO, requests_per_second: 0, ..default.full };
     verify::Settings { full, full_slice: SLICE, ..default }
 }
 
@@ -48,8 +47,9 @@ impl Rig {
     fn hooked_walker(&self, hook: Arc<dyn Hook>) -> Verifier {
         let stores = self.other.stores().clone();
         let verifications = Arc::new(Hooked::new(stores.verifications.clone(), hook.clone(), self.clock.clone()));
+        let database = Arc::new(Hooked::new(stores.database.clone(), hook.clone(), self.clock.clone()));
         let objects = Arc::new(Hooked::new(stores.objects.clone(), hook, self.clock.clone()));
-        self.walker(Stores { verifications, objects, ..stores })
+        self.walker(Stores { database, verifications, objects, ..stores })
     }
 
     /// What the walks over fresh jobs saw so far, in cycles that ended and in those under way.
@@ -117,6 +117,50 @@ fn no_more_pages_of_rows_are_asked_for_than_there_are() {
                 (rig.walked().await.chunks, asked.map(|(.., count)| count).sum::<u64>()),
                 (u64::from(chunks), pages)
             );
+        });
+    }
+}
+
+/// A trace whose rows come with one page adds up by them; one that goes over pages is read once more, and so is one that is
+/// not what it was.
+#[test]
+fn whole_traces_are_added_up_by_the_rows_that_are_there() {
+    type Change = fn(&Rig);
+    let unchanged: Change = |_| ();
+    let another_checksum: Change = |rig| {
+        rig.database.change_job(rig.job, |job| job.crc32 = Some(Crc32(7)));
+    };
+    let another_length: Change = |rig| {
+        rig.database.change_job(rig.job, |job| job.size = Some(ByteSize(7)));
+    };
+    for (chunks, change, read_alone, differs) in [
+        (vec![3, 1, 7], unchanged, 0, None),
+        (vec![3, 60, 2, 70], unchanged, 2, None),
+        (vec![3, 1, 7], another_checksum, 1, Some(Kind::TraceChecksum)),
+        (vec![3], another_length, 1, Some(Kind::TraceSize)),
+        // One row, or all: bytes that no row has a copy of.
+        (vec![3], |rig| rig.database.lose_rows(rig.job, |row| row.index == ChunkIndex(1)), 1, Some(Kind::TraceSize)),
+        (vec![1, 3], |rig| rig.database.lose_rows(rig.job, |_| true), 1, Some(Kind::TraceSize)),
+    ] {
+        now(async {
+            let mut rig = Rig::new(CHUNK).await;
+            for (at, chunks) in chunks.iter().enumerate() {
+                rig = if at > 0 { rig.with_job_of("group/many").await } else { rig };
+                rig = rig.of_so_many(*chunks).await;
+            }
+            change(&rig);
+            rig.clock.pass(HOUR);
+            let recorder = Arc::new(Recorder::default());
+            let verifier = rig.hooked_walker(recorder.clone());
+            verifier.tick(Schedule::Full).await.expect("models");
+            recorder.reset();
+            rig.clock.pass(CYCLE - HOUR);
+            verifier.tick(Schedule::Full).await.expect("models");
+            let looks_at_all_chunks = u64::from(differs.is_some());
+            let asked = recorder.count("database", "chunks");
+            assert_eq!(asked, read_alone + 2 * looks_at_all_chunks, "{chunks:?}");
+            let found = rig.database.all_mismatches();
+            assert_eq!(found.iter().map(|found| found.what.kind).collect::<Vec<_>>(), Vec::from_iter(differs));
         });
     }
 }

@@ -17,6 +17,7 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 
 pub use unnamed::Unnamed;
+pub use whole::{adds_up, is_proven};
 
 use crate::store::Result;
 use crate::store::copies::{Looked, Stored, look_live};

@@ -105,12 +105,19 @@ impl Pipeline {
     /// An unfinished job as it is now, with what its live bytes came to; for a job that is over, nothing. A live store that
     /// cannot be asked, in a Cluster perhaps about this job only, is a look that did not reach it: whoever looks goes on.
     pub async fn examine_unfinished(&self, job: JobId, examiner: Examiner) -> Result<Tally> {
-        let job = self.stores().database.job(job).await?;
-        let Some(job) = job.filter(|job| job.is_unfinished() && job.installed_epoch.is_some()) else {
+        match self.stores().database.job(job).await? {
+            Some(job) => self.examine_if_unfinished(&job, examiner).await,
+            None => Ok(Tally::default()),
+        }
+    }
+
+    /// The same for a job whose row was read a moment ago.
+    pub async fn examine_if_unfinished(&self, job: &Job, examiner: Examiner) -> Result<Tally> {
+        if !job.is_unfinished() || job.installed_epoch.is_none() {
             return Ok(Tally::default());
-        };
+        }
         let began = self.now();
-        match self.examine_open_end(&job, examiner).await {
+        match self.examine_open_end(job, examiner).await {
             Ok(examined) => Ok(examined.tally),
             // Without the database there is nothing to go on to.
             Err(error @ StoreError::Unavailable { store, .. }) if store == DataStore::Database.as_str() => Err(error),

@@ -3,7 +3,7 @@
 use crate::store::Result;
 use crate::store::database::{Basis, Found, Job, NewMismatch};
 use crate::trace::proof::Whole;
-use crate::trace::{DataStore, JobId, Kind, Offset, TraceState, Verdict};
+use crate::trace::{ChunkRow, DataStore, JobId, Kind, Offset, TraceState, Verdict};
 
 use super::{Examiner, Pipeline};
 
@@ -49,20 +49,35 @@ impl Pipeline {
     }
 
     async fn weigh_whole(&self, id: JobId) -> Result<Option<(Job, Kind, Whole)>> {
-        let Some(job) = self.stores().database.job(id).await? else { return Ok(None) };
-        let was_whole = matches!(job.verdict, Verdict::Verified | Verdict::Unclaimed | Verdict::RunnerDisagrees);
-        if job.state != TraceState::Closed || !(was_whole || job.verdict == Verdict::Corrupt) {
-            return Ok(None);
-        }
+        let Some(job) = self.stores().database.job(id).await?.filter(is_proven) else { return Ok(None) };
         let whole = Whole::of(&self.all_rows(id).await?, job.chunk_size);
-        let is_as_long = Some(whole.length - Offset::ZERO) == job.size;
-        let kind = if !is_as_long || (was_whole && !whole.holes.is_empty()) {
-            Kind::TraceSize
-        } else if was_whole && whole.crc32 != job.crc32 {
-            Kind::TraceChecksum
-        } else {
-            return Ok(None);
-        };
-        Ok(Some((job, kind, whole)))
+        Ok(difference(&job, &whole).map(|kind| (job, kind, whole)))
+    }
+}
+
+/// True for a trace of which something was proven when it closed.
+pub fn is_proven(job: &Job) -> bool {
+    job.state == TraceState::Closed && (was_whole(job) || job.verdict == Verdict::Corrupt)
+}
+
+/// True if a trace's chunks are what was proven, `rows` being all of them in order. Where they are not, it takes
+/// [`examine_whole`](Pipeline::examine_whole) to say so: they may have been read in the middle of a change.
+pub fn adds_up<'a>(job: &Job, rows: impl IntoIterator<Item = &'a ChunkRow, IntoIter: Clone>) -> bool {
+    difference(job, &Whole::of(rows, job.chunk_size)).is_none()
+}
+
+fn was_whole(job: &Job) -> bool {
+    matches!(job.verdict, Verdict::Verified | Verdict::Unclaimed | Verdict::RunnerDisagrees)
+}
+
+/// What of a proven trace is not as it was.
+fn difference(job: &Job, whole: &Whole) -> Option<Kind> {
+    let is_as_long = Some(whole.length - Offset::ZERO) == job.size;
+    if !is_as_long || (was_whole(job) && !whole.holes.is_empty()) {
+        Some(Kind::TraceSize)
+    } else if was_whole(job) && whole.crc32 != job.crc32 {
+        Some(Kind::TraceChecksum)
+    } else {
+        None
     }
 }

@@ -8,6 +8,7 @@ use std::fmt;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+use super::Job;
 use crate::store::Result;
 use crate::trace::{ByteSize, ChunkIndex, ChunkRow, DataStore, JobId, RunState, Schedule, Tally, Timestamp, Version};
 
@@ -155,6 +156,17 @@ pub struct Named {
     pub row: ChunkRow,
 }
 
+/// A job that a walk comes past.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PassedJob {
+    /// Its number.
+    pub id: JobId,
+    /// Its row; `None` if that cannot be read.
+    pub row: Option<Job>,
+    /// How many rows of chunks it has that are not open.
+    pub chunks: u64,
+}
+
 /// The contract.
 #[async_trait]
 pub trait Verifications: Send + Sync {
@@ -207,9 +219,8 @@ pub trait Verifications: Send + Sync {
     /// The same with the cursor of the next cycle, and ends the run of the one that it takes the place of: both or neither.
     async fn next_cycle(&self, next: &Cursor, ended: &RunEnd) -> Result<bool>;
 
-    /// Closed traces with bytes of which no row has a persistent copy, in order: of jobs from `from` on and below `to`,
-    /// which are to be a few thousand at most.
-    async fn bare_traces(&self, from: JobId, to: JobId) -> Result<Vec<JobId>>;
+    /// The jobs from `from` on and below `to`, which are to be a few thousand at most, in order.
+    async fn passed_jobs(&self, from: JobId, to: JobId) -> Result<Vec<PassedJob>>;
 
     /// Rows with a persistent copy, of jobs below `to`, from `at` on, in order of job and chunk: `Persisted`, and `Wanted`
     /// with a copy that is kept.

@@ -9,7 +9,7 @@
 
 use std::fmt;
 use std::fs::{self, File};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Write as _};
 use std::path::Path as FilePath;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,8 +26,8 @@ use super::attempts::Attempts;
 use super::cloud::{self, Place, Service};
 use super::errors::{NAME, Operation, failed, is_no_object, late};
 use super::identity::{MARK, mark_text};
-use super::listing;
 use super::{Listed, ObjectStore, Objects};
+use super::{files, listing};
 use crate::seams::real::SystemClock;
 use crate::seams::{Clock, within};
 use crate::store::{Result, StoreError};
@@ -138,6 +138,15 @@ impl Bucket {
         }
     }
 
+    /// The first `most` bytes of what lies there.
+    pub(super) async fn read(&self, path: &Path, most: ByteSize) -> object_store::Result<Bytes> {
+        if let Some(folder) = &self.folder {
+            return files::read(folder, path, most).await;
+        }
+        let object = self.objects.get(path).await?;
+        if object.meta.size <= most.0 { object.bytes().await } else { first(object.into_stream(), most).await }
+    }
+
     /// Asks about an object: `None` if there is none, and the store has its mark.
     async fn ask_for<T>(
         &self,
@@ -241,14 +250,7 @@ impl ObjectStore for Bucket {
 
     async fn get(&self, key: &str, most: ByteSize) -> Result<Option<Bytes>> {
         let path = path(key)?;
-        let read = async {
-            if let Some(folder) = &self.folder {
-                return read_file(folder.clone(), path.clone(), most).await;
-            }
-            let object = self.objects.get(&path).await?;
-            if object.meta.size <= most.0 { object.bytes().await } else { first(object.into_stream(), most).await }
-        };
-        self.ask_for(Operation::Get, read).await
+        self.ask_for(Operation::Get, self.read(&path, most)).await
     }
 
     async fn delete(&self, key: &str) -> Result<()> {
@@ -277,9 +279,8 @@ impl ObjectStore for Bucket {
     }
 
     async fn drop_cache(&self, key: &str) {
-        // Whatever keeps it from being done shows when the object is read.
-        if let (Some(folder), Ok(path)) = (self.folder.clone(), path(key)) {
-            let _ = tokio::task::spawn_blocking(move || drop_pages(&folder.path_to_filesystem(&path).ok()?)).await;
+        if let (Some(folder), Ok(path)) = (&self.folder, path(key)) {
+            files::drop_pages(folder, &path).await;
         }
     }
 
@@ -315,41 +316,6 @@ fn is_a_version(service: Service, version: Option<&str>) -> bool {
     match service {
         Service::S3 | Service::Azure => version.is_some_and(|version| version != "null"),
         Service::Gcs | Service::Folder => false,
-    }
-}
-
-/// The first `most` bytes of a file, in one turn of another thread. `object_store` takes one to open it and one to read it,
-/// and each costs the verifier about as much as the hashing.
-async fn read_file(folder: Arc<LocalFileSystem>, path: Path, most: ByteSize) -> object_store::Result<Bytes> {
-    let read = move || {
-        let file = File::open(folder.path_to_filesystem(&path)?).map_err(|error| no_file(&path, error))?;
-        let found = file.metadata().map_err(|error| no_file(&path, error))?;
-        if found.is_dir() {
-            return Err(no_file(&path, io::ErrorKind::NotFound.into()));
-        }
-        let mut bytes = Vec::with_capacity(ByteSize(found.len().min(most.0)).as_usize());
-        file.take(most.0).read_to_end(&mut bytes).map_err(|error| no_file(&path, error))?;
-        Ok(bytes.into())
-    };
-    tokio::task::spawn_blocking(read).await?
-}
-
-/// Pages of a file that are as they are on the disk leave the memory; a put syncs, so all of an object's are.
-#[cfg(target_os = "linux")]
-fn drop_pages(file: &FilePath) -> Option<()> {
-    rustix::fs::fadvise(File::open(file).ok()?, 0, None, rustix::fs::Advice::DontNeed).ok()
-}
-
-/// Other systems have no such advice.
-#[cfg(not(target_os = "linux"))]
-fn drop_pages(_file: &FilePath) -> Option<()> {
-    None
-}
-
-fn no_file(path: &Path, error: io::Error) -> Error {
-    match error.kind() {
-        io::ErrorKind::NotFound => Error::NotFound { path: path.to_string(), source: error.into() },
-        _ => Error::Generic { store: NAME, source: error.into() },
     }
 }
 
@@ -391,29 +357,6 @@ mod tests {
         ] {
             assert!(!is_a_version(service, version), "{service:?}");
         }
-    }
-
-    #[cfg(target_os = "linux")]
-    #[tokio::test]
-    async fn what_the_kernel_forgot_is_read_from_the_disk() {
-        use rustix::io::{Errno, IoSliceMut, ReadWriteFlags, preadv2};
-
-        let folder = tempfile::tempdir().unwrap();
-        let bucket = Bucket::folder(folder.path()).unwrap();
-        bucket.put("traces/1", Bytes::from_static(b"a log")).await.unwrap();
-        // What is in memory, read without waiting for a disk.
-        let in_memory = || {
-            let file = File::open(folder.path().join("traces/1")).unwrap();
-            preadv2(file, &mut [IoSliceMut::new(&mut [0; 5])], 0, ReadWriteFlags::NOWAIT)
-        };
-        let before = in_memory();
-        bucket.drop_cache("traces/1").await;
-        match before {
-            Ok(5) => assert_eq!(in_memory(), Err(Errno::AGAIN)),
-            other => println!("this file system does not tell: {other:?}"),
-        }
-        assert_eq!(bucket.get("traces/1", ByteSize(5)).await.unwrap().unwrap(), "a log");
-        bucket.drop_cache("traces/2").await;
     }
 
     #[tokio::test]

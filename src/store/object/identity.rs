@@ -18,6 +18,7 @@ use super::bucket::Bucket;
 use super::errors::{NAME, Operation, is_no_object};
 use crate::store::database::facts::{Facts, OBJECT_STORE_ID, OBJECT_STORE_MARKED};
 use crate::store::{Result, StoreError};
+use crate::trace::ByteSize;
 
 /// The object that marks a store. It is not listed.
 pub(super) const MARK: &str = ".veritail-objects";
@@ -107,8 +108,8 @@ impl Bucket {
     async fn read_mark(&self) -> Result<Mark> {
         let path = Path::from(MARK);
         let read = async {
-            match self.objects.get(&path).await {
-                Ok(object) => object.bytes().await.map(Some),
+            match self.read(&path, ByteSize(u64::MAX)).await {
+                Ok(mark) => Ok(Some(mark)),
                 Err(error) if is_no_object(&error) => Ok(None),
                 Err(error) => Err(error),
             }

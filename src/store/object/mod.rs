@@ -5,6 +5,7 @@ pub mod bucket;
 mod cloud;
 pub mod codec;
 mod errors;
+mod files;
 mod identity;
 pub mod keys;
 mod listing;

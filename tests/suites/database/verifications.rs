@@ -3,7 +3,7 @@
 use veritail::store::database::verifications::{
     Cursor, Cycle, Named, NewRun, Place, Run, RunEnd, RunFilter, RunId, Verifications,
 };
-use veritail::store::database::{Basis, Closing, NewMismatch, Resolution, Rewind};
+use veritail::store::database::{Basis, NewMismatch, Resolution, Rewind};
 use veritail::trace::{DataStore, RunState, Schedule, Tally, Version};
 
 use super::*;
@@ -43,7 +43,7 @@ macro_rules! verifications_suite {
             a_cursor_is_saved_by_whoever_read_it_last,
             of_many_that_save_a_cursor_at_once_one_wins,
             a_cycle_ends_where_the_next_one_begins_or_not_at_all,
-            a_closed_trace_with_bytes_and_no_copy_is_bare,
+            jobs_are_passed_in_order_with_their_rows_counted,
             kept_chunks_come_in_order_of_job_and_chunk,
             what_was_persisted_lately_comes_in_that_order,
             what_a_store_keeps_comes_in_order_of_key,
@@ -389,32 +389,34 @@ pub async fn a_cycle_ends_where_the_next_one_begins_or_not_at_all(both: &Both) {
     assert_eq!(both.run(second).await.state, RunState::Running);
 }
 
-pub async fn a_closed_trace_with_bytes_and_no_copy_is_bare(both: &Both) {
+pub async fn jobs_are_passed_in_order_with_their_rows_counted(both: &Both) {
     let db = both.database.as_ref();
     let mut jobs = Vec::new();
-    for _ in 0..6 {
+    for _ in 0..4 {
         jobs.push(running(db).await);
     }
-    let close = async |job: JobId, size: u64| {
-        db.end(job, &success(), NOW, None).await.unwrap().unwrap();
-        let closing = Closing { size: ByteSize(size), ..endings::closing() };
-        assert!(db.close(job, FIRST, &closing).await.unwrap());
+    // One with a copy, one with chunks that are in no persistent store, one that is erased, one without any byte.
+    both.keep(jobs[0], 0, &object("traces/0"), 1000).await;
+    for index in 0..3 {
+        seal(db, jobs[1], index, &bytes("12345678"), NOW).await;
+    }
+    db.end(jobs[1], &success(), NOW, None).await.unwrap().unwrap();
+    assert!(db.close(jobs[1], FIRST, &endings::closing()).await.unwrap());
+    db.end(jobs[2], &success(), NOW, None).await.unwrap().unwrap();
+    assert!(db.close(jobs[2], FIRST, &endings::closing()).await.unwrap());
+    db.erase(jobs[2], "somebody", NOW, NOW).await.unwrap();
+    db.open_chunk(jobs[3], FIRST, ChunkIndex(0), NOW).await.unwrap();
+    let passed = async |from: i64, to: i64| {
+        let passed = both.verifications.passed_jobs(JobId(from), JobId(to)).await.unwrap();
+        for job in &passed {
+            assert_eq!(job.row, db.job(job.id).await.unwrap());
+        }
+        passed.into_iter().map(|job| (job.id, job.chunks)).collect::<Vec<_>>()
     };
-    // Bare: one without rows, and one with a chunk that is in no persistent store.
-    close(jobs[0], 16).await;
-    seal(db, jobs[1], 0, &bytes("12345678"), NOW).await;
-    close(jobs[1], 16).await;
-    // Not: one with a copy, without bytes, unfinished, erased.
-    both.keep(jobs[2], 0, &object("traces/0"), 1000).await;
-    close(jobs[2], 16).await;
-    close(jobs[3], 0).await;
-    close(jobs[5], 16).await;
-    db.erase(jobs[5], "somebody", NOW, NOW).await.unwrap();
-    let bare = async |from: i64, to: i64| both.verifications.bare_traces(JobId(from), JobId(to)).await.unwrap();
-    assert_eq!(bare(0, i64::MAX).await, jobs[..2]);
-    assert_eq!(bare(jobs[1].0, i64::MAX).await, jobs[1..2]);
-    assert_eq!(bare(jobs[0].0, jobs[1].0).await, jobs[..1]);
-    assert_eq!(bare(jobs[1].0, jobs[1].0).await, []);
+    let all = [(jobs[0], 1), (jobs[1], 3), (jobs[2], 0), (jobs[3], 0)];
+    assert_eq!(passed(0, i64::MAX).await, all);
+    assert_eq!(passed(jobs[1].0, jobs[3].0).await, all[1..3]);
+    assert_eq!(passed(jobs[1].0, jobs[1].0).await, []);
 }
 
 pub async fn kept_chunks_come_in_order_of_job_and_chunk(both: &Both) {

@@ -6,9 +6,11 @@ use async_trait::async_trait;
 use veritail::store::Result;
 use veritail::store::database::Job;
 use veritail::store::database::verifications::{
-    Cursor, Named, NewRun, Place, Run, RunEnd, RunFilter, RunId, Verifications,
+    Cursor, Named, NewRun, PassedJob, Place, Run, RunEnd, RunFilter, RunId, Verifications,
 };
-use veritail::trace::{ChunkRow, DataStore, JobId, Location, RunState, Tally, Timestamp, TraceState, Version};
+use veritail::trace::{
+    ChunkIndex, ChunkRow, ChunkState, DataStore, JobId, Location, RunState, Tally, Timestamp, Version,
+};
 
 use super::database::ModelDatabase;
 
@@ -153,12 +155,12 @@ impl Verifications for ModelDatabase {
         Ok(true)
     }
 
-    async fn bare_traces(&self, from: JobId, to: JobId) -> Result<Vec<JobId>> {
+    async fn passed_jobs(&self, from: JobId, to: JobId) -> Result<Vec<PassedJob>> {
         let tables = self.tables();
-        let kept: BTreeSet<JobId> = tables.kept().map(|(job, ..)| job).collect();
-        let has_bytes = |job: &&Job| job.state == TraceState::Closed && job.size.is_some_and(|size| !size.is_zero());
-        let closed = tables.jobs.range(from..to).map(|(_, job)| job).filter(has_bytes);
-        Ok(closed.map(|job| job.id).filter(|job| !kept.contains(job)).collect())
+        let full = |row: &&ChunkRow| row.state != ChunkState::Open;
+        let chunks = |job| tables.rows_of(job, ChunkIndex(0)).filter(full).count() as u64;
+        let passed = |(id, job): (&JobId, &Job)| PassedJob { id: *id, row: Some(job.clone()), chunks: chunks(*id) };
+        Ok(tables.jobs.range(from..to).map(passed).collect())
     }
 
     async fn kept_chunks(&self, at: Place, to: JobId, limit: u32) -> Result<Vec<(JobId, ChunkRow)>> {

@@ -10,11 +10,11 @@ use crate::store::database::NAME;
 use crate::store::database::pages::end_of;
 use crate::store::database::rows::verifications::{
     self as statements, CLOCKS_DIFFER_MAX, REMOVED_MAX, behind, read_chunk, read_cursor, read_goes_on, read_named,
-    read_place, read_run,
+    read_passed, read_place, read_run,
 };
 use crate::store::database::rows::{number, readable, stored, to_json};
 use crate::store::database::verifications::{
-    Cursor, Named, NewRun, Place, Run, RunEnd, RunFilter, RunId, Verifications,
+    Cursor, Named, NewRun, PassedJob, Place, Run, RunEnd, RunFilter, RunId, Verifications,
 };
 use crate::store::{Result, StoreError};
 use crate::trace::{ChunkRow, DataStore, JobId, RunState, Schedule, Tally, Timestamp};
@@ -147,9 +147,9 @@ impl Verifications for PostgresDatabase {
         Ok(self.transaction(Repeat::Never, &NextCycle { next, ended }).await?.is_some())
     }
 
-    async fn bare_traces(&self, from: JobId, to: JobId) -> Result<Vec<JobId>> {
-        let rows = self.rows(Repeat::Safe, statements::BARE_TRACES, arguments![from.0, to.0]).await?;
-        rows.iter().map(|row| number(row, "id").map(JobId)).collect()
+    async fn passed_jobs(&self, from: JobId, to: JobId) -> Result<Vec<PassedJob>> {
+        let rows = self.rows(Repeat::Safe, statements::PASSED_JOBS, arguments![from.0, to.0]).await?;
+        rows.iter().map(read_passed).collect()
     }
 
     async fn kept_chunks(&self, at: Place, to: JobId, limit: u32) -> Result<Vec<(JobId, ChunkRow)>> {

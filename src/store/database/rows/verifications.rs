@@ -2,9 +2,10 @@
 //! are.
 
 use super::chunks::{chunk_columns, read as read_row};
+use super::jobs::{job_columns, read as read_job};
 use super::{Cells, json, name, number, optional_number, optional_text, optional_time, text, time};
 use crate::store::database::NAME;
-use crate::store::database::verifications::{Cursor, Cycle, Named, Place, Run, RunFilter, RunId};
+use crate::store::database::verifications::{Cursor, Cycle, Named, PassedJob, Place, Run, RunFilter, RunId};
 use crate::store::{Result, StoreError};
 use crate::trace::{ChunkIndex, ChunkRow, JobId, Location, StoredObject, Timestamp, Version};
 
@@ -109,12 +110,13 @@ pub(in crate::store::database) const SAVE_CURSOR: &str =
             previous_chunks = $11
      WHERE shard = $1 AND version = $12";
 
-/// Closed traces with bytes, of jobs from `$1` on and below `$2`, of which no row has a persistent copy.
-pub(in crate::store::database) const BARE_TRACES: &str = "SELECT id FROM jobs
-     WHERE id >= $1 AND id < $2 AND state = 'closed' AND size > 0
-       AND NOT EXISTS (SELECT 1 FROM trace_chunks
-                       WHERE job_id = jobs.id AND job_id >= $1 AND job_id < $2 AND data_store IS NOT NULL)
-     ORDER BY id";
+/// The jobs from `$1` on and below `$2`, and how many rows of chunks that are not open each has, as `chunk_rows`.
+pub(in crate::store::database) const PASSED_JOBS: &str = concat!(
+    "SELECT ",
+    job_columns!(),
+    ", (SELECT count(*) FROM trace_chunks WHERE job_id = jobs.id AND trace_chunks.state <> 'open') AS chunk_rows
+     FROM jobs WHERE id >= $1 AND id < $2 ORDER BY id"
+);
 
 /// Rows with a persistent copy from the chunk `$2` of the job `$1` on, of jobs below `$3`, at most `$4`.
 pub(in crate::store::database) const KEPT_CHUNKS: &str = concat!(
@@ -211,6 +213,15 @@ pub(in crate::store::database) fn read_cursor(row: &impl Cells) -> Result<Cursor
 /// A job's number and a row out of the row's columns.
 pub(in crate::store::database) fn read_chunk(row: &impl Cells) -> Result<(JobId, ChunkRow)> {
     Ok((JobId(number(row, "job_id")?), read_row(row)?))
+}
+
+/// A job and the number of its chunks out of the columns of [`PASSED_JOBS`].
+pub(in crate::store::database) fn read_passed(row: &impl Cells) -> Result<PassedJob> {
+    let job = match read_job(row) {
+        Err(error) if error.is_unreadable() => None,
+        job => Some(job?),
+    };
+    Ok(PassedJob { id: JobId(number(row, "id")?), row: job, chunks: number(row, "chunk_rows")? })
 }
 
 /// Where a row is, out of its columns.

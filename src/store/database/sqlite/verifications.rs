@@ -10,11 +10,11 @@ use crate::store::database::NAME;
 use crate::store::database::pages::end_of;
 use crate::store::database::rows::verifications::{
     self as statements, CLOCKS_DIFFER_MAX, REMOVED_MAX, behind, read_chunk, read_cursor, read_goes_on, read_named,
-    read_place, read_run,
+    read_passed, read_place, read_run,
 };
 use crate::store::database::rows::{number, readable, stored, to_json};
 use crate::store::database::verifications::{
-    Cursor, Named, NewRun, Place, Run, RunEnd, RunFilter, RunId, Verifications,
+    Cursor, Named, NewRun, PassedJob, Place, Run, RunEnd, RunFilter, RunId, Verifications,
 };
 use crate::store::{Result, StoreError};
 use crate::trace::{ChunkRow, DataStore, JobId, RunState, Schedule, Tally, Timestamp};
@@ -145,9 +145,9 @@ impl Verifications for SqliteDatabase {
         Ok(true)
     }
 
-    async fn bare_traces(&self, from: JobId, to: JobId) -> Result<Vec<JobId>> {
-        let bare = sqlx::query(statements::BARE_TRACES).bind(from.0).bind(to.0);
-        rows(&mut *self.reader().await?, bare).await?.iter().map(|row| number(row, "id").map(JobId)).collect()
+    async fn passed_jobs(&self, from: JobId, to: JobId) -> Result<Vec<PassedJob>> {
+        let passed = sqlx::query(statements::PASSED_JOBS).bind(from.0).bind(to.0);
+        rows(&mut *self.reader().await?, passed).await?.iter().map(read_passed).collect()
     }
 
     async fn kept_chunks(&self, at: Place, to: JobId, limit: u32) -> Result<Vec<(JobId, ChunkRow)>> {
@@ -204,9 +204,10 @@ mod tests {
         for (statement, ranges) in [
             (statements::KEPT_CHUNKS, vec!["trace_chunks USING PRIMARY KEY ((job_id,chunk_index)>(?,?) AND job_id<?)"]),
             (
-                statements::BARE_TRACES,
+                statements::PASSED_JOBS,
                 vec![
                     "jobs USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)",
+                    "projects USING INTEGER PRIMARY KEY (rowid=?)",
                     "trace_chunks USING PRIMARY KEY (job_id=?)",
                 ],
             ),
