@@ -17,9 +17,7 @@ use super::database::leases::{Generation, Leases, When};
 use super::database::listing::{
     JobFilter, Listed as ListedPage, ListedProject, Listing, Page, ProjectFilter, ProjectName,
 };
-use super::database::verifications::{
-    Cursor, Named, NewRun, PassedJob, Place, Run, RunEnd, RunFilter, RunId, Verifications,
-};
+use super::database::verifications::{Cursor, Named, NewRun, Place, Run, RunEnd, RunFilter, RunId, Verifications};
 use super::database::{
     Backlog, Basis, Closing, Contact, CorruptTraces, Database, Deletion, Erased, Job, Mismatch, MismatchFilter, NewJob,
     NewMismatch, Note, Opened, Recorded, Resolution, Rewind, RowOpened, Unfinished, Waiting,
@@ -204,7 +202,7 @@ hooked! { "database", Verifications {}
     first_cursor(cursor: &Cursor) -> Cursor, None;
     save_cursor(cursor: &Cursor) -> bool, None;
     next_cycle(next: &Cursor, ended: &RunEnd) -> bool, None;
-    passed_jobs(from: JobId, to: JobId) -> Vec<PassedJob>, None;
+    passed_jobs(from: JobId, to: JobId) -> Vec<(JobId, Option<Job>)>, None;
     kept_chunks(at: Place, to: JobId, limit: u32) -> Vec<(JobId, ChunkRow)>, None;
     kept_places(at: Place, to: JobId, limit: u32) -> Vec<Place>, None;
     persisted_since(

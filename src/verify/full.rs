@@ -11,7 +11,7 @@ use futures::{FutureExt as _, TryFutureExt as _};
 use crate::pipeline::examine::{Examiner, adds_up, is_proven};
 use crate::store::Result;
 use crate::store::database::leases::When;
-use crate::store::database::verifications::{Cursor, Cycle as Ended, NewRun, PassedJob, Place, RunEnd};
+use crate::store::database::verifications::{Cursor, Cycle as Ended, NewRun, Place, RunEnd};
 use crate::telemetry::verification as telemetry;
 use crate::trace::{ByteSize, ChunkIndex, ChunkRow, Detector, JobId, RunState, Schedule, Tally, Timestamp, Version};
 
@@ -259,9 +259,9 @@ impl Verifier {
         Ok(seen)
     }
 
-    /// The whole of each trace that ends between two places: its rows, added up. Where all of them are among `kept`, the chunks
-    /// there, that takes one statement for all of these traces; any other is read by itself, as one is that does not add up, and
-    /// one that has bytes and no row with a copy of any.
+    /// The whole of each trace that ends between two places, by the rows among `kept`, the chunks there: one statement for all of
+    /// these traces. One that does not add up is read by itself: it may have begun before, or changed meanwhile. So are those
+    /// that have bytes and no row with a copy of any, which no look at a chunk meets.
     async fn look_at_wholes(
         &self,
         (from, to): (Place, Place),
@@ -269,13 +269,10 @@ impl Verifier {
         examiner: Examiner,
     ) -> Result<Tally> {
         let mut seen = Tally::default();
-        for PassedJob { id, row, chunks } in self.verifications().passed_jobs(from.job, to.job).await? {
-            if let Some(job) = row {
-                let here = kept.iter().filter(|(job, _)| *job == id).map(|(_, row)| row);
-                let are_all = here.clone().count() as u64 == chunks;
-                if !is_proven(&job) || (are_all && adds_up(&job, here)) {
-                    continue;
-                }
+        for (id, row) in self.verifications().passed_jobs(from.job, to.job).await? {
+            let here = kept.iter().filter(|(job, _)| *job == id).map(|(_, row)| row);
+            if row.is_some_and(|job| !is_proven(&job) || adds_up(&job, here)) {
+                continue;
             }
             self.full_budget.take_amount(ByteSize::ZERO, 1).await;
             seen += self.look_at_whole(id, examiner).await?;

@@ -60,8 +60,9 @@ pub fn is_proven(job: &Job) -> bool {
     job.state == TraceState::Closed && (was_whole(job) || job.verdict == Verdict::Corrupt)
 }
 
-/// True if a trace's chunks are what was proven, `rows` being all of them in order. Where they are not, it takes
-/// [`examine_whole`](Pipeline::examine_whole) to say so: they may have been read in the middle of a change.
+/// True if a trace's chunks are what was proven, `rows` being those with a persistent copy, in order; others do not matter.
+/// Where they are not, it takes [`examine_whole`](Pipeline::examine_whole) to say so: they may have been read in the middle of
+/// a change.
 pub fn adds_up<'a>(job: &Job, rows: impl IntoIterator<Item = &'a ChunkRow, IntoIter: Clone>) -> bool {
     difference(job, &Whole::of(rows, job.chunk_size)).is_none()
 }

@@ -156,17 +156,6 @@ pub struct Named {
     pub row: ChunkRow,
 }
 
-/// A job that a walk comes past.
-#[derive(Clone, Debug, PartialEq)]
-pub struct PassedJob {
-    /// Its number.
-    pub id: JobId,
-    /// Its row; `None` if that cannot be read.
-    pub row: Option<Job>,
-    /// How many rows of chunks it has that are not open.
-    pub chunks: u64,
-}
-
 /// The contract.
 #[async_trait]
 pub trait Verifications: Send + Sync {
@@ -219,8 +208,9 @@ pub trait Verifications: Send + Sync {
     /// The same with the cursor of the next cycle, and ends the run of the one that it takes the place of: both or neither.
     async fn next_cycle(&self, next: &Cursor, ended: &RunEnd) -> Result<bool>;
 
-    /// The jobs from `from` on and below `to`, which are to be a few thousand at most, in order.
-    async fn passed_jobs(&self, from: JobId, to: JobId) -> Result<Vec<PassedJob>>;
+    /// The jobs from `from` on and below `to`, which are to be a few thousand at most, in order; `None` for one whose row cannot be
+    /// read.
+    async fn passed_jobs(&self, from: JobId, to: JobId) -> Result<Vec<(JobId, Option<Job>)>>;
 
     /// Rows with a persistent copy, of jobs below `to`, from `at` on, in order of job and chunk: `Persisted`, and `Wanted`
     /// with a copy that is kept.

@@ -97,7 +97,7 @@ impl Tables {
         self.jobs.get_mut(&job).filter(|job| condition(job))
     }
 
-    pub(super) fn rows_of(&self, job: JobId, from: ChunkIndex) -> impl Iterator<Item = &ChunkRow> {
+    fn rows_of(&self, job: JobId, from: ChunkIndex) -> impl Iterator<Item = &ChunkRow> {
         self.rows.range((job, from)..=(job, ChunkIndex(u32::MAX))).map(|(_, row)| &row.row)
     }
 

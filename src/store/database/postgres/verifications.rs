@@ -6,7 +6,6 @@ use sqlx::postgres::{PgArguments, PgConnection, PgRow};
 
 use super::PostgresDatabase;
 use super::calls::{Repeat, Step, Work, arguments};
-use crate::store::database::NAME;
 use crate::store::database::pages::end_of;
 use crate::store::database::rows::verifications::{
     self as statements, CLOCKS_DIFFER_MAX, REMOVED_MAX, behind, read_chunk, read_cursor, read_goes_on, read_named,
@@ -14,8 +13,9 @@ use crate::store::database::rows::verifications::{
 };
 use crate::store::database::rows::{number, readable, stored, to_json};
 use crate::store::database::verifications::{
-    Cursor, Named, NewRun, PassedJob, Place, Run, RunEnd, RunFilter, RunId, Verifications,
+    Cursor, Named, NewRun, Place, Run, RunEnd, RunFilter, RunId, Verifications,
 };
+use crate::store::database::{Job, NAME};
 use crate::store::{Result, StoreError};
 use crate::trace::{ChunkRow, DataStore, JobId, RunState, Schedule, Tally, Timestamp};
 
@@ -147,7 +147,7 @@ impl Verifications for PostgresDatabase {
         Ok(self.transaction(Repeat::Never, &NextCycle { next, ended }).await?.is_some())
     }
 
-    async fn passed_jobs(&self, from: JobId, to: JobId) -> Result<Vec<PassedJob>> {
+    async fn passed_jobs(&self, from: JobId, to: JobId) -> Result<Vec<(JobId, Option<Job>)>> {
         let rows = self.rows(Repeat::Safe, statements::PASSED_JOBS, arguments![from.0, to.0]).await?;
         rows.iter().map(read_passed).collect()
     }

@@ -4,8 +4,8 @@
 use super::chunks::{chunk_columns, read as read_row};
 use super::jobs::{job_columns, read as read_job};
 use super::{Cells, json, name, number, optional_number, optional_text, optional_time, text, time};
-use crate::store::database::NAME;
-use crate::store::database::verifications::{Cursor, Cycle, Named, PassedJob, Place, Run, RunFilter, RunId};
+use crate::store::database::verifications::{Cursor, Cycle, Named, Place, Run, RunFilter, RunId};
+use crate::store::database::{Job, NAME};
 use crate::store::{Result, StoreError};
 use crate::trace::{ChunkIndex, ChunkRow, JobId, Location, StoredObject, Timestamp, Version};
 
@@ -110,13 +110,9 @@ pub(in crate::store::database) const SAVE_CURSOR: &str =
             previous_chunks = $11
      WHERE shard = $1 AND version = $12";
 
-/// The jobs from `$1` on and below `$2`, and how many rows of chunks that are not open each has, as `chunk_rows`.
-pub(in crate::store::database) const PASSED_JOBS: &str = concat!(
-    "SELECT ",
-    job_columns!(),
-    ", (SELECT count(*) FROM trace_chunks WHERE job_id = jobs.id AND trace_chunks.state <> 'open') AS chunk_rows
-     FROM jobs WHERE id >= $1 AND id < $2 ORDER BY id"
-);
+/// The jobs from `$1` on and below `$2`.
+pub(in crate::store::database) const PASSED_JOBS: &str =
+    concat!("SELECT ", job_columns!(), " FROM jobs WHERE id >= $1 AND id < $2 ORDER BY id");
 
 /// Rows with a persistent copy from the chunk `$2` of the job `$1` on, of jobs below `$3`, at most `$4`.
 pub(in crate::store::database) const KEPT_CHUNKS: &str = concat!(
@@ -215,13 +211,13 @@ pub(in crate::store::database) fn read_chunk(row: &impl Cells) -> Result<(JobId,
     Ok((JobId(number(row, "job_id")?), read_row(row)?))
 }
 
-/// A job and the number of its chunks out of the columns of [`PASSED_JOBS`].
-pub(in crate::store::database) fn read_passed(row: &impl Cells) -> Result<PassedJob> {
+/// A job out of the columns of [`PASSED_JOBS`], also where they say none.
+pub(in crate::store::database) fn read_passed(row: &impl Cells) -> Result<(JobId, Option<Job>)> {
     let job = match read_job(row) {
         Err(error) if error.is_unreadable() => None,
         job => Some(job?),
     };
-    Ok(PassedJob { id: JobId(number(row, "id")?), row: job, chunks: number(row, "chunk_rows")? })
+    Ok((JobId(number(row, "id")?), job))
 }
 
 /// Where a row is, out of its columns.

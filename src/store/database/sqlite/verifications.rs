@@ -6,7 +6,6 @@ use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteRow};
 
 use super::SqliteDatabase;
 use super::errors::failed;
-use crate::store::database::NAME;
 use crate::store::database::pages::end_of;
 use crate::store::database::rows::verifications::{
     self as statements, CLOCKS_DIFFER_MAX, REMOVED_MAX, behind, read_chunk, read_cursor, read_goes_on, read_named,
@@ -14,8 +13,9 @@ use crate::store::database::rows::verifications::{
 };
 use crate::store::database::rows::{number, readable, stored, to_json};
 use crate::store::database::verifications::{
-    Cursor, Named, NewRun, PassedJob, Place, Run, RunEnd, RunFilter, RunId, Verifications,
+    Cursor, Named, NewRun, Place, Run, RunEnd, RunFilter, RunId, Verifications,
 };
+use crate::store::database::{Job, NAME};
 use crate::store::{Result, StoreError};
 use crate::trace::{ChunkRow, DataStore, JobId, RunState, Schedule, Tally, Timestamp};
 
@@ -145,7 +145,7 @@ impl Verifications for SqliteDatabase {
         Ok(true)
     }
 
-    async fn passed_jobs(&self, from: JobId, to: JobId) -> Result<Vec<PassedJob>> {
+    async fn passed_jobs(&self, from: JobId, to: JobId) -> Result<Vec<(JobId, Option<Job>)>> {
         let passed = sqlx::query(statements::PASSED_JOBS).bind(from.0).bind(to.0);
         rows(&mut *self.reader().await?, passed).await?.iter().map(read_passed).collect()
     }
@@ -208,7 +208,6 @@ mod tests {
                 vec![
                     "jobs USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)",
                     "projects USING INTEGER PRIMARY KEY (rowid=?)",
-                    "trace_chunks USING PRIMARY KEY (job_id=?)",
                 ],
             ),
             (
