@@ -39,7 +39,8 @@ pub(super) const OF_VERIFY: &str = "\
 Exit codes:
   0  everything was looked at, and is as recorded
   1  something is not as recorded, or was not and is healed; the table says what
-  2  not everything could be looked at: a store or the server was away, the run was stopped, or the command line is wrong";
+  2  not everything could be looked at: a store or the server was away, the run was stopped, something changed with every
+     look, or the command line is wrong";
 
 /// For the end of `--help`, of commands that do one thing.
 pub(super) const OF_OTHERS: &str = "\

@@ -135,6 +135,9 @@ impl Pipeline {
             report.jobs += jobs.len() as u64;
             let work = jobs.into_iter().map(|job| async move { (job.id, self.in_time(self.sweep_job(&job)).await) });
             for (job, swept) in self.side_by_side(work).await {
+                if swept.as_ref().is_err_and(StoreError::is_unreadable) {
+                    report.count("naming a row", job, self.name_unreadable(job, Detector::Sweep).await);
+                }
                 report.count("moving an unfinished job on", job, swept);
             }
         }

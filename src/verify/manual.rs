@@ -79,6 +79,8 @@ impl TraceChecked {
 
 /// Rows fetched at a time.
 const PAGE: u32 = 256;
+/// Traces on their way at the same time: each has a page of rows in memory, and asks for a connection to the database.
+const TRACES_AT_ONCE: usize = 4;
 /// Up to here a row is looked for beside one that cannot be read.
 const SPARSE_MAX: u32 = 1 << 16;
 /// The chunks of so many jobs are counted before a run, one job after the other.
@@ -160,7 +162,8 @@ impl Verifier {
         Ok(Some(chunks))
     }
 
-    /// Several traces at a time: most have fewer chunks than may be looked at at once.
+    /// A few traces at a time: most have fewer chunks than may be looked at at once. An error, or the wish to stop, is heard once
+    /// the traces before it are done.
     async fn check(&self, mut way: Way, run: &mut Running, mut tell: impl FnMut(&TraceChecked) + Send) -> Result<()> {
         let at_once = self.settings.full.concurrency.max(1);
         let check = &Check {
@@ -175,7 +178,7 @@ impl Verifier {
                 return Ok(());
             }
             let traces = jobs.into_iter().map(|job| self.check_trace(job, check).boxed());
-            let mut traces = stream::iter(traces).buffered(at_once);
+            let mut traces = stream::iter(traces).buffered(at_once.min(TRACES_AT_ONCE));
             while let Some(checked) = traces.next().await {
                 let Some(checked) = checked? else { return Ok(()) };
                 tell(&checked);
@@ -297,7 +300,7 @@ impl Verifier {
 struct Check<'a> {
     open: Open,
     examiner: Examiner,
-    /// Chunks looked at at the same time, whichever traces they are of.
+    /// Chunks with a record that are looked at at the same time, whichever traces they are of.
     looks: Semaphore,
     run: Mutex<&'a mut Running>,
 }

@@ -13,7 +13,7 @@ use veritail::store::hooked::Hooked;
 use veritail::store::object::{ObjectStore, Objects, codec, keys};
 use veritail::trace::{
     ByteSize, ChunkId, ChunkIndex, ChunkRow, ChunkState, Crc32, DataStore, Detector, Epoch, JobId, Kind, Location,
-    Offset, Record, Sha256, StoredObject, Tally,
+    Offset, Record, Sha256, StoredObject, Tally, TraceState,
 };
 use veritail::verify::{self, Scope, Verifier};
 
@@ -177,6 +177,10 @@ fn a_row_that_promises_nothing_has_no_copies_and_one_that_goes_meanwhile_moved()
         let examined = rig.other.examine(rig.job, &row, REPORTS).await.expect("models");
         let moved = Tally { chunks: 1, looks: 1, moved: 1, ..Tally::default() };
         assert_eq!((examined.tally, examined.differences, rig.open()), (moved, vec![], vec![]));
+        // With its whole trace: nobody was to look at it any more.
+        rig.database.change_job(rig.job, |job| job.state = TraceState::Erased);
+        let examined = rig.other.examine(rig.job, &row, REPORTS).await.expect("models");
+        assert_eq!((examined.tally, examined.differences, rig.open()), (Tally::default(), vec![], vec![]));
     });
 }
 

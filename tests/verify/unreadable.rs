@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use veritail::trace::{ChunkIndex, DataStore, Detector, JobId, Kind, Schedule};
+use veritail::store::database::verifications::RunFilter;
+use veritail::trace::{ChunkIndex, DataStore, Detector, JobId, Kind, RunState, Schedule};
 use veritail::verify::{Scope, Verifier};
 
 use crate::ground::{CHUNK_SIZE, Ground, Keeps, Place, Side};
 use crate::matrix::mismatches;
 use crate::support::production::Production;
 use crate::support::runner::Runner;
-use crate::support::server::{Job, log};
+use crate::support::server::{Job, Send as _, ended, log};
 use crate::support::wait::until;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -66,6 +67,12 @@ async fn run(side: Side) {
     for sound in [other, last] {
         assert_eq!(open(&ground, sound).await, []);
     }
+    // Objects of rows that cannot be read are no orphans, and those behind them are looked at.
+    verifier.tick(Schedule::Inventory).await.expect("no row stops it");
+    let newest = RunFilter { schedule: Some(Schedule::Inventory), limit: 1, ..RunFilter::default() };
+    let runs = verifier.node().stores().verifications.runs(newest).await.expect("a database");
+    assert_eq!(runs[0].state, RunState::Complete, "{runs:?}");
+    assert_eq!(open(&ground, chunks).await, [record(Some(0)), record(Some(2))]);
     let found = mismatches(&ground, chunks).await;
     assert!(found.iter().all(|found| found.what.detector == Detector::Full), "{found:?}");
 
@@ -92,5 +99,23 @@ async fn run(side: Side) {
         verifier.tick(Schedule::Full).await.expect("no row stops it");
     }
     walk_until(&verifier, async || open(&ground, chunks).await.is_empty()).await;
+
+    // One without a copy, which no walk comes to: the sweep that cannot move its trace on names it.
+    let unfinished = client.make_job_with_reset(false).await;
+    let mut runner = Runner::new(client, &unfinished);
+    runner.send(&log).await;
+    let change = |sign| {
+        let row = format!("job_id = {} AND chunk_index = 2", unfinished.id);
+        ground.change_row(format!("UPDATE trace_chunks SET epoch = epoch {sign} 4294967296 WHERE {row}"))
+    };
+    change('+').await;
+    let answer = client.put_request(&unfinished, &ended("success", &log, false)).answer().await;
+    assert_eq!(answer.status, 202, "{answer:?}");
+    verifier.node().sweep().await.expect("no row stops it");
+    assert_eq!(open(&ground, &unfinished).await, [record(Some(2))]);
+    assert_eq!(mismatches(&ground, &unfinished).await[0].what.detector, Detector::Sweep);
+    change('-').await;
+    assert_eq!(runner.finish(&log).await.state(), (200, "success"));
+    assert_eq!(open(&ground, &unfinished).await, []);
     tokio::time::timeout(Duration::from_secs(60), ground.stop()).await.expect("it stops");
 }

@@ -72,7 +72,31 @@ async fn until_end(place: &Place, mut run: Run, interrupt: Interrupt, progress: 
 fn code_of(run: &Run) -> u8 {
     match run.state {
         _ if run.tally.differs > 0 => exit::MISMATCHES,
-        RunState::Complete => 0,
+        // What changed with every look was not compared with anything.
+        RunState::Complete if run.tally.moved == 0 => 0,
         _ => exit::NOT_CHECKED,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_code_says_whether_everything_was_looked_at() {
+        for (state, differs, moved, code) in [
+            ("complete", 0, 0, 0),
+            ("complete", 0, 1, exit::NOT_CHECKED),
+            ("partial", 0, 0, exit::NOT_CHECKED),
+            ("complete", 1, 1, exit::MISMATCHES),
+            ("failed", 1, 0, exit::MISMATCHES),
+        ] {
+            let tally = json!({"chunks": 2, "looks": 3, "sound": 2, "differs": differs, "moved": moved});
+            let document = json!({"id": 3, "scope": "all", "state": state, "tally": tally, "expected": null,
+                "started_at": "2026-01-01T00:00:00Z", "ended_at": null, "message": null});
+            assert_eq!(code_of(&Run::of(document).expect("a run")), code, "{state} {differs} {moved}");
+        }
     }
 }

@@ -161,12 +161,18 @@ impl Pipeline {
                 }
                 None => match self.stores().database.chunk(job, row.index).await? {
                     Some(now) => (row, live_copy) = (now, LiveCopy::Unknown),
-                    // Erased meanwhile.
+                    // It went with its trace: there is nothing to look at any more.
+                    None if self.is_erased(job).await? => return Ok(Examined::default()),
                     None => break,
                 },
             }
         }
         Ok(Examined { tally: Tally { chunks: 1, moved: 1, looks: 1, ..Tally::default() }, ..Examined::default() })
+    }
+
+    async fn is_erased(&self, job: JobId) -> Result<bool> {
+        let job = self.stores().database.job(job).await?;
+        Ok(job.is_none_or(|job| job.state == TraceState::Erased))
     }
 
     /// `None`: the row is another one by now.

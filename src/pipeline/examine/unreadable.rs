@@ -3,11 +3,36 @@
 use crate::store::database::Found;
 use crate::store::{Result, StoreError};
 use crate::telemetry::verification as telemetry;
-use crate::trace::{ByteSize, ChunkIndex, DataStore, Epoch, JobId, Kind, Look, Tally};
+use crate::trace::{ByteSize, ChunkIndex, DataStore, Detector, Epoch, JobId, Kind, Look, Tally};
 
 use super::{Examined, Examiner, Pipeline};
 
+/// Rows of a trace that are looked at, however long it says it is.
+const ROWS_MAX: u32 = 1 << 16;
+/// Rows that are made before there is a byte for them.
+const ROWS_AHEAD: u32 = 2;
+
 impl Pipeline {
+    /// A trace could not be moved on, for a row cannot be read: writes down which. Rows without a persistent copy are met by no
+    /// run of the verifier but a person's.
+    pub(in crate::pipeline) async fn name_unreadable(&self, id: JobId, detector: Detector) -> Result<()> {
+        let examiner = Examiner { detector, run: None, heals: false };
+        let database = &self.stores().database;
+        let job = match database.job(id).await {
+            Err(error) if error.is_unreadable() => return self.examine_unreadable(id, None, examiner).await.map(drop),
+            job => job?,
+        };
+        let Some(job) = job else { return Ok(()) };
+        let last = job.chunk_size.index_of(job.acked_length).0.saturating_add(ROWS_AHEAD).min(ROWS_MAX);
+        for index in (0..=last).map(ChunkIndex) {
+            match database.chunk(id, index).await {
+                Err(error) if error.is_unreadable() => drop(self.examine_unreadable(id, Some(index), examiner).await?),
+                row => drop(row?),
+            }
+        }
+        Ok(())
+    }
+
     /// Looks once more at the row of a chunk, or at that of the job, which could not be read, and writes down that it cannot.
     /// `Moved`: it can by now.
     pub async fn examine_unreadable(

@@ -60,7 +60,8 @@ pub fn is_proven(job: &Job) -> bool {
     job.state == TraceState::Closed && (was_whole(job) || job.verdict == Verdict::Corrupt)
 }
 
-/// True if a trace's chunks are what was proven, `rows` being those with a persistent copy, in order; others do not matter.
+/// True if a trace's chunks are what was proven, `rows` being all of them in order, or those with a persistent copy: a lost chunk
+/// leaves a hole or a shorter whole either way, but for one behind the proven end.
 /// Where they are not, it takes [`examine_whole`](Pipeline::examine_whole) to say so: they may have been read in the middle of
 /// a change.
 pub fn adds_up<'a>(job: &Job, rows: impl IntoIterator<Item = &'a ChunkRow, IntoIter: Clone>) -> bool {

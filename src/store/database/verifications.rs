@@ -143,17 +143,23 @@ pub struct RunEnd {
     pub at: Timestamp,
 }
 
-/// A chunk that an object store's or this database's bytes are kept for, in order of key.
+/// A key that a chunk's row names: bytes in an object store or in this database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Named {
     /// The key of the stored bytes.
     pub key: String,
-    /// Their size as written.
-    pub size: ByteSize,
-    /// The job.
-    pub job: JobId,
-    /// The row that names them.
-    pub row: ChunkRow,
+    /// The chunk.
+    pub place: Place,
+    /// Its row; `None` if that cannot be read.
+    pub row: Option<ChunkRow>,
+}
+
+impl Named {
+    /// The size of the stored bytes as written, as far as the row can be read.
+    pub fn size(&self) -> Option<ByteSize> {
+        let copy = self.row.as_ref().and_then(ChunkRow::persistent_copy);
+        copy.map(|copy| copy.object().size)
+    }
 }
 
 /// The contract.

@@ -25,9 +25,10 @@ use object_store::{Error, ObjectStoreExt as _};
 use super::attempts::Attempts;
 use super::cloud::{self, Place, Service};
 use super::errors::{NAME, Operation, failed, is_no_object, late};
+use super::files::Files;
 use super::identity::{MARK, mark_text};
+use super::listing;
 use super::{Listed, ObjectStore, Objects};
-use super::{files, listing};
 use crate::seams::real::SystemClock;
 use crate::seams::{Clock, within};
 use crate::store::{Result, StoreError};
@@ -68,7 +69,7 @@ impl Default for Options {
 pub struct Bucket {
     pub(super) objects: Arc<dyn object_store::ObjectStore>,
     /// The same, where it is a folder.
-    folder: Option<Arc<LocalFileSystem>>,
+    folder: Option<Files>,
     /// The id that its mark must have; `None`: any.
     pub(super) id: Option<String>,
     service: Service,
@@ -104,7 +105,7 @@ impl Bucket {
         let objects = LocalFileSystem::new_with_prefix(path);
         let objects = objects.map_err(|error| failed(Service::Folder, Operation::Get, &error))?.with_fsync(true);
         let objects = Arc::new(objects);
-        Ok(Self::new(objects.clone(), Some(objects), Service::Folder, options, clock))
+        Ok(Self::new(objects.clone(), Some(Files::new(objects)), Service::Folder, options, clock))
     }
 
     /// The store in a folder, which is made and marked if it is not there, whatever its id: for tools and tests that have
@@ -116,7 +117,7 @@ impl Bucket {
 
     fn new(
         objects: Arc<dyn object_store::ObjectStore>,
-        folder: Option<Arc<LocalFileSystem>>,
+        folder: Option<Files>,
         service: Service,
         options: Options,
         clock: Arc<dyn Clock>,
@@ -141,7 +142,7 @@ impl Bucket {
     /// The first `most` bytes of what lies there.
     pub(super) async fn read(&self, path: &Path, most: ByteSize) -> object_store::Result<Bytes> {
         if let Some(folder) = &self.folder {
-            return files::read(folder, path, most).await;
+            return folder.read(path, most).await;
         }
         let object = self.objects.get(path).await?;
         if object.meta.size <= most.0 { object.bytes().await } else { first(object.into_stream(), most).await }
@@ -280,7 +281,7 @@ impl ObjectStore for Bucket {
 
     async fn drop_cache(&self, key: &str) {
         if let (Some(folder), Ok(path)) = (&self.folder, path(key)) {
-            files::drop_pages(folder, &path).await;
+            folder.drop_pages(&path).await;
         }
     }
 

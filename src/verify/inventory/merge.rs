@@ -86,21 +86,15 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::trace::{ByteSize, ChunkIndex, ChunkRow, ChunkState, Epoch, JobId, Version};
+    use crate::store::database::verifications::Place;
+    use crate::trace::{ByteSize, ChunkIndex, JobId};
 
     fn listed(key: &str) -> Listed {
         Listed { key: key.to_owned(), size: ByteSize(1), modified: None }
     }
 
     fn named(key: &str) -> Named {
-        let row = ChunkRow {
-            index: ChunkIndex(0),
-            epoch: Epoch::FIRST,
-            version: Version::FIRST,
-            state: ChunkState::Open,
-            persisted_at: None,
-        };
-        Named { key: key.to_owned(), size: ByteSize(1), job: JobId(1), row }
+        Named { key: key.to_owned(), place: Place { job: JobId(1), index: ChunkIndex(0) }, row: None }
     }
 
     fn merge(

@@ -6,7 +6,7 @@ use futures::stream::{self, BoxStream};
 use futures::{StreamExt as _, TryStreamExt as _};
 
 use crate::pipeline::examine::{Examiner, Unnamed};
-use crate::store::database::verifications::Named;
+use crate::store::database::verifications::{Named, Place};
 use crate::store::object::{Listed, ObjectStore};
 use crate::store::{Result, StoreError};
 use crate::trace::{ByteSize, DataStore, Detector, Kind, Look, Tally};
@@ -43,7 +43,9 @@ impl Verifier {
                 counting.count(self).await;
             }
             let seen = match met {
-                Met::Both(listed, named) if listed.size == named.size => Tally { chunks: 1, ..Tally::default() },
+                Met::Both(listed, named) if Some(listed.size) == named.size() => {
+                    Tally { chunks: 1, ..Tally::default() }
+                }
                 Met::Both(_, named) => self.look_at_named(&named, examiner).await?,
                 Met::Named(named) => self.look_for(lies_in, &named, examiner).await?,
                 Met::Listed(object) => self.weigh_unnamed(store, &object, &mut counting, examiner).await?,
@@ -68,7 +70,12 @@ impl Verifier {
     /// Something is wrong with the copy that a row names, or it was: the examination says what, and heals it.
     async fn look_at_named(&self, named: &Named, examiner: Examiner) -> Result<Tally> {
         self.pay(1).await;
-        Ok(self.node.examine(named.job, &named.row, examiner).await?.tally)
+        let Place { job, index } = named.place;
+        let examined = match &named.row {
+            Some(row) => self.node.examine(job, row, examiner).await?,
+            None => self.node.examine_unreadable(job, Some(index), examiner).await?,
+        };
+        Ok(examined.tally)
     }
 
     /// The store lists what no row named when the rows were read.

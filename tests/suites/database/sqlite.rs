@@ -6,9 +6,9 @@ use sqlx::SqlitePool;
 use tokio::task::JoinSet;
 use veritail::store::StoreError;
 use veritail::store::database::sqlite::SqliteDatabase;
-use veritail::store::database::verifications::Verifications as _;
+use veritail::store::database::verifications::{Named, Place, Verifications as _};
 use veritail::store::database::{Basis, Database};
-use veritail::trace::{ChunkIndex, TraceState};
+use veritail::trace::{ChunkIndex, DataStore, TraceState};
 
 use super::*;
 
@@ -98,10 +98,13 @@ async fn a_folder_that_is_not_there_is_unavailable() {
 async fn a_row_that_no_version_wrote_is_unreadable() {
     let (folder, db) = open().await;
     let id = running(&db).await;
-    seal(&db, id, 0, &bytes("12345678"), NOW).await;
+    persist(&db, id, 0, &bytes("12345678")).await;
     // The checks would refuse it, so they are switched off, as damage does.
     change(&folder, "UPDATE trace_chunks SET state = 'gone'").await;
     assert!(matches!(db.chunk(id, ChunkIndex(0)).await, Err(StoreError::Unreadable { .. })));
+    let named = db.named(DataStore::ObjectStore, "", None, 9).await.unwrap();
+    let place = Place { job: id, index: ChunkIndex(0) };
+    assert_eq!(named, [Named { key: format!("{id}-0"), place, row: None }]);
     change(&folder, "UPDATE jobs SET chunk_size = 0").await;
     assert!(matches!(db.job(id).await, Err(StoreError::Unreadable { .. })));
     change(&folder, "UPDATE jobs SET chunk_size = 8, epoch = -1").await;

@@ -60,7 +60,7 @@ async fn walk_everywhere(node: &PostgresDatabase) -> i64 {
     for _ in 0..PAGES {
         let page = node.named(DataStore::ObjectStore, "traces/3/", after.as_deref(), PAGE).await.unwrap();
         after = page.last().map(|last| last.key.clone());
-        seen.extend(page.into_iter().map(|named| ("named", named.job, named.row.index)));
+        seen.extend(page.into_iter().map(|named| ("named", named.place.job, named.place.index)));
     }
     assert_eq!(seen.len() as u64, 3 * PAGES * u64::from(PAGE), "no page repeats another");
     i64::try_from(seen.len()).unwrap()

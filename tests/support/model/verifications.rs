@@ -194,7 +194,11 @@ impl Verifications for ModelDatabase {
             .filter(|(_, _, object)| {
                 object.key.starts_with(prefix) && after.is_none_or(|after| object.key.as_str() > after)
             })
-            .map(|(job, row, object)| Named { key: object.key.clone(), size: object.size, job, row: row.clone() })
+            .map(|(job, row, object)| Named {
+                key: object.key.clone(),
+                place: Place { job, index: row.index },
+                row: Some(row.clone()),
+            })
             .collect();
         named.sort_by(|one, other| one.key.cmp(&other.key));
         named.truncate(limit as usize);

@@ -4,10 +4,10 @@
 use super::chunks::{chunk_columns, read as read_row};
 use super::jobs::{job_columns, read as read_job};
 use super::{Cells, json, name, number, optional_number, optional_text, optional_time, text, time};
+use crate::store::Result;
+use crate::store::database::Job;
 use crate::store::database::verifications::{Cursor, Cycle, Named, Place, Run, RunFilter, RunId};
-use crate::store::database::{Job, NAME};
-use crate::store::{Result, StoreError};
-use crate::trace::{ChunkIndex, ChunkRow, JobId, Location, StoredObject, Timestamp, Version};
+use crate::trace::{ChunkIndex, ChunkRow, JobId, Timestamp, Version};
 
 /// The columns of a run.
 macro_rules! run_columns {
@@ -213,11 +213,7 @@ pub(in crate::store::database) fn read_chunk(row: &impl Cells) -> Result<(JobId,
 
 /// A job out of the columns of [`PASSED_JOBS`], also where they say none.
 pub(in crate::store::database) fn read_passed(row: &impl Cells) -> Result<(JobId, Option<Job>)> {
-    let job = match read_job(row) {
-        Err(error) if error.is_unreadable() => None,
-        job => Some(job?),
-    };
-    Ok((JobId(number(row, "id")?), job))
+    Ok((JobId(number(row, "id")?), if_readable(read_job(row))?))
 }
 
 /// Where a row is, out of its columns.
@@ -225,13 +221,16 @@ pub(in crate::store::database) fn read_place(row: &impl Cells) -> Result<Place> 
     Ok(Place { job: JobId(number(row, "job_id")?), index: ChunkIndex(number(row, "chunk_index")?) })
 }
 
-/// A row and the key that it names out of its columns.
+/// The key that a row names and the row out of its columns, also where they say no row.
 pub(in crate::store::database) fn read_named(row: &impl Cells) -> Result<Named> {
-    let (job, row) = read_chunk(row)?;
-    let copy = row.persistent_copy().map(Location::object);
-    let StoredObject { key, size, .. } =
-        copy.ok_or_else(|| StoreError::unreadable(NAME, "a chunk's row names a key and has no copy"))?.clone();
-    Ok(Named { key, size, job, row })
+    Ok(Named { key: text(row, "object_key")?, place: read_place(row)?, row: if_readable(read_row(row))? })
+}
+
+fn if_readable<T>(read: Result<T>) -> Result<Option<T>> {
+    match read {
+        Err(error) if error.is_unreadable() => Ok(None),
+        read => read.map(Some),
+    }
 }
 
 /// Where [`PERSISTED_SINCE`] begins: no job has a number below 1.
