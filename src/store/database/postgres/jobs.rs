@@ -83,7 +83,7 @@ pub(super) async fn changed(
         " FROM jobs WHERE id IN (SELECT number FROM changed ORDER BY number LIMIT $3) ORDER BY id"
     );
     let arguments = arguments![since.0, after.0, i64::from(limit)];
-    database.rows(Repeat::Safe, sql, arguments).await?.iter().map(read).collect()
+    Ok(readable(&database.rows(Repeat::Safe, sql, arguments).await?, read))
 }
 
 pub(super) async fn note_contacts(database: &PostgresDatabase, contacts: &[Contact], now: Timestamp) -> Result<()> {

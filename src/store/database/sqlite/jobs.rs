@@ -1,7 +1,5 @@
 //! The table `jobs`: making, finding, and what changes without a transition.
 
-use sqlx::sqlite::SqliteRow;
-
 use super::SqliteDatabase;
 use super::errors::failed;
 use crate::store::Result;
@@ -63,7 +61,8 @@ pub(super) async fn changed(database: &SqliteDatabase, since: Timestamp, after: 
         job_columns!(),
         " FROM jobs INDEXED BY jobs_changed WHERE changed_at >= ?1 AND id > ?2 ORDER BY id LIMIT ?3 + 0"
     ));
-    read_all(rows.bind(since.0).bind(after.0).bind(limit).fetch_all(&mut *database.reader().await?).await)
+    let rows = rows.bind(since.0).bind(after.0).bind(limit).fetch_all(&mut *database.reader().await?).await;
+    Ok(readable(&rows.map_err(failed)?, read))
 }
 
 pub(super) async fn note_contacts(database: &SqliteDatabase, contacts: &[Contact], now: Timestamp) -> Result<()> {
@@ -97,8 +96,4 @@ pub(super) async fn mark_installed(database: &SqliteDatabase, job: JobId, epoch:
     let marked = sqlx::query(statements::MARK_INSTALLED);
     let marked = marked.bind(job.0).bind(epoch.0).execute(&mut *database.writing().await?).await.map_err(failed)?;
     Ok(marked.rows_affected() == 1)
-}
-
-fn read_all(rows: sqlx::Result<Vec<SqliteRow>>) -> Result<Vec<Job>> {
-    rows.map_err(failed)?.iter().map(read).collect()
 }
