@@ -7,6 +7,7 @@ use super::NAME;
 /// Primary result codes, <https://www.sqlite.org/rescode.html>.
 mod code {
     pub(super) const ERROR: i32 = 1;
+    pub(super) const BUSY: i32 = 5;
     pub(super) const CORRUPT: i32 = 11;
     pub(super) const FULL: i32 = 13;
     pub(super) const CONSTRAINT: i32 = 19;
@@ -30,6 +31,11 @@ pub(super) fn failed(error: sqlx::Error) -> StoreError {
         }
         _ => StoreError::unavailable(NAME, error),
     }
+}
+
+/// True if another handle has a lock that was not waited for.
+pub(super) fn is_busy(error: &sqlx::Error) -> bool {
+    error.as_database_error().and_then(primary_code) == Some(code::BUSY)
 }
 
 /// The low byte of an extended code is the primary one.

@@ -41,17 +41,34 @@ use super::{
     Backlog, Basis, Closing, Contact, CorruptTraces, Database, Deletion, Erased, Job, Mismatch, MismatchFilter, NAME,
     NewJob, NewMismatch, Note, Opened, Recorded, Resolution, Rewind, RowOpened, Unfinished, Waiting,
 };
+use crate::seams::Clock as _;
+use crate::seams::real::SystemClock;
 use crate::store::{Result, StoreError};
 use crate::trace::{ChunkIndex, ChunkRow, Ending, Epoch, JobId, Location, Record, Timestamp, Version};
 pub use bytes::ChunkBytes;
-use errors::failed;
+use errors::{failed, is_busy};
 
 /// How long a statement waits for writers of other handles, and a caller for a connection.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Tries to open a file that others make at the same moment, and the time between two: ten seconds.
+const TRIES: u32 = 500;
+const BETWEEN_TRIES: Duration = Duration::from_millis(20);
 /// Connections for reading.
 const READERS: u32 = 4;
 /// What each of them caches, as SQLite takes it: 512 KiB. The system caches the file as well.
 const READER_CACHE: &str = "-512";
+
+/// Connects. Of several nodes that open a new file at the same moment one changes it to write ahead of the file, and SQLite does
+/// not let the others wait for that.
+async fn once_free<C: Future<Output = sqlx::Result<SqlitePool>>>(connect: impl Fn() -> C) -> Result<SqlitePool> {
+    for _ in 0..TRIES {
+        match connect().await {
+            Err(error) if is_busy(&error) => SystemClock.sleep(BETWEEN_TRIES).await,
+            connected => return connected.map_err(failed),
+        }
+    }
+    connect().await.map_err(failed)
+}
 
 /// An open database file. Cheap to clone; all clones share the connections.
 #[derive(Clone)]
@@ -79,7 +96,7 @@ impl SqliteDatabase {
                 .max_lifetime(None)
                 .test_before_acquire(false)
         };
-        let writer = pool().max_connections(1).connect_with(file.clone()).await.map_err(failed)?;
+        let writer = once_free(|| pool().max_connections(1).connect_with(file.clone())).await?;
         migrations::run(&writer).await?;
         let readers = pool()
             .max_connections(READERS)
