@@ -136,7 +136,7 @@ impl Pipeline {
             let work = jobs.into_iter().map(|job| async move { (job.id, self.in_time(self.sweep_job(&job)).await) });
             for (job, swept) in self.side_by_side(work).await {
                 if swept.as_ref().is_err_and(StoreError::is_unreadable) {
-                    report.count("naming a row", job, self.name_unreadable(job, Detector::Sweep).await);
+                    report.count("naming a row", job, self.name_unreadable(job).await);
                 }
                 report.count("moving an unfinished job on", job, swept);
             }

@@ -227,7 +227,7 @@ impl Verifier {
             Err(error) if error.is_unreadable() => {
                 let places = self.verifications().kept_places(at, to, PAGE).await?;
                 let next = next(places.last().copied(), places.len());
-                let (rows, unreadable) = self.each_row(places).await?;
+                let (rows, unreadable) = self.node.each_row(places).await?;
                 Ok(Page { rows, unreadable, next })
             }
             Err(error) => Err(error),

@@ -233,10 +233,10 @@ impl Verifier {
             if let Some(known) = &known {
                 checked.tally = self.node.examine_if_unfinished(known, examiner).await?;
             }
-            Ok(known)
+            Ok::<_, StoreError>(known)
         };
         match looked.await {
-            Err(error) if StoreError::is_unreadable(&error) => {
+            Err(error) if error.is_unreadable() => {
                 checked.note(None, self.node.examine_unreadable(job, None, examiner).await?);
                 Ok(None)
             }
@@ -255,7 +255,7 @@ impl Verifier {
             Err(error) if error.is_unreadable() => {
                 let behind = from.0.saturating_add(PAGE);
                 let places = (from.0..behind).map(|index| Place { job, index: ChunkIndex(index) });
-                let (rows, unreadable) = self.each_row(places).await?;
+                let (rows, unreadable) = self.node.each_row(places).await?;
                 if rows.is_empty() && unreadable.is_empty() && from.0 >= SPARSE_MAX {
                     return Err(error);
                 }

@@ -42,7 +42,7 @@ use crate::pipeline::Pipeline;
 use crate::pipeline::examine::{Examined, Examiner};
 use crate::store::Result;
 use crate::store::database::MismatchFilter;
-use crate::store::database::verifications::{Place, RunId, Verifications};
+use crate::store::database::verifications::{RunId, Verifications};
 use crate::telemetry::verification::{self as telemetry, Tick};
 use crate::trace::{ChunkId, ChunkIndex, ChunkRow, Detector, JobId, Schedule, Tally, Timestamp};
 
@@ -177,19 +177,6 @@ impl Verifier {
             }
         }
         Ok(examined)
-    }
-
-    /// The rows at these places, each read by itself, and where there are others that cannot be read.
-    async fn each_row(&self, places: impl IntoIterator<Item = Place>) -> Result<(Vec<(JobId, ChunkRow)>, Vec<Place>)> {
-        let (mut rows, mut unreadable) = (Vec::new(), Vec::new());
-        for place in places {
-            match self.node.stores().database.chunk(place.job, place.index).await {
-                Ok(row) => rows.extend(row.map(|row| (place.job, row))),
-                Err(error) if error.is_unreadable() => unreadable.push(place),
-                Err(error) => return Err(error),
-            }
-        }
-        Ok((rows, unreadable))
     }
 
     /// A trace of which a row cannot be read, and what that is: of its chunks those with an index that can be, or the job's.

@@ -1,9 +1,10 @@
 //! Rows that cannot be read: no version of Veritail wrote them, so what changed is the database's own record.
 
 use crate::store::database::Found;
+use crate::store::database::verifications::Place;
 use crate::store::{Result, StoreError};
 use crate::telemetry::verification as telemetry;
-use crate::trace::{ByteSize, ChunkIndex, DataStore, Detector, Epoch, JobId, Kind, Look, Tally};
+use crate::trace::{ByteSize, ChunkIndex, ChunkRow, DataStore, Detector, Epoch, JobId, Kind, Look, Tally};
 
 use super::{Examined, Examiner, Pipeline};
 
@@ -15,22 +16,35 @@ const ROWS_AHEAD: u32 = 2;
 impl Pipeline {
     /// A trace could not be moved on, for a row cannot be read: writes down which. Rows without a persistent copy are met by no
     /// run of the verifier but a person's.
-    pub(in crate::pipeline) async fn name_unreadable(&self, id: JobId, detector: Detector) -> Result<()> {
-        let examiner = Examiner { detector, run: None, heals: false };
-        let database = &self.stores().database;
-        let job = match database.job(id).await {
+    pub(in crate::pipeline) async fn name_unreadable(&self, id: JobId) -> Result<()> {
+        let examiner = Examiner { detector: Detector::Sweep, run: None, heals: false };
+        let job = match self.stores().database.job(id).await {
             Err(error) if error.is_unreadable() => return self.examine_unreadable(id, None, examiner).await.map(drop),
             job => job?,
         };
         let Some(job) = job else { return Ok(()) };
         let last = job.chunk_size.index_of(job.acked_length).0.saturating_add(ROWS_AHEAD).min(ROWS_MAX);
-        for index in (0..=last).map(ChunkIndex) {
-            match database.chunk(id, index).await {
-                Err(error) if error.is_unreadable() => drop(self.examine_unreadable(id, Some(index), examiner).await?),
-                row => drop(row?),
-            }
+        let places = (0..=last).map(|index| Place { job: id, index: ChunkIndex(index) });
+        for Place { index, .. } in self.each_row(places).await?.1 {
+            self.examine_unreadable(id, Some(index), examiner).await?;
         }
         Ok(())
+    }
+
+    /// The rows at these places, each read by itself, and where there are others that cannot be read.
+    pub async fn each_row(
+        &self,
+        places: impl IntoIterator<Item = Place, IntoIter: Send>,
+    ) -> Result<(Vec<(JobId, ChunkRow)>, Vec<Place>)> {
+        let (mut rows, mut unreadable) = (Vec::new(), Vec::new());
+        for place in places {
+            match self.stores().database.chunk(place.job, place.index).await {
+                Ok(row) => rows.extend(row.map(|row| (place.job, row))),
+                Err(error) if error.is_unreadable() => unreadable.push(place),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok((rows, unreadable))
     }
 
     /// Looks once more at the row of a chunk, or at that of the job, which could not be read, and writes down that it cannot.

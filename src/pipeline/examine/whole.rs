@@ -61,9 +61,8 @@ pub fn is_proven(job: &Job) -> bool {
 }
 
 /// True if a trace's chunks are what was proven, `rows` being all of them in order, or those with a persistent copy: a lost chunk
-/// leaves a hole or a shorter whole either way, but for one behind the proven end.
-/// Where they are not, it takes [`examine_whole`](Pipeline::examine_whole) to say so: they may have been read in the middle of
-/// a change.
+/// leaves a hole or a shorter whole either way, but for one behind the proven end. Where they are not, it takes
+/// [`examine_whole`](Pipeline::examine_whole) to say so: they may have been read in the middle of a change.
 pub fn adds_up<'a>(job: &Job, rows: impl IntoIterator<Item = &'a ChunkRow, IntoIter: Clone>) -> bool {
     difference(job, &Whole::of(rows, job.chunk_size)).is_none()
 }
