@@ -1,15 +1,14 @@
 //! Writing down what is confirmed to be wrong.
 
 use crate::store::Result;
-use crate::store::copies::Stored;
 use crate::store::database::verifications::RunId;
 use crate::store::database::{Basis, Found, Job, Mismatch, MismatchFilter, NewMismatch, Note, Opened, Resolution};
 use crate::telemetry::metrics;
 use crate::trace::difference::first_difference;
 use crate::trace::proof::persistent_record;
 use crate::trace::{
-    ByteSize, ChunkIndex, ChunkRow, DataStore, Detector, Epoch, JobId, Kind, Location, Look, Offset, Record, Timestamp,
-    Verdict,
+    ByteSize, ChunkIndex, ChunkRow, DataStore, Detector, Epoch, JobId, Kind, Location, Look, Offset, Record, Stored,
+    Timestamp, Verdict,
 };
 
 use super::Pipeline;

@@ -7,7 +7,6 @@
 use tracing::Instrument as _;
 
 use crate::store::Result;
-use crate::store::copies::look_live;
 use crate::telemetry::metrics::{self, Stage};
 use crate::trace::{ByteSize, ChunkIndex, ChunkRow, ChunkState, JobId, Location, Record};
 
@@ -43,7 +42,7 @@ impl Pipeline {
     }
 
     async fn migrate_row(&self, job: JobId, row: &ChunkRow, record: &Record) -> Result<Migrated> {
-        let looked = look_live(self.stores().live.as_ref(), job, row.id(), record).await.reached()?;
+        let looked = self.look_live(job, row.id(), record).await.reached()?;
         let Some(bytes) = looked.sound() else { return Ok(Migrated::Lost) };
         let to = self.keep(job, row, &bytes, record).await?;
         self.point(points::READ_BACK).await;

@@ -114,6 +114,7 @@ pub struct Node {
     settings: Settings,
     /// Tells this node from the others, in leases and in what it finds.
     name: String,
+    hashing: crate::store::hashing::Hashing,
     spill: spill::Spill,
     known: known::KnownTraces,
     contacts: contacts::Contacts,
@@ -138,6 +139,7 @@ impl Pipeline {
         let started = seams.clock.now();
         Self(Arc::new(Node {
             name: settings.node_name.clone().unwrap_or_else(|| seams.chance.name()),
+            hashing: crate::store::hashing::Hashing::default(),
             spill: spill::Spill::default(),
             stores,
             seams,

@@ -10,7 +10,6 @@ use bytes::Bytes;
 use futures::{Stream, StreamExt, stream};
 use tracing::Instrument as _;
 
-use crate::store::copies::look_live;
 use crate::store::database::{Job, Lost, Rewind};
 use crate::store::live::Entry;
 use crate::store::{Result, StoreError};
@@ -161,7 +160,7 @@ impl Pipeline {
         let looked = look().await.confirmed_by(look()).await.reached()?;
         let Look::Differs(kind) = looked.look else { return Ok(looked.bytes) };
         // The live copy may still be there: for a while after the move, or for longer after a crash.
-        let good = look_live(self.stores().live.as_ref(), job.id, row.id(), record).await.sound();
+        let good = self.look_live(job.id, row.id(), record).await.sound();
         let seen = BadCopy::of(looked.bytes.as_deref(), looked.stored, good.as_deref());
         if self.note_difference(job, row, record, (kind, at.store(), detector.into()), seen).await? == Look::Moved {
             return Ok(None);
@@ -200,7 +199,7 @@ impl Pipeline {
         row: &ChunkRow,
         record: &Record,
     ) -> std::result::Result<Option<Bytes>, ReadError> {
-        let looked = look_live(self.stores().live.as_ref(), job.id, row.id(), record).await.reached()?;
+        let looked = self.look_live(job.id, row.id(), record).await.reached()?;
         if looked.look == Look::Sound {
             return Ok(looked.bytes);
         }

@@ -12,7 +12,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::store::copies::look_live;
 use crate::store::database::{Job, Lost, Rewind};
 use crate::store::live::{Entry, LiveTrace, Outcome, Tombstone};
 use crate::store::{Result, StoreError};
@@ -229,7 +228,7 @@ impl Pipeline {
     ) -> Result<BTreeMap<ChunkId, Seen>> {
         let mut looks = BTreeMap::new();
         for (chunk, record) in promises(rows, end) {
-            let looked = look_live(self.stores().live.as_ref(), job.id, chunk, &record).await.reached()?;
+            let looked = self.look_live(job.id, chunk, &record).await.reached()?;
             let found = match looked.look {
                 Look::Sound => None,
                 _ => looked.bytes.as_deref().map(Record::of),

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use crate::store::Result;
-use crate::store::copies::look_live;
 use crate::store::database::Recorded;
 use crate::telemetry::metrics::{self, Operation, RewindCause, RewindResult, Stage};
 use crate::trace::{ChunkId, ChunkIndex, ChunkState, Epoch, JobId, Look, OpenEnd, Record};
@@ -51,7 +50,7 @@ impl Pipeline {
                 if self.look_persisted(at, record).await.reached()?.look == Look::Sound {
                     self.note_resent(job, chunk.index).await?;
                 } else {
-                    let sent_again = look_live(self.stores().live.as_ref(), job, chunk, record).await.reached()?;
+                    let sent_again = self.look_live(job, chunk, record).await.reached()?;
                     let Some(bytes) = sent_again.sound() else { return Ok(()) };
                     if !self.repair(job, row, record, &bytes, "replaced by what the runner sent again").await? {
                         return Ok(());

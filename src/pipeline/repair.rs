@@ -21,9 +21,14 @@ pub(super) const FROM_LIVE: &str = "repaired from the live copy";
 const ASIDE_MAX: ByteSize = ByteSize(64 * 1024 * 1024);
 
 impl Pipeline {
+    /// Looks at a live copy.
+    pub(super) async fn look_live(&self, job: JobId, chunk: ChunkId, record: &Record) -> Looked {
+        look_live(self.stores().live.as_ref(), &self.hashing, job, chunk, record).await
+    }
+
     /// Looks at a persistent copy.
     pub(super) async fn look_persisted(&self, at: &Location, record: &Record) -> Looked {
-        look_object(self.stores().of(at), at.object(), record).await
+        look_object(self.stores().of(at), &self.hashing, at.object(), record).await
     }
 
     /// Replaces the persistent copy of a chunk by `bytes`, which are as recorded; `why` says where they are from. False if
@@ -118,7 +123,7 @@ impl Pipeline {
                 self.note_repaired(job.id, row.index, "read again, and as recorded").await?;
                 continue;
             }
-            let live = look_live(self.stores().live.as_ref(), job.id, row.id(), record).await.reached()?;
+            let live = self.look_live(job.id, row.id(), record).await.reached()?;
             match live.sound() {
                 Some(bytes) if self.repair(job.id, row, record, &bytes, FROM_LIVE).await? => {}
                 Some(_) => return Ok(None),

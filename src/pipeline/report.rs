@@ -4,7 +4,6 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::store::Result;
-use crate::store::copies::look_live;
 use crate::store::database::drills::DrillId;
 use crate::store::database::{Found, Job, Mismatch, MismatchFilter, Resolution};
 use crate::store::live::Entry;
@@ -203,7 +202,7 @@ impl Pipeline {
     }
 
     async fn live_copy(&self, job: JobId, chunk: ChunkId, record: &Record) -> Option<CopyReport> {
-        let looked = look_live(self.stores().live.as_ref(), job, chunk, record).await;
+        let looked = self.look_live(job, chunk, record).await;
         let (state, verified_at) = match looked.look {
             Look::Sound => ("verified", Some(self.now().to_rfc3339())),
             Look::Differs(Kind::Missing) => ("missing", None),

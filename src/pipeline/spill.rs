@@ -11,7 +11,6 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::seams::within;
-use crate::store::copies::look_object;
 use crate::store::object::{ObjectStore, codec, keys};
 use crate::store::{Result, StoreError};
 use crate::telemetry::metrics::{self, SpillDirection, Stage};
@@ -212,7 +211,7 @@ impl Pipeline {
         self.stage(Stage::Put, job, row.index, store.put(key, stored)).await?;
         let unnamed = Unnamed { store, key };
         self.point(points::PUT).await;
-        let looked = self.stage(Stage::ReadBack, job, row.index, look_object(store, at.object(), record)).await;
+        let looked = self.stage(Stage::ReadBack, job, row.index, self.look_persisted(&at, record)).await;
         let looked = looked.reached()?;
         if looked.look != Look::Sound {
             let look = looked.look;

@@ -2,28 +2,13 @@
 
 use bytes::Bytes;
 
+use super::hashing::Hashing;
 use super::live::LiveStore;
 use super::object::{ObjectStore, codec};
 use super::{Result, StoreError};
 use crate::trace::state::StoredObject;
 use crate::trace::verdict::{Seen, judge, judge_encoding};
-use crate::trace::{ByteSize, ChunkId, ChunkSize, JobId, Kind, Look, Record, Sha256};
-
-/// Bytes as they lie in a store, without saying what they are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stored {
-    /// Their size.
-    pub size: ByteSize,
-    /// Their SHA-256.
-    pub sha256: Sha256,
-}
-
-impl Stored {
-    /// Of these bytes.
-    pub fn of(bytes: &[u8]) -> Self {
-        Self { size: ByteSize::of(bytes), sha256: Sha256::of(bytes) }
-    }
-}
+use crate::trace::{ByteSize, ChunkId, ChunkSize, JobId, Kind, Look, Record, Stored};
 
 /// A look at a copy: how it ended, and the chunk's bytes where they could be had (also where they differ).
 #[derive(Clone, Debug)]
@@ -70,12 +55,13 @@ impl Looked {
 }
 
 /// Looks at a live copy.
-pub async fn look_live(live: &dyn LiveStore, job: JobId, chunk: ChunkId, record: &Record) -> Looked {
+pub async fn look_live(live: &dyn LiveStore, hashing: &Hashing, job: JobId, chunk: ChunkId, record: &Record) -> Looked {
     match live.read_chunk(job, chunk).await {
         Err(error) => Looked::unreachable(error),
-        Ok(bytes) => {
-            let look = judge(record, bytes.as_deref().map_or(Seen::Absent, Seen::Raw));
-            Looked { look, bytes, stored: None, error: None }
+        Ok(None) => Looked { look: judge(record, Seen::Absent), bytes: None, stored: None, error: None },
+        Ok(Some(bytes)) => {
+            let look = judge(record, Seen::Raw(hashing.record(&bytes).await));
+            Looked { look, bytes: Some(bytes), stored: None, error: None }
         }
     }
 }
@@ -85,7 +71,12 @@ pub const STORED_MAX: ByteSize = ByteSize(ChunkSize::MAX as u64 + 64 * 1024);
 
 /// Looks at a copy in the object store. Where sizes do not fit, the whole object is read and decoded all the same: it may
 /// be the row that is wrong.
-pub async fn look_object(objects: &dyn ObjectStore, written: &StoredObject, record: &Record) -> Looked {
+pub async fn look_object(
+    objects: &dyn ObjectStore,
+    hashing: &Hashing,
+    written: &StoredObject,
+    record: &Record,
+) -> Looked {
     let stored = match get(objects, written).await {
         Err(error) => return Looked::unreachable(error),
         Ok(None) => return Looked { look: judge(record, Seen::Absent), bytes: None, stored: None, error: None },
@@ -93,13 +84,20 @@ pub async fn look_object(objects: &dyn ObjectStore, written: &StoredObject, reco
     };
     let most = ByteSize(ChunkSize::MAX.into());
     let decoded = codec::decode(&stored, record.size).or_else(|_| codec::decode(&stored, most)).ok();
-    let mut look = judge(record, Seen::Object { stored: &stored, written, decoded: decoded.as_deref() });
+    let of_decoded = async {
+        match &decoded {
+            Some(bytes) => Some(hashing.record(bytes).await),
+            None => None,
+        }
+    };
+    let (stored, found) = futures::join!(hashing.stored(&stored), of_decoded);
+    let mut look = judge(record, Seen::Object { stored, written, decoded: found });
     if look == Look::Differs(Kind::Record)
-        && let Some(right) = decoded.as_deref().filter(|bytes| Record::of(bytes) == *record)
+        && let Some(right) = decoded.as_deref().filter(|_| found == Some(*record))
     {
-        look = judge_encoding(&stored, written, &codec::encode(right));
+        look = judge_encoding(stored.size, written, Stored::of(&codec::encode(right)));
     }
-    let stored = matches!(look, Look::Differs(_)).then(|| Stored::of(&stored));
+    let stored = matches!(look, Look::Differs(_)).then_some(stored);
     Looked { look, bytes: decoded, stored, error: None }
 }
 

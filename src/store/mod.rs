@@ -9,6 +9,7 @@
 
 pub mod copies;
 pub mod database;
+pub mod hashing;
 pub mod hooked;
 pub mod live;
 pub mod object;

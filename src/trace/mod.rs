@@ -9,6 +9,8 @@ pub mod claim;
 pub mod content_range;
 pub mod difference;
 pub mod ids;
+#[cfg(target_arch = "x86_64")]
+mod lanes;
 pub mod open_end;
 pub mod plan;
 pub mod proof;
@@ -16,7 +18,7 @@ pub mod state;
 pub mod verdict;
 pub mod verification;
 
-pub use checksum::{Crc32, Midstate, Record, Sha256};
+pub use checksum::{Crc32, Midstate, Record, Sha256, Stored};
 pub use chunks::{ChunkSize, Span};
 pub use claim::{Claim, Ending, Origin};
 pub use ids::{ByteSize, ChunkId, ChunkIndex, Epoch, JobId, Offset, ProjectId, Timestamp, Version};

@@ -2,7 +2,7 @@
 //!
 //! Migration, reads, finalize and the verifier all look at copies through [`judge`]; only they fetch, only this decides.
 
-use super::checksum::{Record, Sha256};
+use super::checksum::{Record, Stored};
 use super::ids::ByteSize;
 use super::state::{StoredObject, names};
 
@@ -102,16 +102,16 @@ names! {
 /// What fetching a copy gave.
 #[derive(Clone, Copy, Debug)]
 pub enum Seen<'a> {
-    /// The raw bytes of a live or `database` copy.
-    Raw(&'a [u8]),
+    /// The raw bytes of a live or `database` copy: what their record would be.
+    Raw(Record),
     /// An object: its stored bytes, what was written, and what decoding gave (`None`: it failed).
     Object {
         /// The bytes as they lie in the store.
-        stored: &'a [u8],
+        stored: Stored,
         /// What the row says was written.
         written: &'a StoredObject,
-        /// The decoded bytes.
-        decoded: Option<&'a [u8]>,
+        /// What the record of the decoded bytes would be.
+        decoded: Option<Record>,
     },
     /// The store says that there is no such copy.
     Absent,
@@ -159,11 +159,11 @@ pub fn judge(record: &Record, seen: Seen<'_>) -> Look {
     match seen {
         Seen::Unreachable => Look::Unreachable,
         Seen::Absent => Look::Differs(Kind::Missing),
-        Seen::Raw(bytes) => compare(record, &Record::of(bytes)),
+        Seen::Raw(found) => compare(record, &found),
         Seen::Object { stored, written, decoded } => {
-            let right_size = ByteSize::of(stored) == written.size;
-            let as_written = right_size && Sha256::of(stored) == written.sha256;
-            match (as_written, decoded.map(|bytes| compare(record, &Record::of(bytes)))) {
+            let right_size = stored.size == written.size;
+            let as_written = right_size && stored.sha256 == written.sha256;
+            match (as_written, decoded.map(|found| compare(record, &found))) {
                 (true, Some(Look::Sound)) => Look::Sound,
                 // The bytes that were promised are there, and the row says something else of what is stored. Or the store
                 // kept what it was given, which was read back and compared before a row named it, and the row says
@@ -179,11 +179,11 @@ pub fn judge(record: &Record, seen: Seen<'_>) -> Look {
 /// Stored bytes decode to what was promised, and are not what the row says of them. `anew` is what the promised bytes are
 /// encoded to now: if that is what the row says, the row is right, and the object changed where it makes no difference,
 /// such as in a bit of its frame that means nothing.
-pub fn judge_encoding(stored: &[u8], written: &StoredObject, anew: &[u8]) -> Look {
-    let row_is_right = ByteSize::of(anew) == written.size && Sha256::of(anew) == written.sha256;
+pub fn judge_encoding(stored: ByteSize, written: &StoredObject, anew: Stored) -> Look {
+    let row_is_right = anew.size == written.size && anew.sha256 == written.sha256;
     Look::Differs(match row_is_right {
         false => Kind::Record,
-        true if ByteSize::of(stored) == written.size => Kind::Checksum,
+        true if stored == written.size => Kind::Checksum,
         true => Kind::Size,
     })
 }
@@ -222,7 +222,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::trace::Crc32;
+    use crate::trace::{Crc32, Sha256};
 
     fn bytes() -> impl Strategy<Value = Vec<u8>> {
         proptest::collection::vec(any::<u8>(), 0..300)
@@ -233,13 +233,13 @@ mod tests {
     }
 
     fn object<'a>(stored: &'a [u8], written: &'a StoredObject, decoded: Option<&'a [u8]>) -> Seen<'a> {
-        Seen::Object { stored, written, decoded }
+        Seen::Object { stored: Stored::of(stored), written, decoded: decoded.map(Record::of) }
     }
 
     proptest! {
         #[test]
         fn only_equal_bytes_are_sound(promised in bytes(), found in bytes()) {
-            let look = judge(&Record::of(&promised), Seen::Raw(&found));
+            let look = judge(&Record::of(&promised), Seen::Raw(Record::of(&found)));
             prop_assert_eq!(look == Look::Sound, promised == found);
         }
 
@@ -248,9 +248,9 @@ mod tests {
             let record = Record::of(&promised);
             let mut flipped = promised.clone();
             flipped[at.index(promised.len())] ^= 1 << bit;
-            prop_assert_eq!(judge(&record, Seen::Raw(&flipped)), Look::Differs(Kind::Checksum));
+            prop_assert_eq!(judge(&record, Seen::Raw(Record::of(&flipped))), Look::Differs(Kind::Checksum));
             let cut = &promised[..at.index(promised.len())];
-            prop_assert_eq!(judge(&record, Seen::Raw(cut)), Look::Differs(Kind::Size));
+            prop_assert_eq!(judge(&record, Seen::Raw(Record::of(cut))), Look::Differs(Kind::Size));
         }
 
         /// Any one field of a record, changed under copies that are right.
@@ -264,7 +264,7 @@ mod tests {
             }
             let stored = [b"encoded ", promised.as_slice()].concat();
             let written = written(&stored);
-            prop_assert_eq!(judge(&record, Seen::Raw(&promised)), Look::Differs(Kind::Record));
+            prop_assert_eq!(judge(&record, Seen::Raw(Record::of(&promised))), Look::Differs(Kind::Record));
             prop_assert_eq!(judge(&record, object(&stored, &written, Some(&promised))), Look::Differs(Kind::Record));
         }
 
@@ -284,9 +284,9 @@ mod tests {
             let anew = [b"encoded ", promised.as_slice()].concat();
             let (mut flipped, longer) = (anew.clone(), [&anew[..], b"more"].concat());
             flipped[0] ^= 8;
-            prop_assert_eq!(judge_encoding(&flipped, &written(&anew), &anew), Look::Differs(Kind::Checksum));
-            prop_assert_eq!(judge_encoding(&longer, &written(&anew), &anew), Look::Differs(Kind::Size));
-            prop_assert_eq!(judge_encoding(&anew, &written(&flipped), &anew), Look::Differs(Kind::Record));
+            prop_assert_eq!(judge_encoding(ByteSize::of(&flipped), &written(&anew), Stored::of(&anew)), Look::Differs(Kind::Checksum));
+            prop_assert_eq!(judge_encoding(ByteSize::of(&longer), &written(&anew), Stored::of(&anew)), Look::Differs(Kind::Size));
+            prop_assert_eq!(judge_encoding(ByteSize::of(&anew), &written(&flipped), Stored::of(&anew)), Look::Differs(Kind::Record));
         }
 
         #[test]

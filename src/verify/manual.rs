@@ -162,8 +162,8 @@ impl Verifier {
         Ok(Some(chunks))
     }
 
-    /// A few traces at a time: most have fewer chunks than may be looked at at once. An error, or the wish to stop, is heard once
-    /// the traces before it are done.
+    /// A few traces at a time: most have fewer chunks than may be looked at at once. An error of one is heard once those before it
+    /// are done; the wish to stop ends all that are under way: what was seen of them counts, and nothing is said of them.
     async fn check(&self, mut way: Way, run: &mut Running, mut tell: impl FnMut(&TraceChecked) + Send) -> Result<()> {
         let at_once = self.settings.full.concurrency.max(1);
         let check = &Check {

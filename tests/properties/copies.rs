@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use veritail::store::copies::{Looked, STORED_MAX, Stored, look_live, look_object};
+use veritail::store::copies::{Looked, STORED_MAX, look_live, look_object};
+use veritail::store::hashing::Hashing;
 use veritail::store::hooked::Hooked;
 use veritail::store::live::LiveStore;
 use veritail::store::object::{ObjectStore, codec};
 use veritail::trace::{
-    ByteSize, ChunkId, ChunkIndex, ChunkSize, Crc32, Epoch, JobId, Kind, Look, Record, Sha256, StoredObject, Timestamp,
+    ByteSize, ChunkId, ChunkIndex, ChunkSize, Crc32, Epoch, JobId, Kind, Look, Record, Sha256, Stored, StoredObject,
+    Timestamp,
 };
 
 use crate::rig::now;
@@ -35,7 +37,7 @@ async fn look(stored: Option<&[u8]>, row: &StoredObject, record: &Record) -> (Lo
     if let Some(stored) = stored {
         objects.put(KEY, Bytes::copy_from_slice(stored)).await.expect("a model");
     }
-    let looked = look_object(&Hooked::new(objects, recorder.clone(), clock()), row, record).await;
+    let looked = look_object(&Hooked::new(objects, recorder.clone(), clock()), &Hashing::default(), row, record).await;
     (looked, recorder.count("object_store", "get"))
 }
 
@@ -59,7 +61,8 @@ fn what_is_read_wrong_once_is_sound_and_what_is_wrong_twice_differs() {
         let asked = Hooked::new(objects, recorder.clone(), clock());
         model.put(KEY, Bytes::from(stored)).await.expect("a model");
         let look = async || {
-            let look = || look_object(&asked, &row, &record);
+            let hashing = Hashing::default();
+            let look = || look_object(&asked, &hashing, &row, &record);
             look().await.confirmed_by(look()).await.look
         };
         assert_eq!((look().await, recorder.count("object_store", "get")), (Look::Sound, 1));
@@ -81,7 +84,8 @@ fn a_copy_that_is_absent_differs_and_one_that_cannot_be_asked_for_is_an_error() 
         let faults = Arc::new(Faults::default());
         let objects: Arc<dyn ObjectStore> = Arc::new(ModelObjects::new(clock()));
         faults.fail("object_store", "get", Side::Before);
-        let looked = look_object(&Hooked::new(objects, faults, clock()), &written(&stored), &record).await;
+        let looked =
+            look_object(&Hooked::new(objects, faults, clock()), &Hashing::default(), &written(&stored), &record).await;
         assert_eq!((looked.look, looked.bytes.clone()), (Look::Unreachable, None));
         assert!(looked.reached().is_err());
     });
@@ -159,11 +163,11 @@ fn a_live_copy_is_judged_by_its_bytes_alone() {
         let live: Arc<dyn LiveStore> = Arc::new(ModelLive::new(clock()));
         let (job, chunk) = (JobId(1), ChunkId { index: ChunkIndex(0), epoch: Epoch::FIRST });
         let live = Hooked::new(live, faults.clone(), clock());
-        let looked = look_live(&live, job, chunk, &Record::of(PROMISED)).await;
+        let looked = look_live(&live, &Hashing::default(), job, chunk, &Record::of(PROMISED)).await;
         assert_eq!((looked.look, looked.bytes.clone()), (Look::Differs(Kind::Missing), None));
         assert!(looked.reached().is_ok());
         faults.fail("live", "read_chunk", Side::Before);
-        let looked = look_live(&live, job, chunk, &Record::of(PROMISED)).await;
+        let looked = look_live(&live, &Hashing::default(), job, chunk, &Record::of(PROMISED)).await;
         assert!(looked.look == Look::Unreachable && looked.reached().is_err());
     });
 }

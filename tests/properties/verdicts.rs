@@ -4,7 +4,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use veritail::trace::state::StoredObject;
 use veritail::trace::verdict::{Seen, judge};
-use veritail::trace::{ByteSize, Kind, Look, Record, Sha256};
+use veritail::trace::{ByteSize, Kind, Look, Record, Sha256, Stored};
 
 /// The same bytes, other bytes of the same size, fewer, and more.
 fn others(bytes: &[u8], at: prop::sample::Index) -> [Vec<u8>; 4] {
@@ -26,7 +26,7 @@ proptest! {
         prop_assert_eq!(judge(&record, Seen::Absent), Look::Differs(Kind::Missing));
         prop_assert_eq!(judge(&record, Seen::Unreachable), Look::Unreachable);
         for (raw, look) in others(&chunk, at).iter().zip(RAW) {
-            prop_assert_eq!(judge(&record, Seen::Raw(raw)), look);
+            prop_assert_eq!(judge(&record, Seen::Raw(Record::of(raw))), look);
         }
         let written = StoredObject { key: "key".to_owned(), size: ByteSize::of(&object), sha256: Sha256::of(&object) };
         for (stored, of_stored) in others(&object, at).iter().zip(RAW) {
@@ -40,6 +40,7 @@ proptest! {
                     (_, Look::Sound) => RECORD,
                     (of_stored, _) => of_stored,
                 };
+                let (stored, decoded) = (Stored::of(stored), decoded.map(Record::of));
                 prop_assert_eq!(judge(&record, Seen::Object { stored, written: &written, decoded }), look);
             }
         }
@@ -49,10 +50,10 @@ proptest! {
     fn a_record_that_differs_in_one_checksum_is_what_is_wrong(chunk in vec(any::<u8>(), 1..200), bit in 0u32..32) {
         let mut record = Record::of(&chunk);
         record.crc32.0 ^= 1 << bit;
-        prop_assert_eq!(judge(&record, Seen::Raw(&chunk)), Look::Differs(Kind::Record));
+        prop_assert_eq!(judge(&record, Seen::Raw(Record::of(&chunk))), Look::Differs(Kind::Record));
         let mut record = Record::of(&chunk);
         record.sha256.0[bit as usize] ^= 1;
-        prop_assert_eq!(judge(&record, Seen::Raw(&chunk)), Look::Differs(Kind::Record));
+        prop_assert_eq!(judge(&record, Seen::Raw(Record::of(&chunk))), Look::Differs(Kind::Record));
     }
 }
 

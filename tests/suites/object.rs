@@ -16,6 +16,7 @@ use veritail::store::StoreError;
 use veritail::store::copies::look_object;
 use veritail::store::database::postgres;
 use veritail::store::database::sqlite::{ChunkBytes, SqliteDatabase};
+use veritail::store::hashing::Hashing;
 use veritail::store::hooked::Hooked;
 use veritail::store::object::bucket::Bucket;
 use veritail::store::object::{ObjectStore, codec, keys};
@@ -135,7 +136,7 @@ pub async fn a_copy_that_was_replaced_by_a_longer_one_is_of_the_wrong_size(objec
     let written = StoredObject { key: key(1, 0), size: ByteSize::of(&stored), sha256: Sha256::of(&stored) };
     let longer = [&stored[..], &vec![0; 2_000_000][..]].concat();
     objects.put(&key(1, 0), Bytes::from(longer)).await.unwrap();
-    let looked = look_object(objects, &written, &record).await;
+    let looked = look_object(objects, &Hashing::default(), &written, &record).await;
     assert_eq!(looked.look, Look::Differs(Kind::Size));
 }
 
@@ -150,7 +151,7 @@ pub async fn a_row_with_sizes_that_are_too_small_is_wrong_and_not_the_copy(objec
         (record, StoredObject { size: ByteSize(1), ..written }),
     ];
     for (record, written) in wrong {
-        let looked = look_object(objects, &written, &record).await;
+        let looked = look_object(objects, &Hashing::default(), &written, &record).await;
         assert_eq!(looked.look, Look::Differs(Kind::Record), "{record:?}, {written:?}");
         assert_eq!(looked.bytes.as_deref(), Some(&bytes[..]));
     }

@@ -1,7 +1,6 @@
 //! The copy that a drill is about.
 
 use crate::store::Result;
-use crate::store::copies::look_live;
 use crate::store::database::Job;
 use crate::store::live::Entry;
 use crate::trace::{ChunkId, ChunkIndex, ChunkRow, ChunkState, DataStore, Kind, Location, Look, Record};
@@ -81,7 +80,7 @@ impl Pipeline {
             _ => None,
         };
         let Some((chunk, record)) = promised.filter(|(_, record)| !record.size.is_zero()) else { return Ok(None) };
-        let looked = look_live(self.stores().live.as_ref(), job.id, chunk, &record).await.reached()?;
+        let looked = self.look_live(job.id, chunk, &record).await.reached()?;
         Ok((looked.look == Look::Sound).then_some(Target::Live(chunk)))
     }
 }

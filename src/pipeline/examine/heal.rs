@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures::TryStreamExt as _;
 
 use crate::store::Result;
-use crate::store::copies::{STORED_MAX, look_live};
+use crate::store::copies::STORED_MAX;
 use crate::store::database::Job;
 use crate::store::object::{ObjectStore, codec, keys};
 use crate::trace::{ByteSize, ChunkId, ChunkRow, ChunkSize, ChunkState, Epoch, JobId, Kind, Look, Record};
@@ -70,10 +70,9 @@ impl Pipeline {
     /// Looks for a copy that is as recorded wherever one may be left: live copies of other epochs, objects that a lost
     /// attempt or an earlier repair left, what lies in the database or in quarantine.
     async fn search_good_copy(&self, job: JobId, row: &ChunkRow, record: &Record) -> Result<Option<Bytes>> {
-        let live = self.stores().live.as_ref();
         for epoch in (1..=row.epoch.0.saturating_add(1)).rev().take(EPOCHS_MAX) {
             let chunk = ChunkId { index: row.index, epoch: Epoch(epoch) };
-            if let Some(bytes) = look_live(live, job, chunk, record).await.sound() {
+            if let Some(bytes) = self.look_live(job, chunk, record).await.sound() {
                 return Ok(Some(bytes));
             }
         }

@@ -20,13 +20,13 @@ pub use unnamed::Unnamed;
 pub use whole::{adds_up, is_proven};
 
 use crate::store::Result;
-use crate::store::copies::{Looked, Stored, look_live};
+use crate::store::copies::Looked;
 use crate::store::database::verifications::RunId;
 use crate::store::database::{MismatchFilter, Resolution};
 use crate::telemetry::verification as telemetry;
 use crate::trace::verdict::agree_against;
 use crate::trace::{
-    ByteSize, ChunkId, ChunkRow, ChunkState, DataStore, Detector, JobId, Kind, Location, Look, Record, Tally,
+    ByteSize, ChunkId, ChunkRow, ChunkState, DataStore, Detector, JobId, Kind, Location, Look, Record, Stored, Tally,
     TraceState,
 };
 
@@ -305,7 +305,7 @@ impl Pipeline {
             if live_copy == LiveCopy::Gone {
                 return None;
             }
-            let looking = look_live(live, job, row.id(), promise.record);
+            let looking = self.look_live(job, row.id(), promise.record);
             let sight = self.sight(live.name(), looking).await;
             let is_gone = sight.look == Look::Differs(Kind::Missing) && !promise.needs_live;
             Some(sight).filter(|_| !is_gone)

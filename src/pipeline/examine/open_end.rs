@@ -64,8 +64,8 @@ impl Pipeline {
         let Some((_, record)) = end.and_then(|end| end.promised(index)).filter(|now| now.0 == chunk) else {
             return Ok((Look::Moved, None));
         };
-        let look = judge(&record, copy.bytes.as_deref().map_or(Seen::Absent, Seen::Raw));
-        Ok((look, copy.bytes.as_deref().map(Record::of)))
+        let found = copy.bytes.as_deref().map(Record::of);
+        Ok((judge(&record, found.map_or(Seen::Absent, Seen::Raw)), found))
     }
 
     async fn promised(&self, job: &Job, index: ChunkIndex) -> Result<Option<(ChunkId, Record)>> {
