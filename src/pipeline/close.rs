@@ -53,15 +53,15 @@ impl Pipeline {
     ) -> Result<bool> {
         let mut unmoved = true;
         let noted = self.chunks_with_open_mismatches(job.id).await?;
-        for index in whole.holes.iter().filter(|index| !noted.contains(index)) {
-            let row = rows.iter().find(|row| row.index == *index);
+        for index in whole.holes().filter(|index| !noted.contains(index)) {
+            let row = rows.iter().find(|row| row.index == index);
             match row.map(|row| (row, &row.state)) {
                 Some((row, ChunkState::Wanted { record: Some(record), .. })) => {
                     let label = (Kind::Missing, self.stores().live.name(), Detector::Finalize.into());
                     unmoved &= self.note_difference(job, row, record, label, BadCopy::default()).await? != Look::Moved;
                 }
                 _ => {
-                    let start = job.chunk_size.start_of(*index);
+                    let start = job.chunk_size.start_of(index);
                     let end = whole.length.min(start + job.chunk_size.bytes());
                     unmoved &= self.note_gap(job, start, end, Detector::Finalize).await?;
                 }

@@ -1,5 +1,7 @@
 //! What the records of a finished trace add up to, held against what was acknowledged and what the runner claims.
 
+use std::ops::Range;
+
 use super::checksum::{Crc32, Record};
 use super::chunks::ChunkSize;
 use super::claim::Claim;
@@ -13,8 +15,9 @@ pub struct Whole {
     pub length: Offset,
     /// CRC-32 of all bytes; `None` if some are missing.
     pub crc32: Option<Crc32>,
-    /// Chunks below `length` without good bytes, in order.
-    pub holes: Vec<ChunkIndex>,
+    /// Chunks below `length` without good bytes, by their numbers, in order. As ranges: a row whose number changed may lie behind
+    /// billions of chunks that never were.
+    holes: Vec<Range<u64>>,
 }
 
 /// How a whole compares with what is known of it from outside.
@@ -54,19 +57,39 @@ impl Whole {
         };
         let length = rows.clone().filter_map(end_of).max().unwrap_or(Offset::ZERO);
         let mut whole = Self { length, crc32: Some(Crc32::default()), holes: Vec::new() };
-        let mut rows = rows.peekable();
-        for span in chunk_size.spans(Offset::ZERO, length) {
-            while rows.next_if(|row| row.index < span.index).is_some() {}
-            let row = rows.next_if(|row| row.index == span.index);
-            match row.and_then(persistent_record).filter(|record| record.size == span.to) {
-                Some(record) => whole.crc32 = whole.crc32.map(|crc| crc.then(record.crc32, record.size)),
-                None => {
-                    whole.holes.push(span.index);
-                    whole.crc32 = None;
-                }
+        let mut next = 0;
+        for row in rows {
+            let (index, start) = (u64::from(row.index.0), chunk_size.start_of(row.index));
+            if index < next || start >= length {
+                continue;
             }
+            whole.lacks(next..index);
+            let size = (length - start).min(chunk_size.bytes());
+            match persistent_record(row).filter(|record| record.size == size) {
+                Some(record) => whole.crc32 = whole.crc32.map(|crc| crc.then(record.crc32, record.size)),
+                None => whole.lacks(index..index + 1),
+            }
+            next = index + 1;
         }
+        whole.lacks(next..(length - Offset::ZERO).0.div_ceil(chunk_size.bytes().0));
         whole
+    }
+
+    fn lacks(&mut self, chunks: Range<u64>) {
+        if !chunks.is_empty() {
+            self.holes.push(chunks);
+            self.crc32 = None;
+        }
+    }
+
+    /// Whether there are chunks below `length` without good bytes.
+    pub fn has_holes(&self) -> bool {
+        !self.holes.is_empty()
+    }
+
+    /// Chunks below `length` without good bytes, in order.
+    pub fn holes(&self) -> impl Iterator<Item = ChunkIndex> {
+        self.holes.iter().cloned().flatten().filter_map(|index| u32::try_from(index).ok().map(ChunkIndex))
     }
 
     /// How far the trace must reach: up to what was acknowledged and, for a runner that says so, what it has.
@@ -83,7 +106,7 @@ impl Whole {
         });
         if equal {
             Finding::Equal
-        } else if !self.holes.is_empty() || self.length < Self::required(acknowledged, claim) {
+        } else if self.has_holes() || self.length < Self::required(acknowledged, claim) {
             Finding::Missing
         } else if claim.is_none() {
             Finding::Unclaimed

@@ -196,7 +196,9 @@ async fn migration_is_measured_beside_the_object_store() {
 
 #[test]
 fn idle_traces_are_weighed_in_a_process_of_their_own() {
-    let output = veritail(&["bench", "idle", "--runners", "50", "--rest", "1s", "--json"]).output().expect("it runs");
+    let output = veritail(&["bench", "idle", "--runners", "50", "--warm-up", "20", "--rest", "1s", "--json"])
+        .output()
+        .expect("it runs");
     let document = json(&output);
     assert_head(&document, "idle");
     assert!(document["memory"]["before"].as_u64() > Some(1 << 20), "{document}");

@@ -10,7 +10,7 @@ use veritail::store::database::{Database as _, MismatchFilter};
 use veritail::store::hooked::{Call, Hook, Hooked};
 use veritail::store::{Result, StoreError};
 use veritail::telemetry::verification::Tick;
-use veritail::trace::{ByteSize, ChunkIndex, Crc32, Kind, RunState, Schedule, Tally};
+use veritail::trace::{ByteSize, ChunkIndex, Crc32, Kind, RunState, Schedule, Tally, Verdict};
 use veritail::verify::{self, Verifier};
 
 use crate::rig::{Rig, now};
@@ -163,6 +163,42 @@ fn whole_traces_are_added_up_by_the_rows_that_are_there() {
             assert_eq!(found.iter().map(|found| found.what.kind).collect::<Vec<_>>(), Vec::from_iter(differs));
         });
     }
+}
+
+/// What a trace that closed as corrupt lost is no row, or one without a copy, and adds up to what was proven of it; one that is
+/// still open, or gone, proves nothing. None of them is read by itself, and nothing is found.
+#[test]
+fn what_is_known_to_be_missing_adds_up_and_what_proves_nothing_is_passed() {
+    now(async {
+        let first = Rig::new(CHUNK).await.of_so_many(3).await;
+        for lost in [0, 1] {
+            let corrupt = first.with_job_of("group/corrupt").await.of_so_many(3).await;
+            corrupt.database.change_job(corrupt.job, |job| job.verdict = Verdict::Corrupt);
+            corrupt.database.lose_rows(corrupt.job, |row| row.index == ChunkIndex(lost));
+        }
+        // Its end was lost too: what is left is what was proven.
+        let shorter = first.with_job_of("group/corrupt").await.of_so_many(3).await;
+        shorter.database.change_job(shorter.job, |job| {
+            (job.verdict, job.size) = (Verdict::Corrupt, Some(ByteSize(2 * u64::from(CHUNK))));
+        });
+        shorter.database.lose_rows(shorter.job, |row| row.index == ChunkIndex(2));
+        let empty = first.with_job_of("group/empty").await;
+        assert!(matches!(empty.finalize(b"").await, Finalized::Done { .. }));
+        let running = first.with_job_of("group/running").await;
+        assert!(matches!(running.append(0, &[1; 200], 200).await, Appended::Accepted { .. }));
+        let last = first.with_job_of("group/last").await.of_so_many(2).await;
+
+        last.clock.pass(HOUR);
+        let recorder = Arc::new(Recorder::default());
+        let verifier = last.hooked_walker(recorder.clone());
+        verifier.tick(Schedule::Full).await.expect("models");
+        recorder.reset();
+        last.clock.pass(CYCLE - HOUR);
+        verifier.tick(Schedule::Full).await.expect("models");
+        assert_eq!((recorder.count("database", "chunks"), recorder.count("database", "passed_jobs")), (0, 1));
+        assert_eq!(last.database.all_mismatches(), []);
+        assert!(last.walked().await.chunks >= 3 + 2 + 2 + 2 + 2);
+    });
 }
 
 /// Each shard has its own blocks of jobs.

@@ -77,7 +77,8 @@ proptest! {
         let bytes: Vec<u8> = chunks[..reached].iter().flat_map(|(_, bytes)| bytes.iter().copied()).collect();
         prop_assert_eq!(whole.length, Offset(bytes.len() as u64));
         prop_assert_eq!(whole.crc32, holes.is_empty().then(|| Crc32::of(&bytes)));
-        prop_assert_eq!(&whole.holes, &holes);
+        prop_assert_eq!(whole.holes().collect::<Vec<_>>(), holes.clone());
+        prop_assert_eq!(whole.has_holes(), !holes.is_empty());
 
         let claim = claims.then(|| Claim {
             crc32: if right { Crc32::of(&bytes) } else { Crc32(!Crc32::of(&bytes).0) },
@@ -95,4 +96,15 @@ proptest! {
         prop_assert_eq!(whole.finding(Offset(acknowledged), claim.as_ref()), expected);
         prop_assert_eq!(Whole::required(Offset(acknowledged), claim.as_ref()), Offset(acknowledged.max(claimed)));
     }
+}
+
+/// Its number changed, in a database that somebody wrote to by hand.
+#[test]
+fn a_row_far_behind_all_others_costs_what_a_row_costs() {
+    let far = ChunkRow { index: ChunkIndex(u32::MAX), ..Known::Persisted.row(0, b"x").expect("a row") };
+    let rows = [Known::Persisted.row(0, b"a log").expect("a row"), far];
+    let chunk_size = ChunkSize::new(5).expect("in range");
+    let whole = Whole::of(&rows, chunk_size);
+    assert_eq!(whole.length, chunk_size.start_of(ChunkIndex(u32::MAX)) + ByteSize(1));
+    assert_eq!((whole.crc32, whole.has_holes(), whole.holes().next()), (None, true, Some(ChunkIndex(1))));
 }

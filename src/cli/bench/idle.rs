@@ -33,6 +33,10 @@ pub(super) struct Idle {
     /// What each of them says.
     #[arg(long, value_name = "SIZE", default_value = "1KiB")]
     patch: Size,
+    /// Traces to open before, so that what is bounded is full and does not count: the buffers that the embedded store gathers
+    /// writes in, caches of tables and pages.
+    #[arg(long, value_name = "COUNT", default_value = "20000", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    warm_up: u32,
     /// How long the server rests before it is measured: by default until it has forgotten what it remembers only of those that
     /// ask for something.
     #[arg(long, value_name = "TIME", default_value = "25s")]
@@ -47,9 +51,6 @@ pub(super) struct Idle {
 
 /// What a trace may cost.
 const GOAL: f64 = 2048.0;
-/// Traces that are opened to warm the server up, before it is measured at rest; no more than are measured. What it caches of
-/// any number of them, the database's pages above all, is there then.
-const WARM: u32 = 5000;
 
 /// `veritail serve` in a process of its own; it dies with this value.
 struct Server {
@@ -118,7 +119,7 @@ impl Idle {
     async fn measure(&self, server: &Server) -> Result<bool, Failed> {
         let progress = Progress::new();
         progress.is("opening traces");
-        self.open(server, WARM.min(self.runners), &progress).await?;
+        self.open(server, self.warm_up, &progress).await?;
         clock::sleep(self.rest.0).await;
         let before = server.memory()?;
         self.open(server, self.runners, &progress).await?;
@@ -127,7 +128,7 @@ impl Idle {
         progress.ends();
         let each = (after as f64 - before as f64) / f64::from(self.runners);
         if self.json {
-            let plan = json!({ "runners": self.runners, "patch": self.patch, "rest": self.rest.to_string() });
+            let plan = json!({ "runners": self.runners, "patch": self.patch, "warm_up": self.warm_up, "rest": self.rest.to_string() });
             let mut document = report::head("idle", self.seed, None, plan);
             merge(&mut document, json!({ "memory": { "before": before, "after": after, "each": each, "goal": GOAL } }));
             report::print_json(document);

@@ -21,21 +21,41 @@ async fn a_page_reads_what_is_on_it_and_no_more() {
     fill(&guard, &db).await;
     for mode in ["force_custom_plan", "force_generic_plan"] {
         guard.execute(format!("ALTER DATABASE {} SET plan_cache_mode = {mode}", guard.name())).await;
-        let before = rows_read(&guard).await;
-        let node = guard.open().await;
-        let returned = walk_everywhere(&node).await;
-        // A connection tells what it did when it ends.
-        node.close().await;
-        let mut read = rows_read(&guard).await - before;
-        for _ in 0..200 {
-            if read >= returned {
-                break;
-            }
-            read = rows_read(&guard).await - before;
-        }
-        // Ten in a thousand have no copy, and are passed over.
+        // Ten chunks in a thousand have no copy, and are passed over.
+        let (returned, read) = read_of("trace_chunks", &guard, walk_everywhere).await;
         assert!((returned..returned + 100).contains(&read), "{mode}: {returned} rows on all pages, {read} read");
+        let (returned, read) = read_of("jobs", &guard, pass_jobs).await;
+        assert!((returned..returned + 10).contains(&read), "{mode}: {returned} jobs on all pages, {read} read");
     }
+}
+
+/// What a node returned, and how many rows and entries of indexes were read of a table for it.
+async fn read_of(table: &str, guard: &TestDatabase, walk: impl AsyncFn(&PostgresDatabase) -> i64) -> (i64, i64) {
+    let before = rows_read(table, guard).await;
+    let node = guard.open().await;
+    let returned = walk(&node).await;
+    // A connection tells what it did when it ends.
+    node.close().await;
+    let mut read = rows_read(table, guard).await - before;
+    for _ in 0..200 {
+        if read >= returned {
+            break;
+        }
+        read = rows_read(table, guard).await - before;
+    }
+    (returned, read)
+}
+
+/// The jobs that some pages went past.
+async fn pass_jobs(node: &PostgresDatabase) -> i64 {
+    let mut seen = BTreeSet::new();
+    for page in 0..PAGES {
+        let from = JOBS / 2 + i64::try_from(page).unwrap() * i64::from(PAGE);
+        let passed = node.passed_jobs(JobId(from), JobId(from + i64::from(PAGE))).await.unwrap();
+        seen.extend(passed.into_iter().map(|(id, job)| (id, job.is_some())));
+    }
+    assert_eq!(seen.len() as u64, PAGES * u64::from(PAGE));
+    i64::try_from(seen.len()).unwrap()
 }
 
 /// Some pages of each walk, from the middle on. Answers how many rows there were on them.
@@ -66,12 +86,13 @@ async fn walk_everywhere(node: &PostgresDatabase) -> i64 {
     i64::try_from(seen.len()).unwrap()
 }
 
-/// How many rows and entries of indexes were read of the chunks' table, whichever way.
-async fn rows_read(guard: &TestDatabase) -> i64 {
+/// How many rows and entries of indexes were read of a table, whichever way.
+async fn rows_read(table: &str, guard: &TestDatabase) -> i64 {
     let mut connection = guard.server().connection(guard.name()).await;
     let row = sqlx::query(
-        "SELECT (SELECT seq_tup_read FROM pg_stat_user_tables WHERE relname = 'trace_chunks')
-              + (SELECT sum(idx_tup_read) FROM pg_stat_user_indexes WHERE relname = 'trace_chunks')::bigint",
-    );
+        "SELECT (SELECT seq_tup_read FROM pg_stat_user_tables WHERE relname = $1)
+              + (SELECT sum(idx_tup_read) FROM pg_stat_user_indexes WHERE relname = $1)::bigint",
+    )
+    .bind(table);
     row.fetch_one(&mut connection).await.unwrap().get(0)
 }
