@@ -51,7 +51,7 @@ impl Sha256 {
         #[cfg(target_arch = "x86_64")]
         if cfg!(not(debug_assertions))
             && parts.len() > 1
-            && let Some(lanes) = super::lanes::Lanes::of_this_processor()
+            && let Some(lanes) = super::lanes::Lanes::trusted()
         {
             return lanes.sha256_of_each(parts).into_iter().map(Self).collect();
         }

@@ -3,11 +3,13 @@
 //! The steps of one SHA-256 wait for one another, in a processor's instructions for it too. Those of eight do not.
 #![allow(clippy::needless_range_loop, reason = "see `Compress`")]
 
+use std::arch::x86_64::__m256i;
+use std::sync::OnceLock;
+
 use pulp::NullaryFnOnce;
 use pulp::x86::V4;
 use sha2::block_api::compress256;
-
-use std::arch::x86_64::__m256i;
+use sha2::{Digest as _, Sha256};
 
 const LANES: usize = 8;
 /// With fewer at a time, one after the other is as fast.
@@ -21,9 +23,21 @@ type Vector = __m256i;
 pub(super) struct Lanes(V4);
 
 impl Lanes {
-    /// `None` where the processor has no such instructions.
-    pub(super) fn of_this_processor() -> Option<Self> {
+    /// Those of this processor, if it has any and they compute what `sha2` does here. That is looked at once.
+    pub(super) fn trusted() -> Option<Self> {
+        static TRUSTED: OnceLock<Option<Lanes>> = OnceLock::new();
+        *TRUSTED.get_or_init(|| Self::of_this_processor().filter(|lanes| lanes.are_right()))
+    }
+
+    fn of_this_processor() -> Option<Self> {
         V4::try_new().map(Self)
+    }
+
+    /// One and two blocks of padding, and with and without whole blocks before them; more than there are lanes.
+    fn are_right(self) -> bool {
+        let bytes: Vec<u8> = (0..=255).cycle().take(24 * 23).collect();
+        let parts: Vec<&[u8]> = (0..24).map(|count| &bytes[..count * 23]).collect();
+        self.sha256_of_each(&parts).iter().zip(parts).all(|(digest, part)| *digest == Sha256::digest(part)[..])
     }
 
     /// The SHA-256 of each.
@@ -283,12 +297,11 @@ const ROUNDS: [u32; 64] = [
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use sha2::Digest as _;
 
     use super::*;
 
     fn one_by_one(parts: &[&[u8]]) -> Vec<[u8; 32]> {
-        parts.iter().map(|part| sha2::Sha256::digest(part).into()).collect()
+        parts.iter().map(|part| Sha256::digest(part).into()).collect()
     }
 
     proptest! {
@@ -300,6 +313,11 @@ mod tests {
                 prop_assert_eq!(lanes.sha256_of_each(&parts), one_by_one(&parts));
             }
         }
+    }
+
+    #[test]
+    fn lanes_are_trusted_where_there_are_any() {
+        assert_eq!(Lanes::trusted().is_some(), Lanes::of_this_processor().is_some());
     }
 
     #[test]
