@@ -60,8 +60,9 @@ settings! {
         full_bytes_per_second: u64 = 64 * 1024 * 1024, env "VERITAIL_VERIFY_FULL_BYTES_PER_SECOND";
         /// Chunks that they look at in a second at most; 0 = no limit.
         full_requests_per_second: u64 = 500, env "VERITAIL_VERIFY_FULL_REQUESTS_PER_SECOND";
-        /// Chunks that they look at at the same time.
-        full_concurrency: usize = 8, range 1..=1024, env "VERITAIL_VERIFY_FULL_CONCURRENCY";
+        /// Chunks that they look at at the same time. With 32, a store that takes 60 ms for an answer is asked as often as the limit
+        /// before this one allows.
+        full_concurrency: usize = 32, range 1..=1024, env "VERITAIL_VERIFY_FULL_CONCURRENCY";
         /// When the canary writes a trace of its own through the API and reads it back. `off` in all set-ups over the same
         /// stores but one.
         canary: Cron = "15 */5 * * * *".into(), env "VERITAIL_VERIFY_CANARY";

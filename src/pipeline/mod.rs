@@ -65,6 +65,7 @@ use crate::store::database::Database;
 use crate::store::database::drills::Drills;
 use crate::store::database::leases::Leases;
 use crate::store::database::verifications::Verifications;
+use crate::store::hashing::Hashing;
 use crate::store::live::LiveStore;
 use crate::store::object::ObjectStore;
 use crate::trace::{DataStore, Location};
@@ -114,7 +115,7 @@ pub struct Node {
     settings: Settings,
     /// Tells this node from the others, in leases and in what it finds.
     name: String,
-    hashing: crate::store::hashing::Hashing,
+    hashing: Hashing,
     spill: spill::Spill,
     known: known::KnownTraces,
     contacts: contacts::Contacts,
@@ -139,7 +140,7 @@ impl Pipeline {
         let started = seams.clock.now();
         Self(Arc::new(Node {
             name: settings.node_name.clone().unwrap_or_else(|| seams.chance.name()),
-            hashing: crate::store::hashing::Hashing::default(),
+            hashing: Hashing::default(),
             spill: spill::Spill::default(),
             stores,
             seams,

@@ -1,21 +1,25 @@
 //! Hashing together: bytes that several looks fetched at about the same time go through the processor side by side.
 
+use std::collections::VecDeque;
 use std::sync::Mutex;
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
+use tokio::sync::oneshot::error::TryRecvError;
 
 use crate::trace::{Record, Sha256, Stored};
 
-/// At most so many go together. A thread that requests are answered on is kept from that for no longer than it takes.
+/// At most so many go together.
 const TOGETHER_MAX: usize = 16;
-/// What is longer than this, in bytes, goes by itself: it takes long enough, and comes seldom.
+/// And at most so many bytes, or one: a thread that requests are answered on is kept from that for less than a millisecond.
+const BYTES_MAX: usize = 2 << 20;
+/// What is longer than this, in bytes, goes by itself: such are all chunks of a trace that was made with larger ones.
 const LONG: usize = 256 * 1024;
 
 /// What waits to be hashed on a node. It takes no task and no thread of its own: whoever waits hashes for all.
 #[derive(Debug, Default)]
 pub struct Hashing {
-    waiting: Mutex<Vec<Waiting>>,
+    waiting: Mutex<VecDeque<Waiting>>,
 }
 
 #[derive(Debug)]
@@ -36,19 +40,25 @@ impl Hashing {
     }
 
     async fn sha256(&self, bytes: &Bytes) -> Sha256 {
-        if bytes.len() > LONG {
+        if bytes.len() > LONG || !Sha256::goes_together() {
             return Sha256::of(bytes);
         }
         let (told, mut answer) = oneshot::channel();
-        self.waiting().push(Waiting { bytes: bytes.clone(), told });
+        self.waiting().push_back(Waiting { bytes: bytes.clone(), told });
+        let mut is_told = || match answer.try_recv() {
+            Ok(sha256) => Some(sha256),
+            // Whoever had it in hand did not come to its end.
+            Err(TryRecvError::Closed) => Some(Sha256::of(bytes)),
+            Err(TryRecvError::Empty) => None,
+        };
         loop {
             // Others that are under way put theirs beside it.
             tokio::task::yield_now().await;
-            if let Ok(sha256) = answer.try_recv() {
+            if let Some(sha256) = is_told() {
                 return sha256;
             }
             let some_waited = self.hash_some();
-            if let Ok(sha256) = answer.try_recv() {
+            if let Some(sha256) = is_told() {
                 return sha256;
             }
             if !some_waited {
@@ -61,25 +71,33 @@ impl Hashing {
 
     /// Hashes those that have waited longest. False if none waits.
     fn hash_some(&self) -> bool {
-        let mut some: Vec<Waiting> = {
-            let mut waiting = self.waiting();
-            let count = waiting.len().min(TOGETHER_MAX);
-            waiting.drain(..count).collect()
-        };
-        if some.is_empty() {
-            return false;
-        }
-        some.retain(|one| !one.told.is_closed());
+        let some = self.next();
         let parts: Vec<&[u8]> = some.iter().map(|one| &one.bytes[..]).collect();
         let digests = Sha256::of_each(&parts);
+        let some_waited = !some.is_empty();
         for (one, sha256) in some.into_iter().zip(digests) {
             // Nobody is there to be told where the look was given up meanwhile.
             let _ = one.told.send(sha256);
         }
-        true
+        some_waited
     }
 
-    fn waiting(&self) -> std::sync::MutexGuard<'_, Vec<Waiting>> {
+    /// Takes those that go together off the list, without those whose looks were given up.
+    fn next(&self) -> Vec<Waiting> {
+        let (mut waiting, mut some, mut bytes) = (self.waiting(), Vec::new(), 0);
+        while some.len() < TOGETHER_MAX
+            && let Some(one) =
+                waiting.pop_front_if(|one| one.told.is_closed() || bytes == 0 || bytes + one.bytes.len() <= BYTES_MAX)
+        {
+            if !one.told.is_closed() {
+                bytes += one.bytes.len();
+                some.push(one);
+            }
+        }
+        some
+    }
+
+    fn waiting(&self) -> std::sync::MutexGuard<'_, VecDeque<Waiting>> {
         self.waiting.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
@@ -115,6 +133,24 @@ mod tests {
         assert_eq!(second.now_or_never(), Some(Stored::of(&other)));
         assert!(hashing.waiting().is_empty(), "the first one's too");
         assert_eq!(first.now_or_never(), Some(Stored::of(&one)));
+    }
+
+    #[tokio::test]
+    async fn no_more_bytes_go_together_than_are_hashed_in_a_moment() {
+        let (hashing, long) = (Hashing::default(), bytes(LONG));
+        let mut looks: Vec<_> = (0..TOGETHER_MAX).map(|_| Box::pin(hashing.stored(&long))).collect();
+        assert!(looks.iter_mut().all(|look| look.as_mut().now_or_never().is_none()));
+        assert_eq!(hashing.next().len(), BYTES_MAX / LONG);
+        assert_eq!(hashing.waiting().len(), TOGETHER_MAX - BYTES_MAX / LONG);
+    }
+
+    #[tokio::test]
+    async fn what_another_thread_did_not_come_to_the_end_of_is_hashed_all_the_same() {
+        let (hashing, long) = (Hashing::default(), bytes(1000));
+        let mut look = Box::pin(hashing.stored(&long));
+        assert!(look.as_mut().now_or_never().is_none());
+        drop(hashing.next());
+        assert_eq!(look.now_or_never(), Some(Stored::of(&long)));
     }
 
     #[tokio::test]

@@ -15,6 +15,10 @@ use utoipa::ToSchema;
 use super::chunks::ChunkSize;
 use super::ids::ByteSize;
 
+/// Without optimization the lanes are slower by far than one after the other: only tests of this crate go through them then.
+#[cfg(target_arch = "x86_64")]
+const IS_OPTIMIZED: bool = cfg!(any(test, not(debug_assertions)));
+
 /// CRC-32/IEEE, the checksum that CI runners compute over their whole log. Shown as 8 lower-case hex digits.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash, ToSchema)]
 #[schema(value_type = String, pattern = "^[0-9a-f]{8}$", example = "ed82cd11")]
@@ -47,15 +51,24 @@ impl Sha256 {
 
     /// The checksum of each: several at a time where the processor can and it is faster.
     pub fn of_each(parts: &[&[u8]]) -> Vec<Self> {
-        // In a build that is not optimized one after the other is faster by far.
         #[cfg(target_arch = "x86_64")]
-        if cfg!(not(debug_assertions))
+        if IS_OPTIMIZED
             && parts.len() > 1
             && let Some(lanes) = super::lanes::Lanes::trusted()
         {
             return lanes.sha256_of_each(parts).into_iter().map(Self).collect();
         }
         parts.iter().map(|part| Self::of(part)).collect()
+    }
+
+    /// Whether [`of_each`](Self::of_each) is faster than one after the other. In a build that is not optimized it always
+    /// says so: what depends on it is tested there.
+    pub fn goes_together() -> bool {
+        #[cfg(target_arch = "x86_64")]
+        if IS_OPTIMIZED {
+            return super::lanes::Lanes::trusted().is_some();
+        }
+        cfg!(debug_assertions)
     }
 }
 

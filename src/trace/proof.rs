@@ -15,8 +15,8 @@ pub struct Whole {
     pub length: Offset,
     /// CRC-32 of all bytes; `None` if some are missing.
     pub crc32: Option<Crc32>,
-    /// Chunks below `length` without good bytes, by their numbers, in order. As ranges: a row whose number changed may lie behind
-    /// billions of chunks that never were.
+    /// Chunks below `length` without good bytes, by their numbers, in order. As ranges, so that adding up costs what the rows cost:
+    /// one whose number changed may lie behind billions of chunks that never were.
     holes: Vec<Range<u64>>,
 }
 
@@ -76,9 +76,13 @@ impl Whole {
     }
 
     fn lacks(&mut self, chunks: Range<u64>) {
-        if !chunks.is_empty() {
-            self.holes.push(chunks);
-            self.crc32 = None;
+        if chunks.is_empty() {
+            return;
+        }
+        self.crc32 = None;
+        match self.holes.last_mut() {
+            Some(last) if last.end == chunks.start => last.end = chunks.end,
+            _ => self.holes.push(chunks),
         }
     }
 

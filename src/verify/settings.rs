@@ -73,17 +73,17 @@ const DAY: Duration = Duration::from_hours(24);
 
 impl Default for Settings {
     fn default() -> Self {
-        let budgeted = |requests_per_second| Budgeted {
+        let budgeted = |requests_per_second, concurrency| Budgeted {
             bytes_per_second: ByteSize(64 * 1024 * 1024),
             requests_per_second,
-            concurrency: 8,
+            concurrency,
         };
         Self {
             repairs: true,
-            hot: budgeted(1000),
+            hot: budgeted(1000, 8),
             hot_interval: Duration::from_secs(60),
             open_interval: Duration::from_secs(300),
-            full: budgeted(500),
+            full: budgeted(500, 32),
             full_slice: Duration::from_secs(50),
             fresh_cycle: DAY * 7,
             old_cycle: DAY * 90,

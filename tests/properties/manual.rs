@@ -352,7 +352,7 @@ fn a_run_that_is_stopped_ends_with_what_it_saw_and_says_nothing_of_the_trace_it_
                 assert!(tally.chunks > 3 * told.len() as u64, "what was seen of it counts: {tally:?}");
             } else {
                 assert!(told_of.starts_with(&numbers(&told)), "{told:?}");
-                assert!(tally.chunks >= 3 * told.len() as u64, "{tally:?}");
+                assert!(tally.chunks >= 1.max(3 * told.len() as u64), "what was seen of them counts: {tally:?}");
             }
         }
     });

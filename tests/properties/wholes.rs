@@ -2,7 +2,7 @@
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use veritail::trace::proof::{Finding, Whole};
+use veritail::trace::proof::{Finding, Whole, persistent_record};
 use veritail::trace::state::StoredObject;
 use veritail::trace::{
     ByteSize, ChunkIndex, ChunkRow, ChunkSize, ChunkState, Claim, Crc32, Epoch, Location, Offset, Record, Sha256,
@@ -95,6 +95,37 @@ proptest! {
         };
         prop_assert_eq!(whole.finding(Offset(acknowledged), claim.as_ref()), expected);
         prop_assert_eq!(Whole::required(Offset(acknowledged), claim.as_ref()), Offset(acknowledged.max(claimed)));
+    }
+}
+
+/// Chunk by chunk up to the length, whichever rows there are: the first one of a number counts.
+fn by_spans(rows: &[ChunkRow], chunk_size: ChunkSize, length: Offset) -> (Option<Crc32>, Vec<ChunkIndex>) {
+    let (mut crc32, mut holes) = (Some(Crc32::default()), Vec::new());
+    for span in chunk_size.spans(Offset::ZERO, length) {
+        let row = rows.iter().find(|row| row.index == span.index);
+        match row.and_then(persistent_record).filter(|record| record.size == span.to) {
+            Some(record) => crc32 = crc32.map(|crc| crc.then(record.crc32, record.size)),
+            None => {
+                holes.push(span.index);
+                crc32 = None;
+            }
+        }
+    }
+    (crc32, holes)
+}
+
+proptest! {
+    /// Records of no bytes, too short, too long, and two of a number.
+    #[test]
+    fn rows_that_cannot_be_are_added_up_chunk_by_chunk(
+        rows in vec((any_known(), 0usize..12, vec(any::<u8>(), 0..8)), 0..12), size in 1u32..6
+    ) {
+        let mut rows: Vec<ChunkRow> = rows.iter().filter_map(|(known, at, bytes)| known.row(*at, bytes)).collect();
+        rows.sort_by_key(|row| row.index);
+        let chunk_size = ChunkSize::new(size).expect("in range");
+        let whole = Whole::of(&rows, chunk_size);
+        prop_assert_eq!((whole.crc32, whole.holes().collect()), by_spans(&rows, chunk_size, whole.length));
+        prop_assert_eq!(whole.has_holes(), whole.crc32.is_none());
     }
 }
 

@@ -46,7 +46,7 @@ pub(super) struct Verify {
     #[arg(long, value_name = "SIZE", default_value = "4MiB")]
     bytes_per_job: Size,
     /// Chunks looked at at the same time.
-    #[arg(long, value_name = "COUNT", default_value = "8", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(long, value_name = "COUNT", default_value = "32", value_parser = clap::value_parser!(u16).range(1..=1024))]
     concurrency: u16,
     /// Rounds of everything that is compared.
     #[arg(long, value_name = "COUNT", default_value = "3", value_parser = clap::value_parser!(u32).range(1..=100))]
