@@ -11,7 +11,7 @@ use crate::trace::{Record, Sha256, Stored};
 
 /// At most so many go together.
 const TOGETHER_MAX: usize = 16;
-/// And at most so many bytes, or one: a thread that requests are answered on is kept from that for less than a millisecond.
+/// And at most so many bytes: a thread that requests are answered on is kept from that for about a millisecond.
 const BYTES_MAX: usize = 2 << 20;
 /// What is longer than this, in bytes, goes by itself: such are all chunks of a trace that was made with larger ones.
 const LONG: usize = 256 * 1024;
@@ -86,8 +86,7 @@ impl Hashing {
     fn next(&self) -> Vec<Waiting> {
         let (mut waiting, mut some, mut bytes) = (self.waiting(), Vec::new(), 0);
         while some.len() < TOGETHER_MAX
-            && let Some(one) =
-                waiting.pop_front_if(|one| one.told.is_closed() || bytes == 0 || bytes + one.bytes.len() <= BYTES_MAX)
+            && let Some(one) = waiting.pop_front_if(|one| one.told.is_closed() || bytes + one.bytes.len() <= BYTES_MAX)
         {
             if !one.told.is_closed() {
                 bytes += one.bytes.len();
@@ -162,6 +161,7 @@ mod tests {
             assert!(look.as_mut().now_or_never().is_none());
         }
         drop(given_up);
+        assert!(hashing.next().is_empty(), "nobody waits for them");
         assert_eq!(hashing.record(&bytes(7)).await, Record::of(&bytes(7)));
         assert!(hashing.waiting().is_empty());
     }
