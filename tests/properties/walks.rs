@@ -52,6 +52,18 @@ impl Rig {
         self.walker(Stores { database, verifications, objects, ..stores })
     }
 
+    /// Begins a cycle an hour from now and walks through all of it; answers what was asked of the stores behind its beginning.
+    async fn walk_a_cycle(&self) -> Arc<Recorder> {
+        self.clock.pass(HOUR);
+        let recorder = Arc::new(Recorder::default());
+        let verifier = self.hooked_walker(recorder.clone());
+        verifier.tick(Schedule::Full).await.expect("models");
+        recorder.reset();
+        self.clock.pass(CYCLE - HOUR);
+        verifier.tick(Schedule::Full).await.expect("models");
+        recorder
+    }
+
     /// What the walks over fresh jobs saw so far, in cycles that ended and in those under way.
     async fn walked(&self) -> Tally {
         let cursors = self.database.cursors().await.expect("a model");
@@ -149,13 +161,7 @@ fn whole_traces_are_added_up_by_the_rows_that_are_there() {
                 rig = rig.of_so_many(*chunks).await;
             }
             change(&rig);
-            rig.clock.pass(HOUR);
-            let recorder = Arc::new(Recorder::default());
-            let verifier = rig.hooked_walker(recorder.clone());
-            verifier.tick(Schedule::Full).await.expect("models");
-            recorder.reset();
-            rig.clock.pass(CYCLE - HOUR);
-            verifier.tick(Schedule::Full).await.expect("models");
+            let recorder = rig.walk_a_cycle().await;
             let looks_at_all_chunks = u64::from(differs.is_some());
             let asked = recorder.count("database", "chunks");
             assert_eq!(asked, read_alone + 2 * looks_at_all_chunks, "{chunks:?}");
@@ -188,13 +194,7 @@ fn what_is_known_to_be_missing_adds_up_and_what_proves_nothing_is_passed() {
         assert!(matches!(running.append(0, &[1; 200], 200).await, Appended::Accepted { .. }));
         let last = first.with_job_of("group/last").await.of_so_many(2).await;
 
-        last.clock.pass(HOUR);
-        let recorder = Arc::new(Recorder::default());
-        let verifier = last.hooked_walker(recorder.clone());
-        verifier.tick(Schedule::Full).await.expect("models");
-        recorder.reset();
-        last.clock.pass(CYCLE - HOUR);
-        verifier.tick(Schedule::Full).await.expect("models");
+        let recorder = last.walk_a_cycle().await;
         assert_eq!((recorder.count("database", "chunks"), recorder.count("database", "passed_jobs")), (0, 1));
         assert_eq!(last.database.all_mismatches(), []);
         assert_eq!(last.walked().await.chunks, 3 + 2 * 2 + 2 + 2, "of the one that runs nothing is persistent");
