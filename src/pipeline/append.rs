@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::Stream;
+use futures::future::BoxFuture;
 use tokio::sync::watch;
 use tracing::Instrument as _;
 
@@ -106,7 +107,7 @@ impl Pipeline {
         body: impl Stream<Item = std::result::Result<Bytes, BodyBroken>> + Send + Unpin,
     ) -> Result<Appended> {
         if over_limit(&request, request.start, request.declared.unwrap_or_default()) {
-            return self.exceed_limit(&request).await;
+            return Box::pin(self.exceed_limit(&request)).await;
         }
         let behind = self.known.get(&request.job).and_then(|known| known.behind);
         if request.declared == Some(ByteSize::ZERO) {
@@ -158,7 +159,7 @@ impl Pipeline {
                 Err(BodyBroken) => return Ok(Appended::Broken { stored: progress.at }),
             };
             if over_limit(&request, progress.at, ByteSize::of(&slice)) {
-                return self.exceed_limit(&request).await;
+                return Box::pin(self.exceed_limit(&request)).await;
             }
             if progress.known.end.write_position() != progress.at {
                 // A hole ended inside the body.
@@ -196,7 +197,9 @@ impl Pipeline {
             {
                 return Ok(Err(self.refuse(progress).await?));
             }
-            if let Err(answer) = self.open_row(progress).await? {
+            if !progress.known.has_row()
+                && let Err(answer) = Box::pin(self.open_row(progress)).await?
+            {
                 return Ok(Err(answer));
             }
             if progress.known.end.write_position() != progress.at {
@@ -292,7 +295,7 @@ impl Pipeline {
         let next = step.next.head().chunk.index;
         if next != chunk.index.next() || step.next.fill.is_some() {
             // A hole was filled: that it is healed is written down before the answer.
-            if self.record_or_forget(job, epoch, chunk, &record, None).await {
+            if Box::pin(self.record_or_forget(job, epoch, chunk, &record, None)).await {
                 progress.known.recorded.push(chunk.index);
             }
             return;
@@ -408,7 +411,7 @@ impl Pipeline {
     /// The trace, if the body begins at its write position; otherwise the answer.
     async fn at_write_position(&self, request: AppendRequest) -> Result<OrAnswer<Known>> {
         let remembered = self.known.get(&request.job).filter(|known| known.end.is_of_job_made_at(request.made_at));
-        let mut known = match remembered {
+        let known = match remembered {
             Some(known) => Known::clone(&known),
             None => match self.open(request.job, request.made_at).await? {
                 Ok(known) => known,
@@ -419,6 +422,10 @@ impl Pipeline {
             return Ok(Ok(known));
         }
         // What is remembered may be old: the live store has the last word, and the database a floor below it.
+        Box::pin(self.agreed_position(request, known)).await
+    }
+
+    async fn agreed_position(&self, request: AppendRequest, mut known: Known) -> Result<OrAnswer<Known>> {
         match self.reconciled(request.job, false).await? {
             Ok(agreed) => {
                 known.refused(agreed.trace.clone(), agreed.end.clone());
@@ -427,7 +434,7 @@ impl Pipeline {
                     return Ok(Ok(known));
                 }
                 if agreed.job.state == TraceState::Open && self.take_gap(&agreed, request.start).await? {
-                    return Box::pin(self.at_write_position(request)).await;
+                    return self.at_write_position(request).await;
                 }
                 Ok(Err(self.elsewhere(known, &agreed, request)))
             }
@@ -484,29 +491,33 @@ impl Pipeline {
     }
 
     /// Reconciles; an open trace, or the answer for one that takes no appends.
-    async fn reconciled(&self, job: JobId, suspect: bool) -> Result<OrAnswer<Agreed>> {
-        Ok(match self.reconcile(job, suspect, Detector::Append).await? {
-            Reconciled::Unknown => Err(Appended::Gone),
-            Reconciled::Over(job) if job.state == TraceState::Erased => Err(Appended::Gone),
-            Reconciled::Over(job) => Err(Appended::Ended { status: job.status }),
-            Reconciled::Live(agreed) => match (agreed.job.state, &agreed.job.ending) {
-                (TraceState::Closing, Some(ending)) if ending.origin != Origin::Runner => {
-                    Err(Appended::Ended { status: ending.status })
-                }
-                // No runner has requested it yet.
-                (TraceState::Open, _) if agreed.job.status == JobStatus::Pending => {
-                    Err(Appended::Ended { status: JobStatus::Pending })
-                }
-                // It was asked to send again, and its final PUT came once more after that: late, or twice.
-                (TraceState::Closing, _) if self.is_short_of_claim(&agreed) => {
-                    self.ask_for_the_rest(&agreed.job).await?;
-                    return Box::pin(self.reconciled(job, false)).await;
-                }
-                (TraceState::Closing, _) => {
-                    Err(Appended::Closing { length: within_claim(&agreed, agreed.end.length()) })
-                }
-                _ => Ok(*agreed),
-            },
+    ///
+    /// Boxed, as is whatever else is rare here: every append is moved about with room for the largest of what it may wait for.
+    fn reconciled(&self, job: JobId, suspect: bool) -> BoxFuture<'_, Result<OrAnswer<Agreed>>> {
+        Box::pin(async move {
+            Ok(match self.reconcile(job, suspect, Detector::Append).await? {
+                Reconciled::Unknown => Err(Appended::Gone),
+                Reconciled::Over(job) if job.state == TraceState::Erased => Err(Appended::Gone),
+                Reconciled::Over(job) => Err(Appended::Ended { status: job.status }),
+                Reconciled::Live(agreed) => match (agreed.job.state, &agreed.job.ending) {
+                    (TraceState::Closing, Some(ending)) if ending.origin != Origin::Runner => {
+                        Err(Appended::Ended { status: ending.status })
+                    }
+                    // No runner has requested it yet.
+                    (TraceState::Open, _) if agreed.job.status == JobStatus::Pending => {
+                        Err(Appended::Ended { status: JobStatus::Pending })
+                    }
+                    // It was asked to send again, and its final PUT came once more after that: late, or twice.
+                    (TraceState::Closing, _) if self.is_short_of_claim(&agreed) => {
+                        self.ask_for_the_rest(&agreed.job).await?;
+                        return self.reconciled(job, false).await;
+                    }
+                    (TraceState::Closing, _) => {
+                        Err(Appended::Closing { length: within_claim(&agreed, agreed.end.length()) })
+                    }
+                    _ => Ok(*agreed),
+                },
+            })
         })
     }
 

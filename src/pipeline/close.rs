@@ -3,13 +3,17 @@
 //! What is wrong is written down before the verdict is; the verdict is in the database before the live entry goes; and
 //! the live entry goes by becoming a tombstone, so that a stalled node cannot bring the trace back to life.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::ops::Range;
 
 use crate::store::Result;
 use crate::store::database::{Closing, Job, Mismatch, MismatchFilter, Resolution};
 use crate::telemetry::metrics::{self, ClientChecksum, Operation, RewindCause, RewindResult};
 use crate::trace::proof::{Whole, persistent_record};
-use crate::trace::{ByteSize, ChunkIndex, ChunkRow, ChunkState, Detector, JobId, Kind, Look, Offset, Origin, Verdict};
+use crate::trace::ranges::Ranges;
+use crate::trace::{
+    ByteSize, ChunkIndex, ChunkRow, ChunkSize, ChunkState, Detector, JobId, Kind, Look, Offset, Origin, Verdict,
+};
 
 use super::evaluate::{Evaluated, Step};
 use super::gap::overlaps;
@@ -52,20 +56,21 @@ impl Pipeline {
         required: Offset,
     ) -> Result<bool> {
         let mut unmoved = true;
-        let noted = self.chunks_with_open_mismatches(job.id).await?;
-        for index in whole.holes().filter(|index| !noted.contains(index)) {
-            let row = rows.iter().find(|row| row.index == index);
-            match row.map(|row| (row, &row.state)) {
-                Some((row, ChunkState::Wanted { record: Some(record), .. })) => {
-                    let label = (Kind::Missing, self.stores().live.name(), Detector::Finalize.into());
-                    unmoved &= self.note_difference(job, row, record, label, BadCopy::default()).await? != Look::Moved;
-                }
-                _ => {
-                    let start = job.chunk_size.start_of(index);
-                    let end = whole.length.min(start + job.chunk_size.bytes());
-                    unmoved &= self.note_gap(job, start, end, Detector::Finalize).await?;
-                }
+        let noted: Ranges =
+            self.open_mismatches(job.id).await?.iter().filter_map(|known| chunks_of(known, job.chunk_size)).collect();
+        let lost = whole.holes().without(&noted);
+        let mut recorded = Vec::new();
+        for row in rows.iter().filter(|row| lost.contains(row.index)) {
+            if let ChunkState::Wanted { record: Some(record), .. } = &row.state {
+                let label = (Kind::Missing, self.stores().live.name(), Detector::Finalize.into());
+                unmoved &= self.note_difference(job, row, record, label, BadCopy::default()).await? != Look::Moved;
+                recorded.push(row.index);
             }
+        }
+        // Of the others nothing is known but where they should be: one gap, however many chunks in a row that is.
+        for chunks in lost.without(&recorded.into_iter().collect()).iter() {
+            let [from, to] = [chunks.start, chunks.end].map(|index| Offset(index * job.chunk_size.bytes().0));
+            unmoved &= self.note_gap(job, from, whole.length.min(to), Detector::Finalize).await?;
         }
         if whole.length < required {
             unmoved &= self.note_gap(job, whole.length, required, Detector::Finalize).await?;
@@ -131,11 +136,6 @@ impl Pipeline {
         self.stores().database.mismatches(filter).await
     }
 
-    async fn chunks_with_open_mismatches(&self, job: JobId) -> Result<BTreeSet<ChunkIndex>> {
-        let open = self.open_mismatches(job).await?;
-        Ok(open.into_iter().filter_map(|mismatch| mismatch.what.chunk).collect())
-    }
-
     fn count_closed(&self, job: &Job, closing: &Closing) {
         let Closing { verdict, size, at, .. } = *closing;
         metrics::trace_size(size);
@@ -161,4 +161,13 @@ impl Pipeline {
         let (id, size): (JobId, ByteSize) = (job.id, size);
         tracing::info!(job_id = id.0, %verdict, size = size.0, "job {id}: closed, {verdict}, {size} bytes");
     }
+}
+
+/// The chunks that a mismatch is about. A gap may reach over many; how much of the last one it takes is not asked.
+fn chunks_of(mismatch: &Mismatch, chunk_size: ChunkSize) -> Option<Range<u64>> {
+    let first = u64::from(mismatch.what.chunk?.0);
+    let expected = &mismatch.what.expected;
+    let end = expected.offset.zip(expected.size).filter(|_| mismatch.what.kind == Kind::Gap);
+    let end = end.map_or(0, |(from, size)| (from + size).0 / chunk_size.bytes().0);
+    Some(first..end.max(first + 1))
 }

@@ -184,7 +184,7 @@ impl Pipeline {
                 }
             }
             Finding::Missing => match asker {
-                Some(_) if !whole.has_holes() => self.ask_for_everything(job, RewindCause::LiveLost).await,
+                Some(_) if whole.holes().is_empty() => self.ask_for_everything(job, RewindCause::LiveLost).await,
                 Some(_) => self.ask_for_holes(job).await,
                 None if self.may_still_ask(job) => Ok(Step::End(Evaluated::Waits)),
                 None => {

@@ -1,5 +1,6 @@
 //! The stages of a log's way through this node: each is timed, and has a span for whoever collects spans.
 
+use futures::FutureExt as _;
 use tracing::{Instrument as _, Span};
 
 use crate::telemetry::metrics::{self, Stage};
@@ -9,27 +10,36 @@ use super::Pipeline;
 
 impl Pipeline {
     /// Does `work`, which is a stage of a chunk's way. However it ends, its time counts.
-    pub(super) async fn stage<T>(
+    pub(super) fn stage<T>(
         &self,
         stage: Stage,
         job: JobId,
         chunk: ChunkIndex,
         work: impl Future<Output = T> + Send,
-    ) -> T {
-        self.timed(stage, span(stage, job, Some(chunk)), work).await
+    ) -> impl Future<Output = T> + Send {
+        self.timed(stage, span(stage, job, Some(chunk)), work)
     }
 
     /// Does `work`, which is a stage of a whole trace's way.
-    pub(super) async fn stage_of_trace<T>(&self, stage: Stage, job: JobId, work: impl Future<Output = T> + Send) -> T {
-        self.timed(stage, span(stage, job, None), work).await
+    pub(super) fn stage_of_trace<T>(
+        &self,
+        stage: Stage,
+        job: JobId,
+        work: impl Future<Output = T> + Send,
+    ) -> impl Future<Output = T> + Send {
+        self.timed(stage, span(stage, job, None), work)
     }
 
-    async fn timed<T>(&self, stage: Stage, span: Span, work: impl Future<Output = T> + Send) -> T {
+    /// Not an `async fn`: that would keep the work twice, as an argument and as what it waits for.
+    fn timed<T>(
+        &self,
+        stage: Stage,
+        span: Span,
+        work: impl Future<Output = T> + Send,
+    ) -> impl Future<Output = T> + Send {
         let clock = &self.seams().clock;
         let began = clock.passed();
-        let done = work.instrument(span).await;
-        metrics::passed(stage, clock.passed().saturating_sub(began));
-        done
+        work.instrument(span).inspect(move |_| metrics::passed(stage, clock.passed().saturating_sub(began)))
     }
 }
 

@@ -14,6 +14,7 @@ mod lanes;
 pub mod open_end;
 pub mod plan;
 pub mod proof;
+pub mod ranges;
 pub mod state;
 pub mod verdict;
 pub mod verification;

@@ -1,11 +1,10 @@
 //! What the records of a finished trace add up to, held against what was acknowledged and what the runner claims.
 
-use std::ops::Range;
-
 use super::checksum::{Crc32, Record};
 use super::chunks::ChunkSize;
 use super::claim::Claim;
-use super::ids::{ByteSize, ChunkIndex, Offset};
+use super::ids::{ByteSize, Offset};
+use super::ranges::Ranges;
 use super::state::{ChunkRow, ChunkState};
 
 /// The whole of a trace, by its chunk rows.
@@ -15,9 +14,7 @@ pub struct Whole {
     pub length: Offset,
     /// CRC-32 of all bytes; `None` if some are missing.
     pub crc32: Option<Crc32>,
-    /// Chunks below `length` without good bytes, by their numbers, in order. As ranges, so that adding up costs what the rows cost:
-    /// one whose number changed may lie behind billions of chunks that never were.
-    holes: Vec<Range<u64>>,
+    holes: Ranges,
 }
 
 /// How a whole compares with what is known of it from outside.
@@ -56,44 +53,29 @@ impl Whole {
             size.map(|size| chunk_size.start_of(row.index) + size)
         };
         let length = rows.clone().filter_map(end_of).max().unwrap_or(Offset::ZERO);
-        let mut whole = Self { length, crc32: Some(Crc32::default()), holes: Vec::new() };
+        let mut whole = Self { length, crc32: Some(Crc32::default()), holes: Ranges::default() };
         let mut next = 0;
         for row in rows {
             let (index, start) = (u64::from(row.index.0), chunk_size.start_of(row.index));
             if index < next || start >= length {
                 continue;
             }
-            whole.lacks(next..index);
+            whole.holes.push(next..index);
             let size = (length - start).min(chunk_size.bytes());
             match persistent_record(row).filter(|record| record.size == size) {
                 Some(record) => whole.crc32 = whole.crc32.map(|crc| crc.then(record.crc32, record.size)),
-                None => whole.lacks(index..index + 1),
+                None => whole.holes.push(index..index + 1),
             }
             next = index + 1;
         }
-        whole.lacks(next..(length - Offset::ZERO).0.div_ceil(chunk_size.bytes().0));
+        whole.holes.push(next..(length - Offset::ZERO).0.div_ceil(chunk_size.bytes().0));
+        whole.crc32 = whole.crc32.filter(|_| whole.holes.is_empty());
         whole
     }
 
-    fn lacks(&mut self, chunks: Range<u64>) {
-        if chunks.is_empty() {
-            return;
-        }
-        self.crc32 = None;
-        match self.holes.last_mut() {
-            Some(last) if last.end == chunks.start => last.end = chunks.end,
-            _ => self.holes.push(chunks),
-        }
-    }
-
-    /// Whether there are chunks below `length` without good bytes.
-    pub fn has_holes(&self) -> bool {
-        !self.holes.is_empty()
-    }
-
-    /// Chunks below `length` without good bytes, in order.
-    pub fn holes(&self) -> impl Iterator<Item = ChunkIndex> {
-        self.holes.iter().cloned().flatten().filter_map(|index| u32::try_from(index).ok().map(ChunkIndex))
+    /// Chunks below `length` without good bytes.
+    pub fn holes(&self) -> &Ranges {
+        &self.holes
     }
 
     /// How far the trace must reach: up to what was acknowledged and, for a runner that says so, what it has.
@@ -110,7 +92,7 @@ impl Whole {
         });
         if equal {
             Finding::Equal
-        } else if self.has_holes() || self.length < Self::required(acknowledged, claim) {
+        } else if !self.holes.is_empty() || self.length < Self::required(acknowledged, claim) {
             Finding::Missing
         } else if claim.is_none() {
             Finding::Unclaimed

@@ -74,7 +74,7 @@ fn was_whole(job: &Job) -> bool {
 /// What of a proven trace is not as it was.
 fn difference(job: &Job, whole: &Whole) -> Option<Kind> {
     let is_as_long = Some(whole.length - Offset::ZERO) == job.size;
-    if !is_as_long || (was_whole(job) && whole.has_holes()) {
+    if !is_as_long || (was_whole(job) && !whole.holes().is_empty()) {
         Some(Kind::TraceSize)
     } else if was_whole(job) && whole.crc32 != job.crc32 {
         Some(Kind::TraceChecksum)
