@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 
-use super::family::{Row, Type};
+use super::family::{self, Row, Type};
 use super::table;
 
 /// How often [`Exporter::upkeep`] must run; what histograms take in piles up until it does.
@@ -48,6 +48,7 @@ pub fn install() -> Result<&'static Exporter, CannotExport> {
     let recorder = builder(&rows)?.build_recorder();
     let handle = recorder.handle();
     metrics::set_global_recorder(recorder).map_err(|_| CannotExport::Taken)?;
+    family::recorder_is_installed();
     for row in &rows {
         row.register();
     }

@@ -1,8 +1,10 @@
 //! Metric families with typed labels: a label can only have a value of its enum.
 
 use std::marker::PhantomData;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use metrics::{Key, KeyName, Label, Level, Metadata, with_recorder};
+use metrics::{Key, KeyName, Label, Level, Metadata, Recorder, with_recorder};
 
 /// An enum whose values are a label's closed set.
 pub trait LabelValue: Copy + Send + Sync + 'static {
@@ -11,6 +13,12 @@ pub trait LabelValue: Copy + Send + Sync + 'static {
 
     /// Every value that the label can have.
     fn all() -> Vec<&'static str>;
+
+    /// How many values the enum has.
+    const COUNT: usize;
+
+    /// The place of this one among them.
+    fn place(self) -> usize;
 }
 
 /// Declares that the values of these enums are label values.
@@ -24,6 +32,12 @@ macro_rules! label_values {
             fn all() -> Vec<&'static str> {
                 Self::ALL.iter().map(|value| value.as_str()).collect()
             }
+
+            const COUNT: usize = Self::ALL.len();
+
+            fn place(self) -> usize {
+                self as usize
+            }
         })+
     };
 }
@@ -36,6 +50,12 @@ pub trait Labels: Copy + Send + Sync + 'static {
 
     /// The closed set of each label.
     fn sets() -> Vec<Vec<&'static str>>;
+
+    /// How many combinations of the enums' values there are.
+    const COUNT: usize;
+
+    /// The place of this one among them.
+    fn place(self) -> usize;
 }
 
 macro_rules! labels_for_tuple {
@@ -49,6 +69,15 @@ macro_rules! labels_for_tuple {
 
             fn sets() -> Vec<Vec<&'static str>> {
                 vec![$($part::all()),*]
+            }
+
+            const COUNT: usize = 1 $(* $part::COUNT)*;
+
+            #[allow(non_snake_case, reason = "a tuple's parts are named like their types")]
+            fn place(self) -> usize {
+                let (place, ($($part,)*)) = (0, self);
+                $(let place = place * $part::COUNT + $part.place();)*
+                place
             }
         }
     };
@@ -168,32 +197,52 @@ fn key(name: &'static str, names: &[&'static str], values: &[&'static str]) -> K
     Key::from_parts(name, labels)
 }
 
-/// What all three types have in common.
-struct Family<L> {
+/// Set once this process has its recorder for good.
+static INSTALLED: AtomicBool = AtomicBool::new(false);
+
+/// From now on every series is looked up once, and kept. Before, and in tests that have recorders of their own, it is looked up each
+/// time.
+pub(super) fn recorder_is_installed() {
+    INSTALLED.store(true, Ordering::Release);
+}
+
+/// What all three types have in common. `H` is what a series is recorded with.
+struct Family<L, H> {
     name: &'static str,
     labels: &'static [&'static str],
+    register: fn(&dyn Recorder, &Key) -> H,
+    series: OnceLock<Box<[OnceLock<H>]>>,
     _labels: PhantomData<fn(L)>,
 }
 
-impl<L: Labels> Family<L> {
-    fn key(&self, values: L) -> Key {
-        key(self.name, self.labels, &values.values())
+impl<L: Labels, H> Family<L, H> {
+    fn of(&self, labels: L, then: impl FnOnce(&H)) {
+        let look_up = || {
+            let key = key(self.name, self.labels, &labels.values());
+            with_recorder(|recorder| (self.register)(recorder, &key))
+        };
+        if !INSTALLED.load(Ordering::Acquire) {
+            return then(&look_up());
+        }
+        let all = self.series.get_or_init(|| (0..L::COUNT).map(|_| OnceLock::new()).collect());
+        then(all[labels.place()].get_or_init(look_up));
     }
 }
 
 /// A counter family.
-pub struct Counter<L>(Family<L>);
+pub struct Counter<L>(Family<L, metrics::Counter>);
 /// A gauge family.
-pub struct Gauge<L>(Family<L>);
+pub struct Gauge<L>(Family<L, metrics::Gauge>);
 /// A histogram family.
-pub struct Histogram<L>(Family<L>);
+pub struct Histogram<L>(Family<L, metrics::Histogram>);
 
 macro_rules! constructor {
-    ($($family:ident),+) => {
+    ($($family:ident: $register:ident),+) => {
         $(impl<L: Labels> $family<L> {
             /// A family of this name; `labels` are the names of the labels, in the order of `L`.
             pub const fn new(name: &'static str, labels: &'static [&'static str]) -> Self {
-                Self(Family { name, labels, _labels: PhantomData })
+                let register = |recorder: &dyn Recorder, key: &Key| recorder.$register(key, &METADATA);
+                Self(Family { name, labels, register, series: OnceLock::new(), _labels: PhantomData })
             }
 
             /// The type, for the table.
@@ -208,40 +257,60 @@ macro_rules! constructor {
         })+
     };
 }
-constructor!(Counter, Gauge, Histogram);
+constructor!(Counter: register_counter, Gauge: register_gauge, Histogram: register_histogram);
 
 impl<L: Labels> Counter<L> {
     /// Counts `by` more.
     pub fn add(&self, labels: L, by: u64) {
-        with_recorder(|recorder| recorder.register_counter(&self.0.key(labels), &METADATA)).increment(by);
+        self.0.of(labels, |counter| counter.increment(by));
     }
 
     /// Takes over a count that somebody else keeps; it never goes back.
     pub fn absolute(&self, labels: L, count: u64) {
-        with_recorder(|recorder| recorder.register_counter(&self.0.key(labels), &METADATA)).absolute(count);
+        self.0.of(labels, |counter| counter.absolute(count));
     }
 }
 
 impl<L: Labels> Gauge<L> {
     /// The value is `value` now.
     pub fn set(&self, labels: L, value: f64) {
-        with_recorder(|recorder| recorder.register_gauge(&self.0.key(labels), &METADATA)).set(value);
+        self.0.of(labels, |gauge| gauge.set(value));
     }
 
     /// The value is `by` greater (or smaller, if negative) now.
     pub fn add(&self, labels: L, by: f64) {
-        with_recorder(|recorder| recorder.register_gauge(&self.0.key(labels), &METADATA)).increment(by);
+        self.0.of(labels, |gauge| gauge.increment(by));
     }
 }
 
 impl<L: Labels> Histogram<L> {
     /// The series is there from now on, without an observation yet.
     pub fn begin(&self, labels: L) {
-        with_recorder(|recorder| drop(recorder.register_histogram(&self.0.key(labels), &METADATA)));
+        self.0.of(labels, |_| ());
     }
 
     /// One observation.
     pub fn record(&self, labels: L, value: f64) {
-        with_recorder(|recorder| recorder.register_histogram(&self.0.key(labels), &METADATA)).record(value);
+        self.0.of(labels, |histogram| histogram.record(value));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::trace::{DataStore, Detector, Kind};
+
+    #[test]
+    fn each_combination_has_a_place_of_its_own() {
+        let mut places = BTreeSet::new();
+        for kind in Kind::ALL {
+            for store in DataStore::ALL {
+                places.extend(Detector::ALL.iter().map(|detector| (*kind, *store, *detector).place()));
+            }
+        }
+        assert_eq!(places, (0..<(Kind, DataStore, Detector)>::COUNT).collect());
+        assert_eq!((().place(), <()>::COUNT), (0, 1));
     }
 }

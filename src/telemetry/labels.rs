@@ -447,6 +447,12 @@ impl LabelValue for DataStore {
     fn all() -> Vec<&'static str> {
         Self::ALL.iter().filter(|store| !NO_STORE_YET.contains(store)).map(|store| store.as_str()).collect()
     }
+
+    const COUNT: usize = Self::ALL.len();
+
+    fn place(self) -> usize {
+        self as usize
+    }
 }
 
 impl LabelValue for Detector {
@@ -456,5 +462,11 @@ impl LabelValue for Detector {
 
     fn all() -> Vec<&'static str> {
         Self::ALL.iter().filter(|detector| !NO_DETECTOR_YET.contains(detector)).map(|who| who.as_str()).collect()
+    }
+
+    const COUNT: usize = Self::ALL.len();
+
+    fn place(self) -> usize {
+        self as usize
     }
 }
