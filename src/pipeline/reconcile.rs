@@ -12,12 +12,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::store::database::{Job, Lost, Rewind};
+use crate::store::database::{Found, Job, Lost, Rewind};
 use crate::store::live::{Entry, LiveTrace, Outcome, Tombstone};
 use crate::store::{Result, StoreError};
 use crate::telemetry::metrics::{self, LossReason};
-use crate::trace::plan::{Evidence, contradicts, plan, promises};
-use crate::trace::{ChunkId, ChunkIndex, ChunkRow, Detector, Epoch, JobId, Look, OpenEnd, Phase, Record, TraceState};
+use crate::trace::plan::{Evidence, contradicts, is_out_of_place, out_of_place, plan, promises};
+use crate::trace::{
+    ChunkId, ChunkIndex, ChunkRow, DataStore, Detector, Epoch, JobId, Kind, Look, OpenEnd, Phase, Record, TraceState,
+};
 
 use super::loss::BadCopy;
 use super::{Pipeline, points};
@@ -74,10 +76,18 @@ impl Pipeline {
             return Ok(Round::Done(Reconciled::Over(Box::new(job))));
         }
         let rows = self.all_rows(id).await?;
+        if let Some(row) = out_of_place(&rows) {
+            let (index, label) = (row.index, (Kind::Record, DataStore::Database, detector.into()));
+            self.note_without_row((id, Some(index), row.epoch), label, Found::default()).await?;
+            let what =
+                format!("job {id}: the row of chunk {index} is far behind all before it; its number must have changed");
+            return Err(StoreError::unreadable("database", what));
+        }
         let live = self.stores().live.load(id).await?;
         // The open end of another job that had this number is worth nothing, and neither are its bytes.
+        let is_ours = |end: &OpenEnd| end.is_of_job_made_at(job.created_at) && !is_out_of_place(end, &rows);
         let end = live.as_ref().and_then(|trace| match &trace.entry {
-            Entry::Live(end) => end.is_of_job_made_at(job.created_at).then(|| end.clone()),
+            Entry::Live(end) => is_ours(end).then(|| end.clone()),
             Entry::Tombstone(_) | Entry::Unreadable { .. } => None,
         });
         if let (Some(trace), Some(end)) = (&live, &end)

@@ -56,9 +56,9 @@ number!(
 );
 
 impl ChunkIndex {
-    /// The chunk after this one.
+    /// The chunk after this one. Behind the last number there is, which no log comes near, it is that again.
     pub fn next(self) -> Self {
-        Self(self.0 + 1)
+        Self(self.0.saturating_add(1))
     }
 }
 

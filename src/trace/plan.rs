@@ -89,6 +89,26 @@ pub fn contradicts(rows: &[ChunkRow], live: &OpenEnd) -> bool {
     })
 }
 
+/// So many chunks in a row may be lost while later ones are there. Where more seem to be, a number is not what it was: whatever went
+/// through them one by one would go through billions.
+const LOST_MAX: u32 = 1 << 16;
+
+/// The first chunk whose row cannot be where it is, if there is one; `rows` in order of index.
+pub fn out_of_place(rows: &[ChunkRow]) -> Option<&ChunkRow> {
+    let mut next = 0;
+    rows.iter().find(|row| {
+        let skipped = row.index.0.saturating_sub(next);
+        next = row.index.next().0;
+        skipped > LOST_MAX
+    })
+}
+
+/// True if an open end cannot be where it is.
+pub fn is_out_of_place(end: &OpenEnd, rows: &[ChunkRow]) -> bool {
+    let next = rows.last().map_or(0, |row| row.index.next().0);
+    end.tail.chunk.index.0.saturating_sub(next) > LOST_MAX
+}
+
 /// Plans the open end. See [`Evidence`].
 pub fn plan(evidence: &Evidence<'_>) -> Plan {
     let Evidence { chunk_size, epoch, rows, live, intact, .. } = *evidence;

@@ -302,3 +302,60 @@ fn an_object_of_a_corrupt_trace_that_is_put_back_is_resolved_by_the_next_cycle()
         });
     }
 }
+
+/// Between the last chunk and one whose number changed are many that never were: one gap, however often it is noted, and beside what
+/// is known of the chunks in it.
+#[test]
+fn chunks_of_which_nothing_is_known_are_one_gap_beside_those_that_are_known_to_be_lost() {
+    let start = |index: u32| Offset(u64::from(index) * u64::from(CHUNK));
+    let gap = |known: &Mismatch| {
+        let (from, size) = (known.what.expected.offset.expect("a place"), known.what.expected.size.expect("a size"));
+        (from, from + size)
+    };
+    for (known, parts) in [(None, vec![2..1000]), (Some(3u32), vec![2..3, 4..1000])] {
+        now(async {
+            let rig = Rig::half_proven().await;
+            assert!(rig.database.renumber_row(rig.job, ChunkIndex(1), ChunkIndex(1000)));
+            if let Some(index) = known {
+                let (live, at) = (rig.node.stores().live.name(), rig.node.seams().clock.now());
+                let lost = found_by_another((rig.job, index), Kind::Missing, live, Detector::Sweep, at);
+                rig.database.open_mismatch(&lost, Basis::Nothing).await.expect("a model");
+            }
+            rig.end_unsent(&log(), Some(false)).await;
+            for _ in 0..3 {
+                rig.clock.pass(HOUR);
+                rig.node.sweep().await.expect("models");
+            }
+            assert_eq!(rig.verdict().await, Verdict::Corrupt);
+            let all = rig.database.all_mismatches();
+            let gaps: Vec<_> = all.iter().filter(|known| known.what.kind == Kind::Gap).map(gap).collect();
+            let expected: Vec<_> = parts.iter().map(|part| (start(part.start), start(part.end))).collect();
+            assert_eq!(gaps, expected, "{all:?}");
+        });
+    }
+}
+
+/// So far behind all others no chunk can be: what goes through those before it one by one would not come to an end.
+#[test]
+fn a_row_whose_number_cannot_be_is_named_and_waits_for_a_person() {
+    now(async {
+        let rig = Rig::half_proven().await;
+        let far = ChunkIndex(u32::MAX);
+        assert!(rig.database.renumber_row(rig.job, ChunkIndex(1), far));
+        rig.end_unsent(&log(), Some(true)).await;
+        for _ in 0..3 {
+            rig.clock.pass(HOUR);
+            rig.node.sweep().await.expect("models");
+        }
+        let all = rig.database.all_mismatches();
+        let [named] = &all[..] else { panic!("{all:?}") };
+        let what = &named.what;
+        assert_eq!((what.chunk, what.kind, what.store), (Some(far), Kind::Record, DataStore::Database));
+        assert_eq!(rig.verdict().await, Verdict::Pending);
+        // Once it is put right, the trace goes on.
+        assert!(rig.database.renumber_row(rig.job, far, ChunkIndex(1)));
+        rig.clock.pass(HOUR);
+        rig.node.sweep().await.expect("models");
+        assert_eq!((rig.verdict().await, rig.read(0, 150).await), (Verdict::Verified, log()));
+    });
+}

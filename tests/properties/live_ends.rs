@@ -6,6 +6,7 @@ use veritail::pipeline::examine::Examiner;
 use veritail::pipeline::{Appended, Finalized, Pipeline, Settings, Stores};
 use veritail::store::database::{Database as _, Job};
 use veritail::store::hooked::Hooked;
+use veritail::store::live::Entry;
 use veritail::trace::{
     ByteSize, ChunkId, ChunkIndex, ChunkState, DataStore, Detector, Epoch, Kind, Offset, Tally, Timestamp,
 };
@@ -153,5 +154,21 @@ fn a_chunk_with_a_record_is_not_accused_by_its_open_end() {
         let moved = Tally { chunks: 1, looks: 1, moved: 1, bytes: ByteSize(40), ..Tally::default() };
         assert_eq!(rig.look_at_end(&rig.job_now().await, HEALS).await, (moved, vec![]));
         assert_eq!((rig.database.all_mismatches(), rig.job_now().await.epoch), (vec![], Epoch::FIRST));
+    });
+}
+
+/// A changed number, behind more chunks than a log can lose: it is believed as little as an entry that cannot be read.
+#[test]
+fn an_open_end_that_is_nowhere_near_its_rows_is_begun_anew() {
+    now(async {
+        let rig = Rig::with_bytes(40).await;
+        let live = rig.node.stores().live.load(rig.job).await.expect("a model").expect("an entry");
+        let Entry::Live(mut end) = live.entry else { panic!("{live:?}") };
+        end.tail.chunk.index = ChunkIndex(u32::MAX);
+        assert!(rig.live.damage_trace(rig.job, end.encode().as_ref()));
+        assert_eq!(rig.append_on(&rig.other, 40, &[7], 1).await, Appended::Elsewhere { position: Offset(0) });
+        assert!(matches!(rig.append_on(&rig.other, 0, &[7; 50], 50).await, Appended::Accepted { .. }));
+        assert!(matches!(rig.finalize(&[7; 50]).await, Finalized::Done { .. }));
+        assert_eq!(rig.read(0, 50).await, [7; 50]);
     });
 }

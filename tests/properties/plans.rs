@@ -6,7 +6,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use veritail::store::database::decide;
 use veritail::trace::open_end::{Head, Unrecorded};
-use veritail::trace::plan::{Evidence, Plan, contradicts, plan, promises};
+use veritail::trace::plan::{Evidence, Plan, contradicts, is_out_of_place, out_of_place, plan, promises};
 use veritail::trace::state::StoredObject;
 use veritail::trace::{
     ByteSize, ChunkId, ChunkIndex, ChunkRow, ChunkSize, ChunkState, Epoch, Location, Midstate, OpenEnd, Phase, Record,
@@ -252,4 +252,35 @@ proptest! {
         after.live = Some(theirs.end.clone());
         prop_assert_eq!(after.plan(), theirs);
     }
+}
+
+#[test]
+fn a_number_behind_more_chunks_than_get_lost_is_out_of_place() {
+    let row = |index| ChunkRow {
+        index: ChunkIndex(index),
+        epoch: Epoch::FIRST,
+        version: Version::FIRST,
+        state: ChunkState::Open,
+        persisted_at: None,
+    };
+    let most = 1 << 16;
+    for (indexes, expected) in [
+        (vec![], None),
+        (vec![0, 1, 2], None),
+        (vec![most, 2 * most + 1], None),
+        (vec![most + 1], Some(most + 1)),
+        (vec![3, most + 5, most + 6], Some(most + 5)),
+        (vec![u32::MAX], Some(u32::MAX)),
+    ] {
+        let rows: Vec<ChunkRow> = indexes.iter().map(|index| row(*index)).collect();
+        assert_eq!(out_of_place(&rows).map(|row| row.index), expected.map(ChunkIndex), "{indexes:?}");
+    }
+    let end = |index| {
+        let mut end = OpenEnd::new(Epoch::FIRST, ChunkSize::DEFAULT);
+        end.tail.chunk.index = ChunkIndex(index);
+        end
+    };
+    assert!(!is_out_of_place(&end(most), &[]) && is_out_of_place(&end(most + 1), &[]));
+    assert!(!is_out_of_place(&end(4 + most), &[row(3)]) && is_out_of_place(&end(5 + most), &[row(3)]));
+    assert!(!is_out_of_place(&end(1), &[row(3)]));
 }

@@ -72,6 +72,15 @@ impl ModelDatabase {
         self.tables().rows.get_mut(&(job, index)).map(|row| damage(&mut row.row)).is_some()
     }
 
+    /// Gives a row another number, without anybody's knowledge. False if there is none.
+    pub fn renumber_row(&self, job: JobId, from: ChunkIndex, to: ChunkIndex) -> bool {
+        let mut tables = self.tables();
+        let Some(mut row) = tables.rows.remove(&(job, from)) else { return false };
+        row.row.index = to;
+        tables.rows.insert((job, to), row);
+        true
+    }
+
     /// Changes a job without anybody's knowledge. False if there is none.
     pub fn change_job(&self, job: JobId, change: impl FnOnce(&mut Job)) -> bool {
         self.tables().jobs.get_mut(&job).map(change).is_some()
