@@ -425,6 +425,7 @@ impl Pipeline {
         Box::pin(self.agreed_position(request, known)).await
     }
 
+    /// The same by what the stores agree on.
     async fn agreed_position(&self, request: AppendRequest, mut known: Known) -> Result<OrAnswer<Known>> {
         match self.reconciled(request.job, false).await? {
             Ok(agreed) => {

@@ -12,7 +12,8 @@ use crate::telemetry::metrics::{self, ClientChecksum, Operation, RewindCause, Re
 use crate::trace::proof::{Whole, persistent_record};
 use crate::trace::ranges::Ranges;
 use crate::trace::{
-    ByteSize, ChunkIndex, ChunkRow, ChunkSize, ChunkState, Detector, JobId, Kind, Look, Offset, Origin, Verdict,
+    ByteSize, ChunkIndex, ChunkRow, ChunkSize, ChunkState, DataStore, Detector, JobId, Kind, Look, Offset, Origin,
+    Verdict,
 };
 
 use super::evaluate::{Evaluated, Step};
@@ -67,7 +68,7 @@ impl Pipeline {
                 recorded.push(row.index);
             }
         }
-        // Of the others nothing is known but where they should be: one gap, however many chunks in a row that is.
+        // Of the others only their place is known, or a record that cannot be: one gap, however many chunks in a row that is.
         for chunks in lost.without(&recorded.into_iter().collect()).iter() {
             let [from, to] = [chunks.start, chunks.end].map(|index| Offset(index * job.chunk_size.bytes().0));
             unmoved &= self.note_gap(job, from, whole.length.min(to), Detector::Finalize).await?;
@@ -105,6 +106,12 @@ impl Pipeline {
         let mut healed: BTreeMap<ChunkIndex, Healed> = BTreeMap::new();
         for mismatch in self.open_mismatches(job.id).await? {
             let Some(index) = mismatch.what.chunk else { continue };
+            let is_of_row = (mismatch.what.kind, mismatch.what.store) == (Kind::Record, DataStore::Database);
+            if is_of_row && !rows.iter().any(|row| row.index == index) {
+                // A number that could not be, and that no row has any more.
+                healed.entry(index).or_insert(Some((Resolution::Repaired, "no row has this number any more")));
+                continue;
+            }
             let good = |row: &&ChunkRow| {
                 let is_as_long = is_whole || reaches(row, &mismatch.what);
                 row.index == index && persistent_record(row).is_some() && is_as_long
@@ -163,11 +170,11 @@ impl Pipeline {
     }
 }
 
-/// The chunks that a mismatch is about. A gap may reach over many; how much of the last one it takes is not asked.
+/// The chunks that a mismatch speaks for: the one it names and, of a gap, all that it takes to their ends.
 fn chunks_of(mismatch: &Mismatch, chunk_size: ChunkSize) -> Option<Range<u64>> {
     let first = u64::from(mismatch.what.chunk?.0);
     let expected = &mismatch.what.expected;
-    let end = expected.offset.zip(expected.size).filter(|_| mismatch.what.kind == Kind::Gap);
-    let end = end.map_or(0, |(from, size)| (from + size).0 / chunk_size.bytes().0);
-    Some(first..end.max(first + 1))
+    let gap = expected.offset.zip(expected.size).filter(|_| mismatch.what.kind == Kind::Gap);
+    let end = gap.map(|(from, size)| (from + size).0 / chunk_size.bytes().0);
+    Some(first..end.unwrap_or_default().max(first + 1))
 }

@@ -67,6 +67,9 @@ impl Pipeline {
         (kind, store, finder): (Kind, DataStore, Finder),
         seen: BadCopy,
     ) -> Result<Look> {
+        if self.is_misplaced(job, row.index) {
+            return self.note_misplaced(job, row, finder).await;
+        }
         let kind = self.precise_kind(job.id, row, kind, seen.found.as_ref()).await;
         let (expected, found) = seen.told(row, record);
         let place = (job.id, Some(row.index), row.epoch);
@@ -81,6 +84,18 @@ impl Pipeline {
         }
         let noted = self.note_mismatch(mismatch, Basis::Row(row.version)).await?;
         Ok(Look::Differs(kind).confirmed_if(noted))
+    }
+
+    /// Writes down that a row's number cannot be: it is the row that is wrong, whatever the copies under that number are.
+    pub(super) async fn note_misplaced(&self, job: &Job, row: &ChunkRow, finder: Finder) -> Result<Look> {
+        let place = (job.id, Some(row.index), row.epoch);
+        let mismatch = self.found_now(place, (Kind::Record, DataStore::Database, finder));
+        let noted = if self.is_acknowledged(&mismatch).await? {
+            self.is_unchanged(job.id, row).await?
+        } else {
+            self.note_mismatch(mismatch, Basis::Row(row.version)).await?
+        };
+        Ok(Look::Differs(Kind::Record).confirmed_if(noted))
     }
 
     /// True if the row is still the one that was looked at.

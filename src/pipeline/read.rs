@@ -113,9 +113,8 @@ impl Pipeline {
         }
         self.stores().live.watch(job.id, self.now().after(self.settings().watch_time)).await?;
         if let Some(trace) = self.stores().live.load(job.id).await?
-            && let Entry::Live(end) = &trace.entry
+            && let Some(end) = self.end_of(job, &trace.entry)
             && end.epoch == job.epoch
-            && end.is_of_job_made_at(job.created_at)
         {
             return Ok(end.readable() - Offset::ZERO);
         }
@@ -293,10 +292,10 @@ impl Reading {
         range: Range<Offset>,
     ) -> impl Stream<Item = std::result::Result<Bytes, ReadError>> + Send + 'static {
         let end = range.end.min(Offset::ZERO + self.size);
-        let spans: Vec<Span> = self.job.chunk_size.spans(range.start, end).collect();
+        let spans = self.job.chunk_size.spans(range.start, end);
         // The request's span goes on for as long as its answer does.
         let request = tracing::Span::current();
-        stream::unfold(Some((self, spans.into_iter(), request)), |state| async move {
+        stream::unfold(Some((self, spans, request)), |state| async move {
             let (reading, mut spans, request) = state?;
             let piece = reading.piece(spans.next()?).instrument(request.clone()).await;
             let next = if piece.is_ok() { Some((reading, spans, request)) } else { None };

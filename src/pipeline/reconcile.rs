@@ -12,14 +12,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::store::database::{Found, Job, Lost, Rewind};
+use crate::store::database::{Job, Lost, Rewind};
 use crate::store::live::{Entry, LiveTrace, Outcome, Tombstone};
 use crate::store::{Result, StoreError};
 use crate::telemetry::metrics::{self, LossReason};
-use crate::trace::plan::{Evidence, contradicts, is_out_of_place, out_of_place, plan, promises};
-use crate::trace::{
-    ChunkId, ChunkIndex, ChunkRow, DataStore, Detector, Epoch, JobId, Kind, Look, OpenEnd, Phase, Record, TraceState,
-};
+use crate::trace::plan::{Evidence, contradicts, is_misplaced, plan, promises};
+use crate::trace::{ChunkId, ChunkIndex, ChunkRow, Detector, Epoch, JobId, Look, OpenEnd, Phase, Record, TraceState};
 
 use super::loss::BadCopy;
 use super::{Pipeline, points};
@@ -76,20 +74,18 @@ impl Pipeline {
             return Ok(Round::Done(Reconciled::Over(Box::new(job))));
         }
         let rows = self.all_rows(id).await?;
-        if let Some(row) = out_of_place(&rows) {
-            let (index, label) = (row.index, (Kind::Record, DataStore::Database, detector.into()));
-            self.note_without_row((id, Some(index), row.epoch), label, Found::default()).await?;
+        if let Some(row) = rows.iter().find(|row| self.is_misplaced(&job, row.index)) {
+            if self.note_misplaced(&job, row, detector.into()).await? == Look::Moved {
+                return Ok(Round::LookAgain);
+            }
+            let index = row.index;
             let what =
-                format!("job {id}: the row of chunk {index} is far behind all before it; its number must have changed");
+                format!("job {id}: chunk {index} lies far beyond the end; the number of its row must have changed");
             return Err(StoreError::unreadable("database", what));
         }
         let live = self.stores().live.load(id).await?;
         // The open end of another job that had this number is worth nothing, and neither are its bytes.
-        let is_ours = |end: &OpenEnd| end.is_of_job_made_at(job.created_at) && !is_out_of_place(end, &rows);
-        let end = live.as_ref().and_then(|trace| match &trace.entry {
-            Entry::Live(end) => is_ours(end).then(|| end.clone()),
-            Entry::Tombstone(_) | Entry::Unreadable { .. } => None,
-        });
+        let end = live.as_ref().and_then(|trace| self.end_of(&job, &trace.entry)).cloned();
         if let (Some(trace), Some(end)) = (&live, &end)
             && end.epoch == job.epoch
             && !suspect
@@ -157,7 +153,7 @@ impl Pipeline {
             }
             let reason = match live.as_ref().map(|trace| &trace.entry) {
                 None => LossReason::Restart,
-                Some(Entry::Live(_)) if end.is_none() => LossReason::Foreign,
+                Some(Entry::Live(end)) if !end.is_of_job_made_at(job.created_at) => LossReason::Foreign,
                 Some(_) => LossReason::Short,
             };
             let lost = plan.lost.iter().map(|index| lost(&rows, *index)).collect();
@@ -260,11 +256,29 @@ impl Pipeline {
         Ok(taken.into_iter().map(|(_, chunk)| chunk).collect())
     }
 
+    /// The open end in an entry, if it is this job's and where it can be.
+    pub(super) fn end_of<'a>(&self, job: &Job, entry: &'a Entry) -> Option<&'a OpenEnd> {
+        match entry {
+            Entry::Live(end) if !end.is_of_job_made_at(job.created_at) => None,
+            Entry::Live(end) => {
+                let last = end.sealed.keys().next_back().copied().max(Some(end.tail.chunk.index));
+                Some(end).filter(|_| !last.is_some_and(|last| self.is_misplaced(job, last)))
+            }
+            Entry::Tombstone(_) | Entry::Unreadable { .. } => None,
+        }
+    }
+
+    /// True for a chunk of an unfinished trace whose number cannot be.
+    pub(super) fn is_misplaced(&self, job: &Job, index: ChunkIndex) -> bool {
+        job.is_unfinished() && is_misplaced(index, job.chunk_size, self.acknowledged(job))
+    }
+
     /// All rows of a job, in order.
     pub(super) async fn all_rows(&self, job: JobId) -> Result<Vec<ChunkRow>> {
         let mut rows: Vec<ChunkRow> = Vec::new();
         loop {
-            let from = rows.last().map_or(ChunkIndex(0), |row| row.index.next());
+            let from = rows.last().map_or(Some(ChunkIndex(0)), |row| row.index.checked_next());
+            let Some(from) = from else { return Ok(rows) };
             let page = self.stores().database.chunks(job, from, PAGE).await?;
             let last = page.len() < PAGE as usize;
             rows.extend(page);

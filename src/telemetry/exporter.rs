@@ -122,4 +122,18 @@ mod tests {
             assert_eq!(row.buckets.is_empty(), row.metric_type != Type::Histogram, "{}", row.name);
         }
     }
+
+    #[test]
+    fn a_series_that_is_kept_is_its_own() {
+        use crate::telemetry::labels::Source;
+
+        let exporter = install().expect("the only recorder");
+        for (source, bytes) in [(Source::Ledger, 3.0), (Source::Store, 5.0), (Source::Ledger, 7.0)] {
+            table::LIVE_BYTES.set((source,), bytes);
+        }
+        let text = exporter.render();
+        for line in ["veritail_live_bytes{source=\"ledger\"} 7", "veritail_live_bytes{source=\"store\"} 5"] {
+            assert!(text.contains(line), "{text}");
+        }
+    }
 }

@@ -21,7 +21,7 @@ pub trait LabelValue: Copy + Send + Sync + 'static {
     fn place(self) -> usize;
 }
 
-/// Declares that the values of these enums are label values.
+/// Declares that the values of these enums are label values. Their `ALL` has every variant, in order of declaration.
 macro_rules! label_values {
     ($($name:ty),+ $(,)?) => {
         $(impl $crate::telemetry::family::LabelValue for $name {
@@ -200,8 +200,8 @@ fn key(name: &'static str, names: &[&'static str], values: &[&'static str]) -> K
 /// Set once this process has its recorder for good.
 static INSTALLED: AtomicBool = AtomicBool::new(false);
 
-/// From now on every series is looked up once, and kept. Before, and in tests that have recorders of their own, it is looked up each
-/// time.
+/// From now on every series is looked up once, and kept. Before, it is looked up each time: a process that has one recorder for good
+/// must not use local ones beside it.
 pub(super) fn recorder_is_installed() {
     INSTALLED.store(true, Ordering::Release);
 }
@@ -225,7 +225,10 @@ impl<L: Labels, H> Family<L, H> {
             return then(&look_up());
         }
         let all = self.series.get_or_init(|| (0..L::COUNT).map(|_| OnceLock::new()).collect());
-        then(all[labels.place()].get_or_init(look_up));
+        match all.get(labels.place()) {
+            Some(series) => then(series.get_or_init(look_up)),
+            None => then(&look_up()),
+        }
     }
 }
 

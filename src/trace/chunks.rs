@@ -44,12 +44,13 @@ impl ChunkSize {
     pub fn spans(self, from: Offset, to: Offset) -> impl Iterator<Item = Span> {
         let mut at = from;
         std::iter::from_fn(move || {
-            if at >= to {
-                return None;
-            }
             let index = self.index_of(at);
             let start = self.start_of(index);
             let end = to.min(start + self.bytes());
+            // Nor is there a chunk behind the last number.
+            if at >= end {
+                return None;
+            }
             let span = Span { index, from: at - start, to: end - start };
             at = end;
             Some(span)

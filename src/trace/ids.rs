@@ -56,9 +56,14 @@ number!(
 );
 
 impl ChunkIndex {
-    /// The chunk after this one. Behind the last number there is, which no log comes near, it is that again.
+    /// The chunk after this one; after the last number there is, which no log comes near, that number again.
     pub fn next(self) -> Self {
-        Self(self.0.saturating_add(1))
+        self.checked_next().unwrap_or(self)
+    }
+
+    /// The chunk after this one, if there is a number for it.
+    pub fn checked_next(self) -> Option<Self> {
+        self.0.checked_add(1).map(Self)
     }
 }
 

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::checksum::Record;
 use super::chunks::ChunkSize;
-use super::ids::{ByteSize, ChunkId, ChunkIndex, Epoch};
+use super::ids::{ByteSize, ChunkId, ChunkIndex, Epoch, Offset};
 use super::open_end::{Head, OpenEnd, Phase, Unrecorded};
 use super::state::{ChunkRow, ChunkState};
 
@@ -89,24 +89,14 @@ pub fn contradicts(rows: &[ChunkRow], live: &OpenEnd) -> bool {
     })
 }
 
-/// So many chunks in a row may be lost while later ones are there. Where more seem to be, a number is not what it was: whatever went
-/// through them one by one would go through billions.
-const LOST_MAX: u32 = 1 << 16;
+/// A chunk further than this beyond the last acknowledged byte cannot be: its number is not what it was. Far more than is appended
+/// while the database is late with what was acknowledged.
+const AHEAD_MAX: u32 = 1 << 16;
 
-/// The first chunk whose row cannot be where it is, if there is one; `rows` in order of index.
-pub fn out_of_place(rows: &[ChunkRow]) -> Option<&ChunkRow> {
-    let mut next = 0;
-    rows.iter().find(|row| {
-        let skipped = row.index.0.saturating_sub(next);
-        next = row.index.next().0;
-        skipped > LOST_MAX
-    })
-}
-
-/// True if an open end cannot be where it is.
-pub fn is_out_of_place(end: &OpenEnd, rows: &[ChunkRow]) -> bool {
-    let next = rows.last().map_or(0, |row| row.index.next().0);
-    end.tail.chunk.index.0.saturating_sub(next) > LOST_MAX
+/// True for a chunk that cannot be part of a trace of which so much was acknowledged. Whatever is done for each chunk before it would
+/// be done billions of times.
+pub fn is_misplaced(index: ChunkIndex, chunk_size: ChunkSize, acknowledged: Offset) -> bool {
+    index.0.saturating_sub(chunk_size.index_of(acknowledged).0) > AHEAD_MAX
 }
 
 /// Plans the open end. See [`Evidence`].

@@ -1,5 +1,4 @@
-//! Ranges of a trace's chunks. What is missing of one may be billions of chunks that never were, so none is gone through chunk by
-//! chunk.
+//! Ranges of a trace's chunks. A trace may lack billions of chunks that never were, so ranges are never walked chunk by chunk.
 
 use std::ops::Range;
 
@@ -24,7 +23,7 @@ impl Ranges {
         self.0.is_empty()
     }
 
-    /// Them, in order.
+    /// The ranges, in order.
     pub fn iter(&self) -> impl Iterator<Item = Range<u64>> {
         self.0.iter().cloned()
     }

@@ -248,7 +248,8 @@ impl Verifier {
     async fn trace_page(&self, job: JobId, from: ChunkIndex) -> Result<TracePage> {
         match self.node.stores().database.chunks(job, from, PAGE).await {
             Ok(rows) => {
-                let next = rows.last().filter(|_| rows.len() == PAGE as usize).map(|last| last.index.next());
+                let next =
+                    rows.last().filter(|_| rows.len() == PAGE as usize).and_then(|last| last.index.checked_next());
                 Ok(TracePage { rows, unreadable: Vec::new(), next })
             }
             // One of them: each by itself.

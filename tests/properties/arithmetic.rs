@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use veritail::trace::claim::parse_checksum;
 use veritail::trace::content_range::parse_start;
-use veritail::trace::{ByteSize, ChunkSize, Crc32, Offset};
+use veritail::trace::{ByteSize, ChunkIndex, ChunkSize, Crc32, Offset};
 
 proptest! {
     #[test]
@@ -83,5 +83,9 @@ fn no_bytes_have_no_spans() {
     let size = ChunkSize::new(10).expect("in range");
     assert_eq!(size.spans(Offset(7), Offset(7)).count(), 0);
     assert_eq!(size.spans(Offset(7), Offset(3)).count(), 0);
+    // Nor has what lies behind the last chunk that has a number.
+    let end = size.start_of(ChunkIndex(u32::MAX)) + size.bytes();
+    let last = |from| size.spans(from, Offset(u64::MAX)).map(|span| span.index).collect::<Vec<_>>();
+    assert_eq!((last(end), last(Offset(end.0 - 1))), (vec![], vec![ChunkIndex(u32::MAX)]));
     assert_eq!(size.bytes(), ByteSize(10));
 }

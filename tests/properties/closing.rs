@@ -303,6 +303,21 @@ fn an_object_of_a_corrupt_trace_that_is_put_back_is_resolved_by_the_next_cycle()
     }
 }
 
+/// The node dies once, before the verdict is written.
+struct Dies(AtomicU32);
+
+#[async_trait]
+impl Hook for Dies {
+    async fn before(&self, call: &Call) -> Result<()> {
+        let dies = call.operation == "close" && self.0.fetch_add(1, Ordering::SeqCst) == 0;
+        if dies { Err(StoreError::unavailable("database", "the node died")) } else { Ok(()) }
+    }
+
+    async fn after(&self, _call: &Call, _took: Duration, _failed: Option<&StoreError>) -> Result<()> {
+        Ok(())
+    }
+}
+
 /// Between the last chunk and one whose number changed are many that never were: one gap, however often it is noted, and beside what
 /// is known of the chunks in it.
 #[test]
@@ -321,12 +336,18 @@ fn chunks_of_which_nothing_is_known_are_one_gap_beside_those_that_are_known_to_b
                 let lost = found_by_another((rig.job, index), Kind::Missing, live, Detector::Sweep, at);
                 rig.database.open_mismatch(&lost, Basis::Nothing).await.expect("a model");
             }
-            rig.end_unsent(&log(), Some(false)).await;
+            let (stores, dies) = (rig.other.stores().clone(), Arc::new(Dies(AtomicU32::new(0))));
+            let database = Arc::new(Hooked::new(stores.database.clone(), dies.clone(), rig.clock.clone()));
+            let node = Pipeline::new(Stores { database, ..stores }, rig.other.seams().clone(), Settings::default());
+            let (status, origin) = (JobStatus::Success, Origin::Runner);
+            let claim = Claim { crc32: Crc32::of(&log()), size: Some(ByteSize(150)) };
+            let ending = Ending { status, failure_reason: None, exit_code: Some(0), claim: Some(claim), origin };
+            node.finalize(FinalPut { job: rig.job, ending, trace_reset: Some(false) }).await;
             for _ in 0..3 {
                 rig.clock.pass(HOUR);
-                rig.node.sweep().await.expect("models");
+                node.sweep().await.expect("models");
             }
-            assert_eq!(rig.verdict().await, Verdict::Corrupt);
+            assert_eq!((rig.verdict().await, dies.0.load(Ordering::SeqCst)), (Verdict::Corrupt, 2));
             let all = rig.database.all_mismatches();
             let gaps: Vec<_> = all.iter().filter(|known| known.what.kind == Kind::Gap).map(gap).collect();
             let expected: Vec<_> = parts.into_iter().map(|(from, to)| (start(from), start(to))).collect();
@@ -335,27 +356,40 @@ fn chunks_of_which_nothing_is_known_are_one_gap_beside_those_that_are_known_to_b
     }
 }
 
-/// So far behind all others no chunk can be: what goes through those before it one by one would not come to an end.
+/// So far beyond the end no chunk can be: what goes through those before it one by one would not come to an end.
 #[test]
-fn a_row_whose_number_cannot_be_is_named_and_waits_for_a_person() {
-    now(async {
-        let rig = Rig::half_proven().await;
-        let far = ChunkIndex(u32::MAX);
-        assert!(rig.database.renumber_row(rig.job, ChunkIndex(1), far));
-        rig.end_unsent(&log(), Some(true)).await;
-        for _ in 0..3 {
+fn a_row_whose_number_cannot_be_is_named_once_and_waits_for_a_person() {
+    for is_sealed in [false, true] {
+        now(async {
+            let rig = Rig::half_proven().await;
+            let far = ChunkIndex(u32::MAX);
+            let proven = rig.row(1).state;
+            assert!(rig.database.renumber_row(rig.job, ChunkIndex(1), far));
+            if is_sealed {
+                let record = *rig.row(u32::MAX).record().expect("a record");
+                rig.database.damage_row(rig.job, far, |row| row.state = ChunkState::Sealed { record });
+                // Who looks at the copies first says the same.
+                let examined = rig.other.examine(rig.job, &rig.row(u32::MAX), REPORTS).await.expect("models");
+                assert_eq!(examined.tally.differs, 1);
+            }
+            rig.end_unsent(&log(), Some(true)).await;
+            for _ in 0..3 {
+                rig.clock.pass(HOUR);
+                rig.node.sweep().await.expect("models");
+            }
+            let all = rig.database.all_mismatches();
+            let [named] = &all[..] else { panic!("{all:?}") };
+            let what = &named.what;
+            assert_eq!((what.chunk, what.kind, what.store), (Some(far), Kind::Record, DataStore::Database));
+            assert_eq!(rig.verdict().await, Verdict::Pending);
+            // Once it is put right, the trace goes on, and nothing stays open.
+            assert!(rig.database.renumber_row(rig.job, far, ChunkIndex(1)));
+            rig.database.damage_row(rig.job, ChunkIndex(1), |row| row.state = proven);
             rig.clock.pass(HOUR);
             rig.node.sweep().await.expect("models");
-        }
-        let all = rig.database.all_mismatches();
-        let [named] = &all[..] else { panic!("{all:?}") };
-        let what = &named.what;
-        assert_eq!((what.chunk, what.kind, what.store), (Some(far), Kind::Record, DataStore::Database));
-        assert_eq!(rig.verdict().await, Verdict::Pending);
-        // Once it is put right, the trace goes on.
-        assert!(rig.database.renumber_row(rig.job, far, ChunkIndex(1)));
-        rig.clock.pass(HOUR);
-        rig.node.sweep().await.expect("models");
-        assert_eq!((rig.verdict().await, rig.read(0, 150).await), (Verdict::Verified, log()));
-    });
+            assert_eq!((rig.verdict().await, rig.read(0, 150).await), (Verdict::Verified, log()));
+            let why = Some("no row has this number any more".to_owned());
+            assert_eq!(rig.resolutions(), [(u32::MAX, Kind::Record, Some(Resolution::Repaired), why)]);
+        });
+    }
 }

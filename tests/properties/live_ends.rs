@@ -7,8 +7,9 @@ use veritail::pipeline::{Appended, Finalized, Pipeline, Settings, Stores};
 use veritail::store::database::{Database as _, Job};
 use veritail::store::hooked::Hooked;
 use veritail::store::live::Entry;
+use veritail::trace::open_end::Unrecorded;
 use veritail::trace::{
-    ByteSize, ChunkId, ChunkIndex, ChunkState, DataStore, Detector, Epoch, Kind, Offset, Tally, Timestamp,
+    ByteSize, ChunkId, ChunkIndex, ChunkState, DataStore, Detector, Epoch, Kind, Offset, Record, Tally, Timestamp,
 };
 
 use crate::rig::{Rig, now};
@@ -157,18 +158,38 @@ fn a_chunk_with_a_record_is_not_accused_by_its_open_end() {
     });
 }
 
-/// A changed number, behind more chunks than a log can lose: it is believed as little as an entry that cannot be read.
+/// A changed number, further beyond the end than any chunk can be: it is believed as little as an entry that cannot be read, whoever
+/// meets it first.
 #[test]
-fn an_open_end_that_is_nowhere_near_its_rows_is_begun_anew() {
-    now(async {
-        let rig = Rig::with_bytes(40).await;
-        let live = rig.node.stores().live.load(rig.job).await.expect("a model").expect("an entry");
-        let Entry::Live(mut end) = live.entry else { panic!("{live:?}") };
-        end.tail.chunk.index = ChunkIndex(u32::MAX);
-        assert!(rig.live.damage_trace(rig.job, end.encode().as_ref()));
-        assert_eq!(rig.append_on(&rig.other, 40, &[7], 1).await, Appended::Elsewhere { position: Offset(0) });
-        assert!(matches!(rig.append_on(&rig.other, 0, &[7; 50], 50).await, Appended::Accepted { .. }));
-        assert!(matches!(rig.finalize(&[7; 50]).await, Finalized::Done { .. }));
-        assert_eq!(rig.read(0, 50).await, [7; 50]);
-    });
+fn an_open_end_where_none_can_be_is_begun_anew() {
+    for (meets, is_tail) in [("append", true), ("hot", true), ("read", true), ("hot", false), ("read", false)] {
+        now(async {
+            let rig = Rig::with_bytes(40).await;
+            let live = rig.node.stores().live.load(rig.job).await.expect("a model").expect("an entry");
+            let Entry::Live(mut end) = live.entry else { panic!("{live:?}") };
+            if is_tail {
+                end.tail.chunk.index = ChunkIndex(u32::MAX);
+            } else {
+                let unrecorded = Unrecorded { record: Record::of(&[7; 40]), epoch: Epoch::FIRST };
+                end.sealed.insert(ChunkIndex(u32::MAX), unrecorded);
+            }
+            assert!(rig.live.damage_trace(rig.job, end.encode().as_ref()));
+            match meets {
+                "append" => {
+                    let again = Appended::Elsewhere { position: Offset(0) };
+                    assert_eq!(rig.append_on(&rig.other, 40, &[7], 1).await, again);
+                }
+                "hot" => {
+                    let (_, differences) = rig.look_at_end(&rig.job_now().await, HEALS).await;
+                    assert_eq!(differences, [(Kind::Gap, rig.node.stores().live.name())]);
+                }
+                _ => assert_eq!(rig.read(0, u64::MAX).await, b""),
+            }
+            assert!(matches!(rig.append_on(&rig.other, 0, &[7; 50], 50).await, Appended::Accepted { .. }));
+            assert!(matches!(rig.finalize(&[7; 50]).await, Finalized::Done { .. }));
+            assert_eq!(rig.read(0, 50).await, [7; 50]);
+            let open = rig.database.all_mismatches().iter().filter(|known| known.resolved.is_none()).count();
+            assert_eq!(open, 0, "{meets}");
+        });
+    }
 }

@@ -2,9 +2,9 @@
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use veritail::pipeline::{Appended, Finalized};
+use veritail::pipeline::{AppendRequest, Appended, BodyBroken, Finalized};
 use veritail::store::database::Database;
-use veritail::trace::{ByteSize, ChunkIndex, Crc32, JobStatus, Offset, Record, Verdict};
+use veritail::trace::{ByteSize, ChunkIndex, Crc32, JobStatus, Offset, Record, Timestamp, Verdict};
 
 use crate::patches::cut;
 use crate::rig::{Rig, now};
@@ -49,4 +49,22 @@ proptest! {
             Ok(())
         })?;
     }
+}
+
+/// An append is moved into a box for each layer around its handler: room for what it hardly ever waits for is copied each time.
+#[test]
+fn an_append_carries_no_room_for_what_is_rare() {
+    now(async {
+        let rig = Rig::new(64).await;
+        let request = AppendRequest {
+            job: rig.job,
+            made_at: Timestamp(0),
+            trace_limit: ByteSize::ZERO,
+            start: Offset::ZERO,
+            declared: None,
+        };
+        let body = futures::stream::empty::<Result<bytes::Bytes, BodyBroken>>();
+        let size = size_of_val(&rig.node.append(request, body));
+        assert!(size < 4096, "{size} bytes");
+    });
 }

@@ -6,11 +6,11 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use veritail::store::database::decide;
 use veritail::trace::open_end::{Head, Unrecorded};
-use veritail::trace::plan::{Evidence, Plan, contradicts, is_out_of_place, out_of_place, plan, promises};
+use veritail::trace::plan::{Evidence, Plan, contradicts, is_misplaced, plan, promises};
 use veritail::trace::state::StoredObject;
 use veritail::trace::{
-    ByteSize, ChunkId, ChunkIndex, ChunkRow, ChunkSize, ChunkState, Epoch, Location, Midstate, OpenEnd, Phase, Record,
-    Sha256, Version,
+    ByteSize, ChunkId, ChunkIndex, ChunkRow, ChunkSize, ChunkState, Epoch, Location, Midstate, Offset, OpenEnd, Phase,
+    Record, Sha256, Version,
 };
 
 const SIZE: u32 = 4;
@@ -255,32 +255,19 @@ proptest! {
 }
 
 #[test]
-fn a_number_behind_more_chunks_than_get_lost_is_out_of_place() {
-    let row = |index| ChunkRow {
-        index: ChunkIndex(index),
-        epoch: Epoch::FIRST,
-        version: Version::FIRST,
-        state: ChunkState::Open,
-        persisted_at: None,
-    };
+fn a_chunk_far_beyond_what_was_acknowledged_is_misplaced() {
+    let chunk_size = ChunkSize::new(SIZE).expect("in range");
     let most = 1 << 16;
-    for (indexes, expected) in [
-        (vec![], None),
-        (vec![0, 1, 2], None),
-        (vec![most, 2 * most + 1], None),
-        (vec![most + 1], Some(most + 1)),
-        (vec![3, most + 5, most + 6], Some(most + 5)),
-        (vec![u32::MAX], Some(u32::MAX)),
+    for (index, acknowledged, expected) in [
+        (0, 0, false),
+        (most, 0, false),
+        (most + 1, 0, true),
+        (u32::MAX, 0, true),
+        (most + 5, 4 * SIZE, true),
+        (most + 5, 5 * SIZE, false),
+        (3, 100 * SIZE, false),
     ] {
-        let rows: Vec<ChunkRow> = indexes.iter().map(|index| row(*index)).collect();
-        assert_eq!(out_of_place(&rows).map(|row| row.index), expected.map(ChunkIndex), "{indexes:?}");
+        let is = is_misplaced(ChunkIndex(index), chunk_size, Offset(acknowledged.into()));
+        assert_eq!(is, expected, "{index} {acknowledged}");
     }
-    let end = |index| {
-        let mut end = OpenEnd::new(Epoch::FIRST, ChunkSize::DEFAULT);
-        end.tail.chunk.index = ChunkIndex(index);
-        end
-    };
-    assert!(!is_out_of_place(&end(most), &[]) && is_out_of_place(&end(most + 1), &[]));
-    assert!(!is_out_of_place(&end(4 + most), &[row(3)]) && is_out_of_place(&end(5 + most), &[row(3)]));
-    assert!(!is_out_of_place(&end(1), &[row(3)]));
 }

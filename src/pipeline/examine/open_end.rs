@@ -53,14 +53,18 @@ impl Pipeline {
 
     async fn open_end(&self, job: &Job) -> Result<Option<OpenEnd>> {
         let entry = self.stores().live.load(job.id).await?.map(|trace| trace.entry);
-        Ok(entry.and_then(|entry| of_job(entry, job)))
+        Ok(entry.and_then(|entry| self.of_epoch(&entry, job)))
+    }
+
+    fn of_epoch(&self, entry: &Entry, job: &Job) -> Option<OpenEnd> {
+        self.end_of(job, entry).filter(|end| end.epoch == job.epoch).cloned()
     }
 
     /// One look: bytes and promise of the same moment.
     async fn look_at_open_chunk(&self, job: &Job, index: ChunkIndex) -> Result<(Look, Option<Record>)> {
         let Some((chunk, _)) = self.promised(job, index).await? else { return Ok((Look::Moved, None)) };
         let copy = self.stores().live.read_open(job.id, chunk).await?;
-        let end = copy.trace.and_then(|trace| of_job(trace.entry, job));
+        let end = copy.trace.and_then(|trace| self.of_epoch(&trace.entry, job));
         let Some((_, record)) = end.and_then(|end| end.promised(index)).filter(|now| now.0 == chunk) else {
             return Ok((Look::Moved, None));
         };
@@ -130,13 +134,6 @@ impl Pipeline {
                 Ok(tally)
             }
         }
-    }
-}
-
-fn of_job(entry: Entry, job: &Job) -> Option<OpenEnd> {
-    match entry {
-        Entry::Live(end) if end.epoch == job.epoch && end.is_of_job_made_at(job.created_at) => Some(end),
-        _ => None,
     }
 }
 

@@ -23,6 +23,10 @@ impl Pipeline {
             job => job?,
         };
         let Some(job) = job else { return Ok(()) };
+        if self.all_rows(id).await.is_ok() {
+            // It is not the rows, or one that was named already.
+            return Ok(());
+        }
         let last = job.chunk_size.index_of(job.acked_length).0.saturating_add(ROWS_AHEAD).min(ROWS_MAX);
         let places = (0..=last).map(|index| Place { job: id, index: ChunkIndex(index) });
         for Place { index, .. } in self.each_row(places).await?.1 {

@@ -14,7 +14,7 @@ use crate::trace::{
 pub struct NewMismatch {
     /// The job.
     pub job: JobId,
-    /// The chunk; `None` for a difference of the whole.
+    /// The chunk, of a gap the one in which it begins; `None` for a difference of the whole.
     pub chunk: Option<ChunkIndex>,
     /// The chunk's epoch, or the trace's.
     pub epoch: Epoch,
