@@ -132,6 +132,7 @@ live_suite!(model, embedded, redis, valkey, tls, cluster, valkey_cluster, sentin
     append_in_another_epoch_is_refused_with_the_present_one,
     append_from_an_older_entry_is_refused_with_the_present_one,
     append_to_a_copy_of_another_size_is_refused,
+    many_first_bytes_are_stored_or_refused_like_few,
     append_to_a_vanished_copy_is_refused_and_creates_nothing,
     append_names_a_changed_entry_before_a_wrong_size,
     append_keeps_bytes_of_every_value,

@@ -2,8 +2,8 @@
 //!
 //! `veritail:{J}:trace` is a hash of the entry, its epoch, the job's status and until when it is watched;
 //! `veritail:{J}:chunk:I-E` holds the raw bytes of chunk `I` begun in epoch `E`. Both can be read with `redis-cli`, and
-//! the hash tag keeps all keys of a job in one slot. Each write is one script, so it is atomic and one trip. Bytes that
-//! were not released have no expiry. Reads and writes go to masters only.
+//! the hash tag keeps all keys of a job in one slot. Each write is one script, so it is atomic and one trip. Long slices come to their
+//! script by a key of their own ([`staged`]). Bytes that were not released have no expiry. Reads and writes go to masters only.
 //!
 //! [`masters`] brings a command to the master of its slot and says when it is sent again; [`node`] keeps the connection to
 //! one server; [`marks`] knows a server that lost its last writes.
@@ -23,6 +23,7 @@ use self::marks::Marks;
 use self::masters::Masters;
 use self::replies::Fields;
 use self::scripts::{Script, Scripts};
+use self::staged::Staging;
 use self::url::{Shape, Target};
 use super::{Append, Entry, LiveCopy, LiveStore, LiveTrace, LiveUsage, Outcome, ScanPage};
 use crate::seams::real::{SystemChance, SystemClock};
@@ -43,6 +44,7 @@ mod replies;
 mod scan;
 mod scripts;
 mod sentinel;
+mod staged;
 mod url;
 
 /// The store's name in errors.
@@ -85,6 +87,7 @@ struct Time {
 pub struct RedisLive {
     masters: Masters,
     scripts: Scripts,
+    staging: Staging,
     allow_eviction: bool,
     /// This process among those that raise marks.
     process: String,
@@ -140,6 +143,7 @@ impl RedisLive {
         let live = Self {
             masters,
             scripts: Scripts::new(),
+            staging: Staging::default(),
             allow_eviction,
             process,
             marks: Mutex::default(),
@@ -294,6 +298,11 @@ impl LiveStore for RedisLive {
     }
 
     async fn append(&self, job: JobId, append: Append) -> Result<Outcome> {
+        if self.staging.takes(&append)
+            && let Some(outcome) = self.append_staged(job, &append).await?
+        {
+            return Ok(outcome);
+        }
         let keys = [keys::trace(job), keys::chunk(job, append.chunk)];
         let (epoch, at, seals) =
             (append.epoch.0.to_string(), append.at.0.to_string(), u8::from(append.seals).to_string());

@@ -5,10 +5,12 @@ use std::time::Duration;
 use redis::aio::MultiplexedConnection;
 use veritail::store::StoreError;
 use veritail::store::live::redis::{RESPONSE_TIMEOUT, RedisLive};
-use veritail::store::live::{Entry, LiveStore, Refusal};
-use veritail::trace::{ByteSize, JobId, JobStatus, Timestamp};
+use veritail::store::live::{Append, Entry, LiveStore, Refusal};
+use veritail::trace::{ByteSize, ChunkSize, Epoch, JobId, JobStatus, OpenEnd, Timestamp};
 
-use super::steps::{JOB, append, append_of, bury, bytes, chunk, load, open, open_and_fill, refused, scan, stored};
+use super::steps::{
+    JOB, append, append_of, bury, bytes, changed, chunk, load, open, open_and_fill, refused, scan, stored,
+};
 use crate::support::redis_server::{Durability, RedisServer};
 use crate::support::wait::{until, until_some};
 
@@ -94,6 +96,27 @@ async fn forgotten_scripts_are_loaded_again() {
         end = append(&store, JOB, &end, b"abc").await;
     }
     assert_eq!(bytes(&store, JOB, chunk(0)).await.as_deref(), Some(&b"abcabcabc"[..]));
+}
+
+/// Whether they come into the chunk or not, and whatever the server knows of the script.
+#[tokio::test]
+async fn staged_bytes_leave_nothing_behind() {
+    let server = RedisServer::start(Durability::Nothing);
+    let (store, mut hands) = (connect(&server).await, other_hands(&server).await);
+    let end = OpenEnd::new(Epoch::FIRST, ChunkSize::DEFAULT);
+    let (many, next) = append_of(&end, &[b'x'; 16 * 1024]);
+    assert!(matches!(refused(store.append(JOB, many.clone()).await.unwrap()), Refusal::Absent));
+    stored(store.replace(JOB, None, &Entry::Live(end.clone()), JobStatus::Running, None).await.unwrap());
+    order::<()>(&mut hands, "SCRIPT FLUSH").await;
+    stored(store.append(JOB, many.clone()).await.unwrap());
+    changed(store.append(JOB, many.clone()).await.unwrap());
+    let again = Append { expected: next.encode().into(), ..many };
+    assert!(matches!(refused(store.append(JOB, again).await.unwrap()), Refusal::ChunkSize { .. }));
+    let mut keys: Vec<String> = order(&mut hands, "KEYS *").await;
+    keys.sort();
+    assert_eq!(keys, ["veritail:{42}:chunk:0-1", "veritail:{42}:trace"]);
+    let renamed: String = order(&mut hands, "INFO commandstats").await;
+    assert!(renamed.contains("cmdstat_rename:calls=1,"), "{renamed}");
 }
 
 #[tokio::test]

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use veritail::seams::real::{SystemChance, SystemClock};
-use veritail::store::live::LiveStore;
 use veritail::store::live::redis::{Options, RedisLive};
+use veritail::store::live::{Entry, LiveStore, Outcome};
 use veritail::store::{Result, StoreError};
-use veritail::trace::JobId;
+use veritail::trace::{ChunkSize, Epoch, JobId, JobStatus, OpenEnd};
 
 use super::redis_shapes::append_at_last;
 use super::steps::{JOB, append, bury, bytes, chunk, open as open_trace, open_and_fill, scan};
@@ -94,6 +94,25 @@ async fn user_without_bitop_takes_more_memory_and_loses_nothing() {
         used.push(bytes);
     }
     assert!(used[0] < 164 * 1024 && used[1] > 256 * 1024, "{used:?}");
+}
+
+/// The documented one spares the server the way of the bytes through Lua.
+#[tokio::test]
+async fn user_without_rename_loses_nothing() {
+    let server = Server::start(false);
+    let store = open(server.options()).await.unwrap();
+    order(server.server.port(), &["ACL", "SETUSER", "veritail", "-rename"]).unwrap();
+    let mut end = OpenEnd::new(Epoch::FIRST, ChunkSize::DEFAULT);
+    let opened = store.replace(JOB, None, &Entry::Live(end.clone()), JobStatus::Running, None).await.unwrap();
+    assert!(matches!(opened, Outcome::Stored { .. }), "{opened:?}");
+    for _ in 0..4 {
+        end = append(&store, JOB, &end, &[b'x'; 64 * 1024]).await;
+    }
+    for index in [0, 1] {
+        assert_eq!(bytes(&store, JOB, chunk(index)).await, Some(vec![b'x'; 128 * 1024]));
+    }
+    let ::redis::Value::Array(log) = order(server.server.port(), &["ACL", "LOG"]).unwrap() else { panic!("no log") };
+    assert_eq!(log.len(), 1, "it is tried once: {log:?}");
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::future::join_all;
 use veritail::store::StoreError;
-use veritail::store::live::{Entry, Found, Outcome, Refusal, Tombstone};
+use veritail::store::live::{Append, Entry, Found, Outcome, Refusal, Tombstone};
 use veritail::trace::{ByteSize, ChunkId, ChunkSize, Epoch, JobId, JobStatus, OpenEnd, Phase, Timestamp};
 
 use super::Rig;
@@ -103,6 +103,40 @@ pub(super) async fn append_to_a_copy_of_another_size_is_refused(rig: Rig) {
     }
     assert_eq!(bytes(&*rig.store, JOB, chunk(0)).await.as_deref(), Some(&b"abc"[..]));
     assert_eq!(load(&*rig.store, JOB).await.unwrap().raw, end.encode());
+}
+
+/// A store may take the first bytes of a chunk another way where they are many.
+pub(super) async fn many_first_bytes_are_stored_or_refused_like_few(rig: Rig) {
+    let store = &*rig.store;
+    let end = OpenEnd::new(Epoch::FIRST, ChunkSize::DEFAULT);
+    let log: Vec<u8> = (0..3 * 64 * 1024u32).map(|at| (at / 7) as u8).collect();
+    let (first, later) = log.split_at(64 * 1024);
+    let (append, next) = append_of(&end, first);
+    assert!(matches!(refused(store.append(JOB, append.clone()).await.unwrap()), Refusal::Absent));
+    assert!(scan(store, 10).await.is_empty());
+
+    stored(store.replace(JOB, None, &Entry::Live(end.clone()), JobStatus::Running, None).await.unwrap());
+    let late = Append { epoch: Epoch(7), ..append.clone() };
+    assert_eq!(changed(store.append(JOB, late).await.unwrap()).entry, Entry::Live(end.clone()));
+    assert_eq!(bytes(store, JOB, chunk(0)).await, None);
+    assert_eq!(stored(store.append(JOB, append.clone()).await.unwrap()).0, JobStatus::Running);
+    assert_eq!(changed(store.append(JOB, append.clone()).await.unwrap()).entry, Entry::Live(next.clone()));
+    let again = Append { expected: next.encode().into(), ..append };
+    match refused(store.append(JOB, again).await.unwrap()) {
+        Refusal::ChunkSize { found } => assert_eq!(found, ByteSize(64 * 1024)),
+        refusal => panic!("{refusal:?}"),
+    }
+
+    let mut end = next;
+    for patch in later.chunks(64 * 1024) {
+        end = super::steps::append(store, JOB, &end, patch).await;
+    }
+    assert_eq!(load(store, JOB).await.unwrap().raw, end.encode());
+    let kept = [bytes(store, JOB, chunk(0)).await.unwrap(), bytes(store, JOB, chunk(1)).await.unwrap()].concat();
+    assert!(kept == log);
+    let released =
+        scan(store, 10).await.into_iter().filter(|found| matches!(found, Found::Chunk { released: true, .. }));
+    assert_eq!(released.count(), 0, "unreleased bytes have no expiry");
 }
 
 pub(super) async fn append_to_a_vanished_copy_is_refused_and_creates_nothing(rig: Rig) {

@@ -22,7 +22,7 @@ pub(super) fn error(error: RedisError) -> StoreError {
 }
 
 /// What the scripts use, for a server that does not say which of them it refused.
-const IN_SCRIPTS: &str = "hmget hget hset get set append strlen bitop persist pexpire pttl unlink";
+const IN_SCRIPTS: &str = "hmget hget hset get set append strlen bitop rename persist pexpire pttl unlink";
 
 /// Newer servers say `ACL failure in script`, older ones only that something cannot be run.
 fn is_narrow(error: &RedisError) -> bool {

@@ -17,6 +17,11 @@ pub(super) fn chunk(job: JobId, chunk: ChunkId) -> String {
     format!("veritail:{{{job}}}:chunk:{chunk}")
 }
 
+/// Bytes on their way into a chunk; `name` is given once.
+pub(super) fn staged(job: JobId, name: &str) -> String {
+    format!("veritail:{{{job}}}:staged:{name}")
+}
+
 /// The slot of all keys of a job.
 pub(super) fn slot(job: JobId) -> u16 {
     cluster::slot(&job.to_string())

@@ -34,7 +34,7 @@ pub(super) struct Map {
 }
 
 impl Map {
-    fn node(&self, slot: u16) -> Option<&Arc<Node>> {
+    pub(super) fn node(&self, slot: u16) -> Option<&Arc<Node>> {
         self.ranges.iter().find(|(first, last, _)| (*first..=*last).contains(&slot)).map(|(_, _, node)| node)
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use ::redis::aio::MultiplexedConnection;
 use ::redis::{
-    AsyncConnectionConfig, Client, Cmd, ErrorKind, FromRedisValue, InfoDict, RedisError, RedisResult, Value,
+    AsyncConnectionConfig, Client, Cmd, ErrorKind, FromRedisValue, InfoDict, Pipeline, RedisError, RedisResult, Value,
 };
 use tokio::sync::Mutex;
 
@@ -142,6 +142,13 @@ impl Node {
         both.cmd("ASKING").ignore().add_command(command.clone());
         let answer = both.query_async::<(Value,)>(&mut connection).await;
         answer.map(|(answer,)| answer).map_err(|error| self.failed(attempt, error))
+    }
+
+    /// Sends commands in one write, so that nobody else's come in between, and waits for the answer to each.
+    pub(super) async fn call_together(&self, commands: &Pipeline) -> Result<Vec<Value>, Failed> {
+        let (attempt, mut connection) = self.connection().await.map_err(Failed::NotSent)?;
+        let answers = commands.query_async::<Vec<Value>>(&mut connection).await;
+        answers.map_err(|error| self.failed(attempt, error))
     }
 
     /// Asks the server about itself, and remembers its introduction.

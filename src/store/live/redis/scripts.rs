@@ -25,12 +25,17 @@ impl Script {
         keys: &[String],
         arguments: &[&[u8]],
     ) -> RedisResult<Value> {
-        match masters.call(slot, &self.command("EVALSHA", &self.hash, keys, arguments)).await {
+        match masters.call(slot, &self.by_hash(keys, arguments)).await {
             Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
                 masters.call(slot, &self.command("EVAL", self.code, keys, arguments)).await
             }
             answer => answer,
         }
+    }
+
+    /// The command for a server that knows it.
+    pub(super) fn by_hash(&self, keys: &[String], arguments: &[&[u8]]) -> Cmd {
+        self.command("EVALSHA", &self.hash, keys, arguments)
     }
 
     fn command(&self, name: &str, script: &str, keys: &[String], arguments: &[&[u8]]) -> Cmd {
@@ -50,6 +55,7 @@ impl Script {
 /// All of them.
 pub(super) struct Scripts {
     pub(super) append: Script,
+    pub(super) append_staged: Script,
     pub(super) open: Script,
     pub(super) replace: Script,
     pub(super) set_status: Script,
@@ -63,6 +69,7 @@ impl Scripts {
     pub(super) fn new() -> Self {
         Self {
             append: Script::new(include_str!("append.lua")),
+            append_staged: Script::new(include_str!("append_staged.lua")),
             open: Script::new(include_str!("open.lua")),
             replace: Script::new(include_str!("replace.lua")),
             set_status: Script::new(include_str!("set_status.lua")),
