@@ -107,7 +107,7 @@ impl Pipeline {
         for mismatch in self.open_mismatches(job.id).await? {
             let Some(index) = mismatch.what.chunk else { continue };
             let is_of_row = (mismatch.what.kind, mismatch.what.store) == (Kind::Record, DataStore::Database);
-            if is_of_row && !rows.iter().any(|row| row.index == index) {
+            if is_of_row && self.is_far_beyond(job, index) && !rows.iter().any(|row| row.index == index) {
                 // A number that could not be, and that no row has any more.
                 healed.entry(index).or_insert(Some((Resolution::Repaired, "no row has this number any more")));
                 continue;

@@ -67,7 +67,7 @@ impl Pipeline {
         (kind, store, finder): (Kind, DataStore, Finder),
         seen: BadCopy,
     ) -> Result<Look> {
-        if self.is_misplaced(job, row.index) {
+        if self.is_misplaced(job, row.index).await? {
             return self.note_misplaced(job, row, finder).await;
         }
         let kind = self.precise_kind(job.id, row, kind, seen.found.as_ref()).await;

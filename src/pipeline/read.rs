@@ -113,7 +113,7 @@ impl Pipeline {
         }
         self.stores().live.watch(job.id, self.now().after(self.settings().watch_time)).await?;
         if let Some(trace) = self.stores().live.load(job.id).await?
-            && let Some(end) = self.end_of(job, &trace.entry)
+            && let Some(end) = self.end_of(job, &trace.entry).await?
             && end.epoch == job.epoch
         {
             return Ok(end.readable() - Offset::ZERO);

@@ -16,7 +16,7 @@ use crate::store::database::{Job, Lost, Rewind};
 use crate::store::live::{Entry, LiveTrace, Outcome, Tombstone};
 use crate::store::{Result, StoreError};
 use crate::telemetry::metrics::{self, LossReason};
-use crate::trace::plan::{Evidence, contradicts, is_misplaced, plan, promises};
+use crate::trace::plan::{Evidence, contradicts, is_far_beyond, misplaced, plan, promises};
 use crate::trace::{ChunkId, ChunkIndex, ChunkRow, Detector, Epoch, JobId, Look, OpenEnd, Phase, Record, TraceState};
 
 use super::loss::BadCopy;
@@ -74,7 +74,7 @@ impl Pipeline {
             return Ok(Round::Done(Reconciled::Over(Box::new(job))));
         }
         let rows = self.all_rows(id).await?;
-        if let Some(row) = rows.iter().find(|row| self.is_misplaced(&job, row.index)) {
+        if let Some(row) = misplaced(&rows, job.chunk_size, self.acknowledged(&job)) {
             if self.note_misplaced(&job, row, detector.into()).await? == Look::Moved {
                 return Ok(Round::LookAgain);
             }
@@ -85,7 +85,10 @@ impl Pipeline {
         }
         let live = self.stores().live.load(id).await?;
         // The open end of another job that had this number is worth nothing, and neither are its bytes.
-        let end = live.as_ref().and_then(|trace| self.end_of(&job, &trace.entry)).cloned();
+        let end = match &live {
+            Some(trace) => self.end_of(&job, &trace.entry).await?,
+            None => None,
+        };
         if let (Some(trace), Some(end)) = (&live, &end)
             && end.epoch == job.epoch
             && !suspect
@@ -257,20 +260,27 @@ impl Pipeline {
     }
 
     /// The open end in an entry, if it is this job's and where it can be.
-    pub(super) fn end_of<'a>(&self, job: &Job, entry: &'a Entry) -> Option<&'a OpenEnd> {
+    pub(super) async fn end_of(&self, job: &Job, entry: &Entry) -> Result<Option<OpenEnd>> {
         match entry {
-            Entry::Live(end) if !end.is_of_job_made_at(job.created_at) => None,
-            Entry::Live(end) => {
-                let last = end.sealed.keys().next_back().copied().max(Some(end.tail.chunk.index));
-                Some(end).filter(|_| !last.is_some_and(|last| self.is_misplaced(job, last)))
-            }
-            Entry::Tombstone(_) | Entry::Unreadable { .. } => None,
+            Entry::Live(end) if !end.is_of_job_made_at(job.created_at) => Ok(None),
+            Entry::Live(end) if self.is_misplaced(job, end.tail.chunk.index).await? => Ok(None),
+            Entry::Live(end) => Ok(Some(end.clone())),
+            Entry::Tombstone(_) | Entry::Unreadable { .. } => Ok(None),
         }
     }
 
-    /// True for a chunk of an unfinished trace whose number cannot be.
-    pub(super) fn is_misplaced(&self, job: &Job, index: ChunkIndex) -> bool {
-        job.is_unfinished() && is_misplaced(index, job.chunk_size, self.acknowledged(job))
+    /// True for a chunk of an unfinished trace whose number cannot be. The database is asked only about one that is far beyond.
+    pub(super) async fn is_misplaced(&self, job: &Job, index: ChunkIndex) -> Result<bool> {
+        if !self.is_far_beyond(job, index) {
+            return Ok(false);
+        }
+        let before = ChunkIndex(index.0.saturating_sub(1));
+        Ok(self.stores().database.chunk(job.id, before).await?.is_none())
+    }
+
+    /// True for a chunk of an unfinished trace that lies far beyond what was acknowledged.
+    pub(super) fn is_far_beyond(&self, job: &Job, index: ChunkIndex) -> bool {
+        job.is_unfinished() && is_far_beyond(index, job.chunk_size, self.acknowledged(job))
     }
 
     /// All rows of a job, in order.

@@ -69,6 +69,10 @@ impl Pipeline {
     pub(super) async fn note_repaired(&self, job: JobId, index: ChunkIndex, why: &'static str) -> Result<()> {
         let database = &self.stores().database;
         let Some(known) = database.job(job).await? else { return Ok(()) };
+        if self.is_misplaced(&known, index).await? {
+            // Its copy is as the row says, and the row is not where it belongs.
+            return Ok(());
+        }
         if !self.holds_filler(&known, index).await? {
             return self.resolve(job, index, Resolution::Repaired, why).await;
         }

@@ -6,7 +6,6 @@ use utoipa::ToSchema;
 use crate::store::Result;
 use crate::store::database::drills::DrillId;
 use crate::store::database::{Found, Job, Mismatch, MismatchFilter, Resolution};
-use crate::store::live::Entry;
 use crate::trace::{
     ByteSize, ChunkId, ChunkIndex, ChunkRow, ChunkState, Claim, Crc32, DataStore, Detector, Epoch, JobId, Kind,
     Location, Look, Offset, OpenEnd, ProjectId, Record, Sha256, Timestamp, TraceState, Verdict,
@@ -139,9 +138,9 @@ impl Pipeline {
     pub async fn integrity(&self, id: JobId) -> Result<Option<Integrity>> {
         let Some(job) = self.stores().database.job(id).await? else { return Ok(None) };
         let rows = self.all_rows(id).await?;
-        let end = match self.stores().live.load(id).await?.map(|trace| trace.entry) {
-            Some(Entry::Live(end)) if end.epoch == job.epoch && end.is_of_job_made_at(job.created_at) => Some(end),
-            _ => None,
+        let end = match self.stores().live.load(id).await? {
+            Some(trace) => self.end_of(&job, &trace.entry).await?.filter(|end| end.epoch == job.epoch),
+            None => None,
         };
         let filter = MismatchFilter { job: Some(id), limit: MISMATCHES_MAX, ..MismatchFilter::default() };
         let mismatches = self.stores().database.mismatches(filter).await?;

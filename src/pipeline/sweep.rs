@@ -10,7 +10,6 @@ use futures::{StreamExt as _, stream};
 
 use crate::seams::within;
 use crate::store::database::{Job, Waiting};
-use crate::store::live::Entry;
 use crate::store::{Result, StoreError};
 use crate::telemetry::metrics::{self, RewindCause, RewindResult};
 use crate::trace::{ChunkIndex, Detector, JobId, JobStatus, Offset, Origin, Timestamp, TraceState};
@@ -197,11 +196,12 @@ impl Pipeline {
         if job.status == JobStatus::Canceling && live.as_ref().is_some_and(|trace| trace.status == JobStatus::Running) {
             self.stores().live.set_status(job.id, JobStatus::Canceling).await?;
         }
-        let holds = live.map(|trace| match trace.entry {
-            Entry::Live(end) if end.epoch == job.epoch && end.is_of_job_made_at(job.created_at) => end.length(),
-            _ => Offset::ZERO,
-        });
-        if holds.is_none_or(|length| length < job.acked_length) || job.installed_epoch != Some(job.epoch) {
+        let end = match &live {
+            Some(trace) => self.end_of(job, &trace.entry).await?,
+            None => None,
+        };
+        let holds = end.filter(|end| end.epoch == job.epoch).map_or(Offset::ZERO, |end| end.length());
+        if holds < job.acked_length || job.installed_epoch != Some(job.epoch) {
             self.reconcile(job.id, false, Detector::Sweep).await?;
         }
         Ok(())

@@ -253,10 +253,12 @@ impl OpenEnd {
         let heads_fit = end.tail.size < full && end.fill.as_ref().is_none_or(|fill| fill.size < full);
         let fill_is_first_hole = end.fill.as_ref().map(|fill| fill.chunk.index) == end.holes.first().copied();
         let holes_below_tail = end.holes.last().is_none_or(|hole| *hole < end.tail.chunk.index);
-        if heads_fit && fill_is_first_hole && holes_below_tail {
+        // The tail itself is sealed once the log has ended.
+        let sealed_up_to_tail = end.sealed.keys().next_back().is_none_or(|index| *index <= end.tail.chunk.index);
+        if heads_fit && fill_is_first_hole && holes_below_tail && sealed_up_to_tail {
             Ok(end)
         } else {
-            Err(UnreadableOpenEnd("sizes or holes contradict each other".to_owned()))
+            Err(UnreadableOpenEnd("its sizes, holes or records contradict each other".to_owned()))
         }
     }
 }

@@ -89,14 +89,22 @@ pub fn contradicts(rows: &[ChunkRow], live: &OpenEnd) -> bool {
     })
 }
 
-/// A chunk further than this beyond the last acknowledged byte cannot be: its number is not what it was. Far more than is appended
-/// while the database is late with what was acknowledged.
+/// A chunk further than this beyond the last acknowledged byte, and without a row before it, cannot be: its number is not what it was.
+/// What is done for each chunk before it would be done billions of times.
 const AHEAD_MAX: u32 = 1 << 16;
 
-/// True for a chunk that cannot be part of a trace of which so much was acknowledged. Whatever is done for each chunk before it would
-/// be done billions of times.
-pub fn is_misplaced(index: ChunkIndex, chunk_size: ChunkSize, acknowledged: Offset) -> bool {
+/// True for a chunk that lies far beyond what was acknowledged of its trace. It can be part of it only if the one before it has a row:
+/// one long patch may make many chunks before any of it is acknowledged.
+pub fn is_far_beyond(index: ChunkIndex, chunk_size: ChunkSize, acknowledged: Offset) -> bool {
     index.0.saturating_sub(chunk_size.index_of(acknowledged).0) > AHEAD_MAX
+}
+
+/// The first row whose number cannot be, if there is one; `rows` in order of index.
+pub fn misplaced(rows: &[ChunkRow], chunk_size: ChunkSize, acknowledged: Offset) -> Option<&ChunkRow> {
+    let is_far = |row: &ChunkRow| is_far_beyond(row.index, chunk_size, acknowledged);
+    rows.last().filter(|last| is_far(last))?;
+    let before = [None].into_iter().chain(rows.iter().map(|row| row.index.checked_next()));
+    before.zip(rows).find(|(expected, row)| is_far(row) && *expected != Some(row.index)).map(|(_, row)| row)
 }
 
 /// Plans the open end. See [`Evidence`].

@@ -162,7 +162,7 @@ fn a_chunk_with_a_record_is_not_accused_by_its_open_end() {
 /// meets it first.
 #[test]
 fn an_open_end_where_none_can_be_is_begun_anew() {
-    for (meets, is_tail) in [("append", true), ("hot", true), ("read", true), ("hot", false), ("read", false)] {
+    for (meets, is_tail) in ["append", "hot", "read"].into_iter().flat_map(|meets| [(meets, true), (meets, false)]) {
         now(async {
             let rig = Rig::with_bytes(40).await;
             let live = rig.node.stores().live.load(rig.job).await.expect("a model").expect("an entry");

@@ -20,12 +20,13 @@ prop_compose! {
         let fits = |bytes: &[u8]| bytes[..bytes.len().min(size as usize - 1)].to_vec();
         let holes: std::collections::BTreeSet<_> = holes.into_iter().filter(|hole| *hole < tail).map(ChunkIndex).collect();
         let fill = holes.first().map(|hole| head(hole.0, epoch, &fits(&fill_bytes)));
+        let sealed = sealed.into_iter().filter(move |index| *index <= tail);
         let mut tail = head(tail, epoch, &fits(&tail_bytes));
         if final_length && !tail.size.is_zero() {
             tail.midstate = None;
         }
         let record = Record::of(&tail_bytes);
-        let sealed = sealed.into_iter().map(|index| (ChunkIndex(index), Unrecorded { epoch: Epoch(1), record }));
+        let sealed = sealed.map(|index| (ChunkIndex(index), Unrecorded { epoch: Epoch(1), record }));
         OpenEnd {
             epoch: Epoch(epoch),
             phase: if closing { Phase::Closing } else { Phase::Open },
@@ -72,6 +73,10 @@ proptest! {
         with(&|end| end.tail.size = full);
         with(&|end| { end.holes.insert(end.tail.chunk.index); end.fill.get_or_insert_with(|| Head::empty(end.tail.chunk.index, end.epoch)); });
         with(&|end| { end.holes.insert(end.tail.chunk.index.next()); });
+        with(&|end| {
+            let record = Record::of(b"x");
+            end.sealed.insert(end.tail.chunk.index.next(), Unrecorded { epoch: Epoch(1), record });
+        });
         match end.fill {
             Some(_) => {
                 with(&|end| end.fill = None);

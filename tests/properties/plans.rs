@@ -6,7 +6,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use veritail::store::database::decide;
 use veritail::trace::open_end::{Head, Unrecorded};
-use veritail::trace::plan::{Evidence, Plan, contradicts, is_misplaced, plan, promises};
+use veritail::trace::plan::{Evidence, Plan, contradicts, misplaced, plan, promises};
 use veritail::trace::state::StoredObject;
 use veritail::trace::{
     ByteSize, ChunkId, ChunkIndex, ChunkRow, ChunkSize, ChunkState, Epoch, Location, Midstate, Offset, OpenEnd, Phase,
@@ -255,19 +255,29 @@ proptest! {
 }
 
 #[test]
-fn a_chunk_far_beyond_what_was_acknowledged_is_misplaced() {
+fn a_row_far_beyond_what_was_acknowledged_is_misplaced_unless_it_follows_another() {
     let chunk_size = ChunkSize::new(SIZE).expect("in range");
+    let row = |index: u32| ChunkRow {
+        index: ChunkIndex(index),
+        epoch: Epoch::FIRST,
+        version: Version::FIRST,
+        state: ChunkState::Open,
+        persisted_at: None,
+    };
     let most = 1 << 16;
-    for (index, acknowledged, expected) in [
-        (0, 0, false),
-        (most, 0, false),
-        (most + 1, 0, true),
-        (u32::MAX, 0, true),
-        (most + 5, 4 * SIZE, true),
-        (most + 5, 5 * SIZE, false),
-        (3, 100 * SIZE, false),
+    for (indexes, acknowledged, expected) in [
+        (vec![], 0, None),
+        (vec![0, 1, 2], 0, None),
+        (vec![most], 0, None),
+        (vec![most + 1], 0, Some(most + 1)),
+        (vec![0, u32::MAX], 0, Some(u32::MAX)),
+        (vec![4, most + 5], 4 * SIZE, Some(most + 5)),
+        (vec![4, most + 5], 5 * SIZE, None),
+        (vec![most - 1, most, most + 1, most + 2], 0, None),
+        (vec![most, most + 1, most + 3], 0, Some(most + 3)),
     ] {
-        let is = is_misplaced(ChunkIndex(index), chunk_size, Offset(acknowledged.into()));
-        assert_eq!(is, expected, "{index} {acknowledged}");
+        let rows: Vec<ChunkRow> = indexes.iter().map(|index| row(*index)).collect();
+        let found = misplaced(&rows, chunk_size, Offset(acknowledged.into())).map(|row| row.index);
+        assert_eq!(found, expected.map(ChunkIndex), "{indexes:?} {acknowledged}");
     }
 }

@@ -231,6 +231,12 @@ impl Pipeline {
             // Bytes that the runner was asked for are no news.
             return Ok(Some(Examined::default()));
         }
+        if self.is_misplaced(&known, row.index).await? {
+            // Nothing is healed: what the row says of its copies tells a person which row it is.
+            examined.differences.push((Kind::Record, DataStore::Database));
+            let noted = self.note_misplaced(&known, row, examiner.into()).await? != Look::Moved;
+            return Ok(noted.then_some(examined));
+        }
         let loss = self.known_loss(job, row).await?;
         for sight in &sights {
             let Look::Differs(kind) = sight.look else { continue };
@@ -239,12 +245,8 @@ impl Pipeline {
                 continue;
             }
             let label = (kind, sight.store, examiner.into());
-            if loss.is_none()
-                && self
-                    .note_difference(&known, row, promise.record, label, bad_copy(sight, &sights, promise.record))
-                    .await?
-                    == Look::Moved
-            {
+            let seen = bad_copy(sight, &sights, promise.record);
+            if loss.is_none() && self.note_difference(&known, row, promise.record, label, seen).await? == Look::Moved {
                 return Ok(None);
             }
             examined.differences.push(difference);

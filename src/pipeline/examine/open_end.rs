@@ -53,18 +53,19 @@ impl Pipeline {
 
     async fn open_end(&self, job: &Job) -> Result<Option<OpenEnd>> {
         let entry = self.stores().live.load(job.id).await?.map(|trace| trace.entry);
-        Ok(entry.and_then(|entry| self.of_epoch(&entry, job)))
+        self.of_epoch(entry, job).await
     }
 
-    fn of_epoch(&self, entry: &Entry, job: &Job) -> Option<OpenEnd> {
-        self.end_of(job, entry).filter(|end| end.epoch == job.epoch).cloned()
+    async fn of_epoch(&self, entry: Option<Entry>, job: &Job) -> Result<Option<OpenEnd>> {
+        let Some(entry) = entry else { return Ok(None) };
+        Ok(self.end_of(job, &entry).await?.filter(|end| end.epoch == job.epoch))
     }
 
     /// One look: bytes and promise of the same moment.
     async fn look_at_open_chunk(&self, job: &Job, index: ChunkIndex) -> Result<(Look, Option<Record>)> {
         let Some((chunk, _)) = self.promised(job, index).await? else { return Ok((Look::Moved, None)) };
         let copy = self.stores().live.read_open(job.id, chunk).await?;
-        let end = copy.trace.and_then(|trace| self.of_epoch(&trace.entry, job));
+        let end = self.of_epoch(copy.trace.map(|trace| trace.entry), job).await?;
         let Some((_, record)) = end.and_then(|end| end.promised(index)).filter(|now| now.0 == chunk) else {
             return Ok((Look::Moved, None));
         };

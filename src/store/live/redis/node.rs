@@ -144,7 +144,7 @@ impl Node {
         answer.map(|(answer,)| answer).map_err(|error| self.failed(attempt, error))
     }
 
-    /// Sends commands in one write, so that nobody else's come in between, and waits for the answer to each.
+    /// Sends commands in one write, so that none of this connection's come in between, and waits for the answer to each.
     pub(super) async fn call_together(&self, commands: &Pipeline) -> Result<Vec<Value>, Failed> {
         let (attempt, mut connection) = self.connection().await.map_err(Failed::NotSent)?;
         let answers = commands.query_async::<Vec<Value>>(&mut connection).await;

@@ -18,7 +18,8 @@ use crate::trace::{ByteSize, JobId};
 
 /// Fewer bytes are faster through Lua than by one command more.
 const LEAST: ByteSize = ByteSize(16 * 1024);
-/// How long a staged key stays where its script never comes, in milliseconds. Longer than any command may take.
+/// How long a staged key stays where its script never comes, in milliseconds. Longer than a command may take; where the script has to be
+/// sent whole and waits, it may come too late, and the bytes go through Lua.
 const STAYS_MS: u64 = 15_000;
 
 /// What is remembered of staging.
@@ -35,9 +36,13 @@ impl Staging {
         append.at.is_zero() && ByteSize::of(&append.bytes) >= LEAST && !self.is_refused.load(Ordering::Relaxed)
     }
 
-    fn is_refused(&self) {
+    /// It is not tried again by this process.
+    fn refused(&self, why: &str) {
         if !self.is_refused.swap(true, Ordering::Relaxed) {
-            tracing::info!("the user's ACL lacks rename: the first bytes of chunks go through Lua, which is slower");
+            tracing::info!(
+                why,
+                "Redis refuses staged bytes ({why}): the first bytes of chunks go through Lua, which is slower"
+            );
         }
     }
 }
@@ -55,13 +60,21 @@ impl RedisLive {
         set.arg("SET").arg(&keys[2]).arg(&append.bytes[..]).arg("PX").arg(STAYS_MS);
         let mut both = ::redis::pipe();
         both.add_command(set).add_command(self.scripts.append_staged.by_hash(&keys, &arguments)).ignore_errors();
-        let answer = match node.call_together(&both).await {
-            Ok(mut answers) => answers.pop().unwrap_or(Value::Nil),
+        let mut answers = match node.call_together(&both).await {
+            Ok(answers) => answers,
             // Whoever appends through Lua finds the way.
             Err(Failed::NotSent(_)) => return Ok(None),
             Err(Failed::Sent(error)) => return Err(errors::error(error)),
         };
-        let answer = match answer {
+        let (script, set) = (answers.pop().unwrap_or(Value::Nil), answers.pop().unwrap_or(Value::Nil));
+        if let Value::ServerError(error) = &set {
+            match error.code() {
+                "OOM" => return Err(errors::error(error.clone().into())),
+                "NOPERM" => self.staging.refused(&error.to_string()),
+                _ => {}
+            }
+        }
+        let answer = match script {
             // The bytes are there, and the script is sent whole.
             Value::ServerError(error) if error.kind() == Some(ServerErrorKind::NoScript) => {
                 self.scripts.append_staged.run(&self.masters, slot, &keys, &arguments).await
@@ -74,7 +87,8 @@ impl RedisLive {
         match reply.first().and_then(Option::as_deref) {
             Some(b"unstaged") => Ok(None),
             Some(b"refused") => {
-                self.staging.is_refused();
+                let why = reply.get(1).and_then(Option::as_deref).unwrap_or_default();
+                self.staging.refused(&String::from_utf8_lossy(why));
                 Ok(None)
             }
             _ => replies::outcome(reply).map(Some),
