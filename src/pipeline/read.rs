@@ -112,10 +112,7 @@ impl Pipeline {
             return Ok(ByteSize::ZERO);
         }
         self.stores().live.watch(job.id, self.now().after(self.settings().watch_time)).await?;
-        if let Some(trace) = self.stores().live.load(job.id).await?
-            && let Some(end) = self.end_of(job, &trace.entry).await?
-            && end.epoch == job.epoch
-        {
+        if let Some(end) = self.open_end(job).await? {
             return Ok(end.readable() - Offset::ZERO);
         }
         match self.reconcile(job.id, false, Detector::Read).await? {

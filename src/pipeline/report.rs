@@ -138,10 +138,7 @@ impl Pipeline {
     pub async fn integrity(&self, id: JobId) -> Result<Option<Integrity>> {
         let Some(job) = self.stores().database.job(id).await? else { return Ok(None) };
         let rows = self.all_rows(id).await?;
-        let end = match self.stores().live.load(id).await? {
-            Some(trace) => self.end_of(&job, &trace.entry).await?.filter(|end| end.epoch == job.epoch),
-            None => None,
-        };
+        let end = self.open_end(&job).await?;
         let filter = MismatchFilter { job: Some(id), limit: MISMATCHES_MAX, ..MismatchFilter::default() };
         let mismatches = self.stores().database.mismatches(filter).await?;
         let mut chunks = Vec::with_capacity(rows.len());

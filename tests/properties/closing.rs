@@ -63,10 +63,14 @@ impl Rig {
 
     /// A final PUT of a client that sends nothing again.
     async fn end_unsent(&self, log: &[u8], trace_reset: Option<bool>) {
+        self.end_unsent_on(&self.node, log, trace_reset).await;
+    }
+
+    async fn end_unsent_on(&self, node: &Pipeline, log: &[u8], trace_reset: Option<bool>) {
         let claim = Claim { crc32: Crc32::of(log), size: Some(ByteSize::of(log)) };
         let (status, origin) = (JobStatus::Success, Origin::Runner);
         let ending = Ending { status, failure_reason: None, exit_code: Some(0), claim: Some(claim), origin };
-        self.node.finalize(FinalPut { job: self.job, ending, trace_reset }).await;
+        node.finalize(FinalPut { job: self.job, ending, trace_reset }).await;
     }
 
     async fn verdict(&self) -> Verdict {
@@ -339,10 +343,7 @@ fn chunks_of_which_nothing_is_known_are_one_gap_beside_those_that_are_known_to_b
             let (stores, dies) = (rig.other.stores().clone(), Arc::new(Dies(AtomicU32::new(0))));
             let database = Arc::new(Hooked::new(stores.database.clone(), dies.clone(), rig.clock.clone()));
             let node = Pipeline::new(Stores { database, ..stores }, rig.other.seams().clone(), Settings::default());
-            let (status, origin) = (JobStatus::Success, Origin::Runner);
-            let claim = Claim { crc32: Crc32::of(&log()), size: Some(ByteSize(150)) };
-            let ending = Ending { status, failure_reason: None, exit_code: Some(0), claim: Some(claim), origin };
-            node.finalize(FinalPut { job: rig.job, ending, trace_reset: Some(false) }).await;
+            rig.end_unsent_on(&node, &log(), Some(false)).await;
             for _ in 0..3 {
                 rig.clock.pass(HOUR);
                 node.sweep().await.expect("models");

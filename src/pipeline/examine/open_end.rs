@@ -51,7 +51,8 @@ impl Pipeline {
         Ok(holds(self.open_end(&now).await?.as_ref()) < now.acked_length)
     }
 
-    async fn open_end(&self, job: &Job) -> Result<Option<OpenEnd>> {
+    /// The open end that the live store has of this job, in this epoch, if it is where it can be.
+    pub(in crate::pipeline) async fn open_end(&self, job: &Job) -> Result<Option<OpenEnd>> {
         let entry = self.stores().live.load(job.id).await?.map(|trace| trace.entry);
         self.of_epoch(entry, job).await
     }
