@@ -134,12 +134,18 @@ pub struct Running {
 
 /// Starts everything. Several can run in one process, each with a data folder of its own; they share the metrics.
 pub async fn start(config: Config) -> Result<Running, CannotStart> {
+    start_told(config, fail_points()?).await
+}
+
+/// The same; `points` is told at every named point between two durable steps.
+pub async fn start_told(config: Config, points: Arc<dyn FailPoints>) -> Result<Running, CannotStart> {
     let exporter = exporter::install()?;
     tls::choose_cryptography();
     let webhook = HttpWebhook::of(&config.verify)?;
     let tls = Tls::of(config.http.tls_certificate.as_deref(), config.http.tls_key.as_deref())?;
     let tasks = Arc::new(OwnedTasks::default());
-    let seams = seams(tasks.clone())?;
+    let seams =
+        Seams { clock: Arc::new(SystemClock), chance: Arc::new(SystemChance), spawn: tasks.clone(), points };
     private::make_folder(&config.data_dir)
         .map_err(|error| CannotStart::DataDir { path: config.data_dir.clone(), error })?;
     let opened = stores::open(&config, &seams).await?;
@@ -247,17 +253,12 @@ async fn write_last_seen(api: &Api) {
     }
 }
 
-/// The machine's own; a fail point only where the environment names one.
-fn seams(spawn: Arc<OwnedTasks>) -> Result<Seams, BadFailPoint> {
-    let points: Arc<dyn FailPoints> = match std::env::var(abort::VARIABLE) {
-        Ok(text) => {
-            let point: AbortAt = text.parse()?;
-            tracing::warn!(point = point.point(), "this process will abort at a fail point: for crash tests only");
-            Arc::new(point)
-        }
-        Err(_) => Arc::new(NoFailPoints),
-    };
-    Ok(Seams { clock: Arc::new(SystemClock), chance: Arc::new(SystemChance), spawn, points })
+/// None, but where the environment names one.
+fn fail_points() -> Result<Arc<dyn FailPoints>, BadFailPoint> {
+    let Ok(text) = std::env::var(abort::VARIABLE) else { return Ok(Arc::new(NoFailPoints)) };
+    let point: AbortAt = text.parse()?;
+    tracing::warn!(point = point.point(), "this process will abort at a fail point: for crash tests only");
+    Ok(Arc::new(point))
 }
 
 /// From now on each task is late if it does not succeed in its time.

@@ -8,6 +8,7 @@ mod clock;
 mod compare;
 mod content;
 mod counts;
+mod flips;
 mod idle;
 mod ingest;
 mod latency;

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::clock;
 use super::counts::Counts;
+use super::flips::Following;
 use super::ingest::{Load, merge};
 use super::latency::Latency;
 use super::load::{self, Shared, Work};
@@ -22,8 +23,8 @@ use crate::cli::signals::Signals;
 use crate::cli::{Failed, table};
 use crate::seams::Chance as _;
 use crate::seams::real::SystemChance;
-use crate::store::object::{ObjectStore, codec};
-use crate::trace::{ChunkIndex, ChunkState, JobId};
+use crate::store::object::{ObjectStore, codec, keys};
+use crate::trace::{ChunkIndex, ChunkState, Epoch, JobId};
 
 /// Fill chunks one by one, and wait until each is persistent and read back.
 ///
@@ -52,7 +53,7 @@ pub(super) struct Migrate {
 
 /// How long a chunk may wait.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Between two looks at it: what is measured is up to this much longer than it was.
+/// Between two looks at one that runs elsewhere: what is measured is up to this much longer than it was.
 const LOOK: Duration = Duration::from_millis(1);
 
 /// What was measured.
@@ -114,12 +115,14 @@ impl Migrate {
         progress.is("filling chunks");
         for (at, runner) in (1..).zip(&mut runners) {
             let before = Counts::read(&target.wire.metrics().await?);
+            let flips = target.own.as_ref().map(|own| own.flips.follow());
             runner.say(chunk_size, Some(clock::now())).await.map_err(Failed)?;
-            persisted.record(until_persisted(target, runner).await?);
+            persisted.record(until_persisted(target, runner, flips).await?);
             counts.add(&Counts::read(&target.wire.metrics().await?).since(&before));
             if let (Some(objects), Some(direct)) = (&objects, &mut direct) {
                 let bytes = content.piece(runner.number, 0, usize::try_from(chunk_size).unwrap_or_default());
-                direct.record(put_and_get(objects.as_ref(), codec::encode(&bytes).into()).await?);
+                let job = JobId(runner.job.id);
+                direct.record(put_and_get(objects.as_ref(), job, codec::encode(&bytes).into()).await?);
             }
             progress.at(at);
         }
@@ -130,33 +133,44 @@ impl Migrate {
     }
 }
 
-/// Waits until the first chunk of a runner's job is persistent. The database is asked where it is ours, the API elsewhere.
-async fn until_persisted(target: &Target, runner: &Runner) -> Result<Duration, Failed> {
+/// Waits until the first chunk of a runner's job is persistent. One of our own says when; another is asked through the API.
+async fn until_persisted(target: &Target, runner: &Runner, mut flips: Option<Following>) -> Result<Duration, Failed> {
     let began = clock::now();
-    while began.elapsed() < PATIENCE {
-        let there = match &target.own {
-            Some(own) => {
-                let database = &own.running.pipeline().stores().database;
-                let row = database.chunk(JobId(runner.job.id), ChunkIndex(0)).await.map_err(Failed::because)?;
-                row.is_some_and(|row| matches!(row.state, ChunkState::Persisted { .. }))
+    let persisted = async {
+        loop {
+            let flipped = match &mut flips {
+                Some(flips) => flips.next().await,
+                None => None,
+            };
+            if is_persistent(target, runner).await? {
+                return Ok(flipped.unwrap_or_else(clock::now).saturating_duration_since(began));
             }
-            None => {
-                let report = runner.wire.integrity(runner.job.id).await?;
-                let store = &report["chunks"][0]["data_store"];
-                ["object_store", "database"].iter().any(|persistent| store == persistent)
+            if flipped.is_none() {
+                clock::sleep(LOOK).await;
             }
-        };
-        if there {
-            return Ok(began.elapsed());
         }
-        clock::sleep(LOOK).await;
-    }
-    Err(Failed(format!("job {}: its chunk is not persistent after {} s", runner.job.id, PATIENCE.as_secs())))
+    };
+    clock::within(PATIENCE, persisted).await.unwrap_or_else(|| {
+        let (job, patience) = (runner.job.id, PATIENCE.as_secs());
+        Err(Failed(format!("job {job}: its chunk is not persistent after {patience} s")))
+    })
 }
 
-/// One PUT and one GET of a key of our own, which is removed again.
-async fn put_and_get(objects: &dyn ObjectStore, bytes: Bytes) -> Result<Duration, Failed> {
-    let key = format!("bench/{}", SystemChance.name());
+async fn is_persistent(target: &Target, runner: &Runner) -> Result<bool, Failed> {
+    if let Some(own) = &target.own {
+        let database = &own.running.pipeline().stores().database;
+        let row = database.chunk(JobId(runner.job.id), ChunkIndex(0)).await.map_err(Failed::because)?;
+        return Ok(row.is_some_and(|row| matches!(row.state, ChunkState::Persisted { .. })));
+    }
+    let report = runner.wire.integrity(runner.job.id).await?;
+    let store = &report["chunks"][0]["data_store"];
+    Ok(["object_store", "database"].iter().any(|persistent| store == persistent))
+}
+
+/// One PUT and one GET of a key of our own, which is removed again. The key is as deep as the chunk's and its job's first too: in
+/// a folder the way to it is made, and synced, as it is for the chunk.
+async fn put_and_get(objects: &dyn ObjectStore, job: JobId, bytes: Bytes) -> Result<Duration, Failed> {
+    let key = format!("bench/{}", keys::chunk_key(job, ChunkIndex(0), Epoch::FIRST, &SystemChance.name()));
     let began = clock::now();
     objects.put(&key, bytes.clone()).await.map_err(Failed::because)?;
     let read = objects.get_whole(&key).await.map_err(Failed::because)?;

@@ -1,11 +1,13 @@
 //! The Veritail that is measured: one that runs somewhere, or one started here for the occasion.
 
 use std::future::Future;
+use std::sync::Arc;
 
 use clap::Args;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use super::flips::Flips;
 use super::wire::Wire;
 use crate::app::{self, Running};
 use crate::cli::Failed;
@@ -41,6 +43,8 @@ pub(super) struct Own {
     pub(super) running: Running,
     pub(super) folder: TempDir,
     pub(super) config: Config,
+    /// When chunks become persistent.
+    pub(super) flips: Arc<Flips>,
     /// Settings that are not the defaults.
     settings: Vec<(&'static str, String)>,
 }
@@ -103,12 +107,13 @@ impl Own {
         change(&mut config);
         // As `serve` does it: what is not logged costs nothing, and that would be no fair picture.
         logs::install(config.telemetry.log_format, &config.telemetry.log, None).map_err(Failed::because)?;
-        let running = app::start(config.clone()).await.map_err(Failed::because)?;
+        let flips = Arc::new(Flips::default());
+        let running = app::start_told(config.clone(), flips.clone()).await.map_err(Failed::because)?;
         if let Err(taken) = is_empty(running.pipeline().stores().live.as_ref()).await {
             running.stop().await;
             return Err(taken);
         }
-        Ok(Self { running, folder, config, settings })
+        Ok(Self { running, folder, config, flips, settings })
     }
 }
 

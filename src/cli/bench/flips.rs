@@ -1,0 +1,40 @@
+//! When rows come to name persistent copies, to the microsecond, and at no cost: to ask again and again would take the
+//! processor from what is measured.
+
+use async_trait::async_trait;
+use tokio::sync::watch;
+
+use super::clock::{self, Instant};
+use crate::pipeline::points;
+use crate::seams::FailPoints;
+
+/// Told by the pipeline of a Veritail of our own.
+#[derive(Debug, Default)]
+pub(super) struct Flips(watch::Sender<Option<Instant>>);
+
+#[async_trait]
+impl FailPoints for Flips {
+    async fn reached(&self, point: &'static str) {
+        if point == points::FLIPPED {
+            self.0.send_replace(Some(clock::now()));
+        }
+    }
+}
+
+impl Flips {
+    /// Those from now on.
+    pub(super) fn follow(&self) -> Following {
+        Following(self.0.subscribe())
+    }
+}
+
+/// The flips since it was made.
+pub(super) struct Following(watch::Receiver<Option<Instant>>);
+
+impl Following {
+    /// When the next one was, or the last of several.
+    pub(super) async fn next(&mut self) -> Option<Instant> {
+        self.0.changed().await.ok()?;
+        *self.0.borrow_and_update()
+    }
+}
