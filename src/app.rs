@@ -144,8 +144,7 @@ pub async fn start_told(config: Config, points: Arc<dyn FailPoints>) -> Result<R
     let webhook = HttpWebhook::of(&config.verify)?;
     let tls = Tls::of(config.http.tls_certificate.as_deref(), config.http.tls_key.as_deref())?;
     let tasks = Arc::new(OwnedTasks::default());
-    let seams =
-        Seams { clock: Arc::new(SystemClock), chance: Arc::new(SystemChance), spawn: tasks.clone(), points };
+    let seams = Seams { clock: Arc::new(SystemClock), chance: Arc::new(SystemChance), spawn: tasks.clone(), points };
     private::make_folder(&config.data_dir)
         .map_err(|error| CannotStart::DataDir { path: config.data_dir.clone(), error })?;
     let opened = stores::open(&config, &seams).await?;

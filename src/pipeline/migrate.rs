@@ -4,12 +4,15 @@
 //! leaves a good copy that the row names: before the flip the live one, after it the object. An object that no row came
 //! to name is an orphan and harms nobody. What is corrupt is decided by `trace::verdict`, as everywhere.
 
+use bytes::Bytes;
 use tracing::Instrument as _;
 
 use crate::store::Result;
+use crate::store::object::codec;
 use crate::telemetry::metrics::{self, Stage};
-use crate::trace::{ByteSize, ChunkIndex, ChunkRow, ChunkState, JobId, Location, Record};
+use crate::trace::{ByteSize, ChunkId, ChunkIndex, ChunkRow, ChunkState, JobId, Location, Record};
 
+use super::work::Filled;
 use super::{Pipeline, points};
 
 /// How a migration ended.
@@ -27,24 +30,62 @@ impl Pipeline {
     /// Migrates one chunk. One at a time per chunk on this node; across nodes the row's version decides.
     pub(super) async fn migrate(&self, job: JobId, index: ChunkIndex) -> Result<Migrated> {
         let _one = self.migrating.lock(&(job, index)).await;
+        if let Some(filled) = self.work.take_filled(job, index) {
+            let size = filled.record.size;
+            if self.measured(job, index, size, self.migrate_filled(job, filled)).await? == Migrated::Settled {
+                return Ok(Migrated::Settled);
+            }
+        }
         let Some(row) = self.stores().database.chunk(job, index).await? else { return Ok(Migrated::Settled) };
         let ChunkState::Sealed { record } = row.state else { return Ok(Migrated::Settled) };
+        self.measured(job, index, record.size, self.migrate_row(job, &row, &record)).await
+    }
+
+    async fn measured(
+        &self,
+        job: JobId,
+        index: ChunkIndex,
+        size: ByteSize,
+        work: impl Future<Output = Result<Migrated>> + Send,
+    ) -> Result<Migrated> {
         let started = self.now();
         let span = tracing::debug_span!("migrate", job_id = job.0, chunk = index.0);
-        let migrated = self.migrate_row(job, &row, &record).instrument(span).await;
+        let migrated = work.instrument(span).await;
         let took = self.now().ms_since(started);
         match &migrated {
-            Ok(Migrated::Settled) => metrics::migrated(took, true, record.size),
+            Ok(Migrated::Settled) => metrics::migrated(took, true, size),
             Ok(Migrated::Moved) => {}
             Ok(Migrated::Lost) | Err(_) => metrics::migrated(took, false, ByteSize::ZERO),
         }
         migrated
     }
 
+    /// A chunk that was filled on this node. While the database takes its record its bytes are read and encoded, and what its row
+    /// is by then need not be asked for. Whatever comes up, the row is looked at: it may have changed since.
+    async fn migrate_filled(&self, job: JobId, filled: Filled) -> Result<Migrated> {
+        let Filled { chunk, record, recorded } = filled;
+        let stored = self.stored_form(job, chunk, &record).await?;
+        let (Some(stored), Ok(version)) = (stored, recorded.await) else { return Ok(Migrated::Moved) };
+        let state = ChunkState::Sealed { record };
+        let row = ChunkRow { index: chunk.index, epoch: chunk.epoch, version, state, persisted_at: None };
+        self.move_out(job, &row, &record, stored).await
+    }
+
     async fn migrate_row(&self, job: JobId, row: &ChunkRow, record: &Record) -> Result<Migrated> {
-        let looked = self.look_live(job, row.id(), record).await.reached()?;
-        let Some(bytes) = looked.sound() else { return Ok(Migrated::Lost) };
-        let to = self.keep(job, row, &bytes, record).await?;
+        match self.stored_form(job, row.id(), record).await? {
+            Some(stored) => self.move_out(job, row, record, stored).await,
+            None => Ok(Migrated::Lost),
+        }
+    }
+
+    /// The live copy as it is to be stored, if it is what was recorded.
+    async fn stored_form(&self, job: JobId, chunk: ChunkId, record: &Record) -> Result<Option<Bytes>> {
+        let looked = self.look_live(job, chunk, record).await.reached()?;
+        Ok(looked.sound().map(|bytes| codec::encode(&bytes).into()))
+    }
+
+    async fn move_out(&self, job: JobId, row: &ChunkRow, record: &Record, stored: Bytes) -> Result<Migrated> {
+        let to = self.keep(job, row, stored, record).await?;
         self.point(points::READ_BACK).await;
 
         let persist = self.stores().database.persist(job, row.index, row.version, &to, self.now());

@@ -19,15 +19,23 @@ impl Pipeline {
         record: &Record,
         next: Option<ChunkIndex>,
     ) -> Result<Recorded> {
+        let says = self.work.migrate_filled_soon(job, chunk, *record);
         let database = &self.stores().database;
         let recorded = database.record(job, epoch, chunk.index, chunk.epoch, record, next, self.now());
         let recorded = self.stage(Stage::Record, job, chunk.index, recorded).await?;
+        match recorded {
+            // Perhaps whoever waited for it has gone on to something else: the sweeper finds the chunk.
+            Recorded::Sealed(version) => drop(says.send(version)),
+            _ => drop(says),
+        }
         self.point(points::RECORDED).await;
         match recorded {
-            Recorded::Sealed => {
+            Recorded::Sealed(_) | Recorded::Known => {
                 metrics::operation(Operation::Chunked);
                 metrics::chunk_size(self.stores().live.name(), record.size);
-                self.work.migrate_soon(job, chunk.index);
+                if recorded == Recorded::Known {
+                    self.work.migrate_soon(job, chunk.index);
+                }
             }
             Recorded::Refilled | Recorded::RefilledSame => self.refilled(job, chunk).await?,
             Recorded::Conflict | Recorded::Stale => {}
@@ -78,8 +86,8 @@ impl Pipeline {
         for (index, sealed) in end.sealed.iter().filter(|(index, _)| !known.contains(index)) {
             let chunk = ChunkId { index: *index, epoch: sealed.epoch };
             match self.record(job, end.epoch, chunk, &sealed.record, None).await? {
-                Recorded::Sealed | Recorded::Refilled | Recorded::RefilledSame => written.push(*index),
-                Recorded::Conflict | Recorded::Stale => return Ok(None),
+                recorded if recorded.is_taken() => written.push(*index),
+                _ => return Ok(None),
             }
         }
         Ok(Some(written))

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use crate::store::Result;
 use crate::store::copies::{Looked, look_live, look_object};
 use crate::store::database::{Job, Lost, Resolution};
-use crate::store::object::{ObjectStore, keys};
+use crate::store::object::{ObjectStore, codec, keys};
 use crate::trace::proof::persistent_record;
 use crate::trace::{ByteSize, ChunkId, ChunkIndex, ChunkRow, ChunkState, JobId, Location, Look, Record};
 
@@ -41,7 +41,7 @@ impl Pipeline {
         bytes: &Bytes,
         why: &'static str,
     ) -> Result<bool> {
-        let to = self.keep(job, row, bytes, record).await?;
+        let to = self.keep(job, row, codec::encode(bytes).into(), record).await?;
         if !self.stores().database.persist(job, row.index, row.version, &to, self.now()).await? {
             self.remove_unnamed(&to).await;
             return Ok(false);

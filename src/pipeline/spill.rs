@@ -128,13 +128,14 @@ impl Spill {
 }
 
 impl Pipeline {
-    /// Puts a chunk's bytes into a persistent store and reads them back. The caller makes the row name them.
-    pub(super) async fn keep(&self, job: JobId, row: &ChunkRow, bytes: &[u8], record: &Record) -> Result<Location> {
+    /// Puts a chunk's bytes, in their stored form, into a persistent store and reads them back. The caller makes the row name
+    /// them.
+    pub(super) async fn keep(&self, job: JobId, row: &ChunkRow, stored: Bytes, record: &Record) -> Result<Location> {
         if !self.spill.tries_object_store(self.now()) {
-            return self.keep_in_database(job, row, bytes, record).await;
+            return self.keep_in_database(job, row, stored, record).await;
         }
-        match self.keep_in_object_store(job, row, bytes, record).await {
-            Err(_) if self.spill.spills() => self.keep_in_database(job, row, bytes, record).await,
+        match self.keep_in_object_store(job, row, stored.clone(), record).await {
+            Err(_) if self.spill.spills() => self.keep_in_database(job, row, stored, record).await,
             kept => kept,
         }
     }
@@ -144,11 +145,11 @@ impl Pipeline {
         &self,
         job: JobId,
         row: &ChunkRow,
-        bytes: &[u8],
+        stored: Bytes,
         record: &Record,
     ) -> Result<Location> {
         let patience = self.settings().object_patience;
-        let kept = self.put_and_read_back(Location::Object, job, row, bytes, record);
+        let kept = self.put_and_read_back(Location::Object, job, row, stored, record);
         let kept = within(self.seams().clock.as_ref(), patience, kept).await;
         let kept = kept.unwrap_or_else(|| {
             Err(StoreError::unavailable("object_store", format!("a chunk was not kept and read back in {patience:?}")))
@@ -165,7 +166,7 @@ impl Pipeline {
         &self,
         job: JobId,
         row: &ChunkRow,
-        bytes: &[u8],
+        stored: Bytes,
         record: &Record,
     ) -> Result<Location> {
         let limit = self.settings().spill_max;
@@ -175,7 +176,7 @@ impl Pipeline {
                 format!("it holds {limit} bytes of chunks for the object store, as many as pipeline.spill_max");
             return Err(StoreError::Full { store: "database", message });
         };
-        let kept = self.put_and_read_back(Location::Database, job, row, bytes, record).await?;
+        let kept = self.put_and_read_back(Location::Database, job, row, stored, record).await?;
         if let Some((_, counted)) = &mut self.spill.state().counted {
             *counted = *counted + record.size;
         }
@@ -201,10 +202,9 @@ impl Pipeline {
         place: fn(StoredObject) -> Location,
         job: JobId,
         row: &ChunkRow,
-        bytes: &[u8],
+        stored: Bytes,
         record: &Record,
     ) -> Result<Location> {
-        let stored = Bytes::from(codec::encode(bytes));
         let key = keys::chunk_key(job, row.index, row.epoch, &self.seams().chance.name());
         let at = place(StoredObject { key, size: ByteSize::of(&stored), sha256: Sha256::of(&stored) });
         let (store, key) = (self.stores().of(&at), &at.object().key);
@@ -301,7 +301,7 @@ impl Pipeline {
             Ok(None) | Err(ReadError::Damaged { .. } | ReadError::Lost { .. }) => return Ok(()),
             Err(ReadError::Store(error)) => return Err(error),
         };
-        let to = self.keep_in_object_store(job, &row, &bytes, record).await?;
+        let to = self.keep_in_object_store(job, &row, codec::encode(&bytes).into(), record).await?;
         self.point(points::READ_BACK).await;
         if !database.persist(job, index, row.version, &to, self.now()).await? {
             self.remove_unnamed(&to).await;

@@ -1,11 +1,12 @@
 //! The queue in memory: a shortcut. Everything in it can be derived from the database, and the sweeper does so.
 
-use std::sync::Arc;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError};
 
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::{Mutex, mpsc, oneshot};
 
-use crate::trace::{ChunkIndex, JobId};
+use crate::trace::{ChunkId, ChunkIndex, JobId, Record, Version};
 
 /// Something to do soon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,10 +15,20 @@ pub(super) enum Item {
     Evaluate(JobId),
 }
 
+/// A chunk whose record is on its way to the database, or was just taken there.
+pub(super) struct Filled {
+    pub(super) chunk: ChunkId,
+    pub(super) record: Record,
+    /// The version that its row has by the record. Closed without one: it was not taken, or not as the first.
+    pub(super) recorded: oneshot::Receiver<Version>,
+}
+
 /// Waiting work, bounded: what does not fit is left to the sweeper.
 pub(super) struct Work {
     sender: mpsc::Sender<Item>,
     receiver: Mutex<mpsc::Receiver<Item>>,
+    /// What is known of chunks among the items, so that their rows need not be asked for.
+    filled: std::sync::Mutex<HashMap<(JobId, ChunkIndex), Filled>>,
     draining: AtomicBool,
     under_way: Arc<AtomicUsize>,
 }
@@ -28,12 +39,38 @@ const WAITING_MAX: usize = 4096;
 impl Work {
     pub(super) fn new() -> Self {
         let (sender, receiver) = mpsc::channel(WAITING_MAX);
-        Self { sender, receiver: Mutex::new(receiver), draining: AtomicBool::new(false), under_way: Arc::default() }
+        Self {
+            sender,
+            receiver: Mutex::new(receiver),
+            filled: std::sync::Mutex::default(),
+            draining: AtomicBool::new(false),
+            under_way: Arc::default(),
+        }
     }
 
     pub(super) fn migrate_soon(&self, job: JobId, index: ChunkIndex) {
         // Full is no loss: the sweeper finds the chunk in the database.
         let _ = self.sender.try_send(Item::Migrate(job, index));
+    }
+
+    /// Migrates a chunk whose record is about to be written; who writes it says what version its row has by then.
+    pub(super) fn migrate_filled_soon(&self, job: JobId, chunk: ChunkId, record: Record) -> oneshot::Sender<Version> {
+        let (says, recorded) = oneshot::channel();
+        // Before the item, so that it is there whoever takes that; without one nobody would take it out.
+        if let Ok(place) = self.sender.try_reserve() {
+            self.filled().insert((job, chunk.index), Filled { chunk, record, recorded });
+            place.send(Item::Migrate(job, chunk.index));
+        }
+        says
+    }
+
+    /// What is known of a chunk that was filled on this node; only once.
+    pub(super) fn take_filled(&self, job: JobId, index: ChunkIndex) -> Option<Filled> {
+        self.filled().remove(&(job, index))
+    }
+
+    fn filled(&self) -> std::sync::MutexGuard<'_, HashMap<(JobId, ChunkIndex), Filled>> {
+        self.filled.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn evaluate_soon(&self, job: JobId) {

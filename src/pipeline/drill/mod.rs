@@ -16,6 +16,7 @@ pub use report::DrillReport;
 use crate::store::StoreError;
 use crate::store::database::drills::{Drill, DrillId, NewDrill};
 use crate::store::database::{Job, MismatchFilter};
+use crate::store::object::codec;
 use crate::trace::{ChunkIndex, ChunkState, DataStore, JobId, Kind};
 
 use super::Pipeline;
@@ -77,8 +78,10 @@ impl Pipeline {
         let good = self.look_persisted(at, record).await.reached()?.sound();
         let good = good.ok_or_else(|| impossible(&format!("chunk {chunk} is not as recorded already")))?;
         let new = match order.store {
-            DataStore::ObjectStore => self.keep_in_object_store(job.id, &row, &good, record).await?,
-            DataStore::Database => self.keep_in_database(job.id, &row, &good, record).await?,
+            DataStore::ObjectStore => {
+                self.keep_in_object_store(job.id, &row, codec::encode(&good).into(), record).await?
+            }
+            DataStore::Database => self.keep_in_database(job.id, &row, codec::encode(&good).into(), record).await?,
             store => return Err(impossible(&format!("no persistent copy lies in {store}"))),
         };
         let drill = self.announce(order, chunk).await?;

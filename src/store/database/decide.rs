@@ -22,12 +22,12 @@ pub fn record(row: Option<&ChunkRow>, index: ChunkIndex, begun: Epoch, record: &
     let sealed =
         ChunkRow { index, epoch: begun, version, state: ChunkState::Sealed { record: *record }, persisted_at: None };
     let Some(row) = row else {
-        return Decision { answer: Recorded::Sealed, row: Some(sealed) };
+        return Decision { answer: Recorded::Sealed(version), row: Some(sealed) };
     };
     match &row.state {
-        ChunkState::Open => Decision { answer: Recorded::Sealed, row: Some(sealed) },
+        ChunkState::Open => Decision { answer: Recorded::Sealed(version), row: Some(sealed) },
         ChunkState::Sealed { record: known } | ChunkState::Persisted { record: known, .. } => {
-            let answer = if known == record { Recorded::Sealed } else { Recorded::Conflict };
+            let answer = if known == record { Recorded::Known } else { Recorded::Conflict };
             Decision { answer, row: None }
         }
         ChunkState::Wanted { asked_in, .. } if begun < *asked_in => Decision { answer: Recorded::Stale, row: None },
@@ -127,6 +127,6 @@ pub fn canceled_before_it_ran() -> Ending {
 impl Recorded {
     /// True if the row has the record now.
     pub fn is_taken(self) -> bool {
-        matches!(self, Self::Sealed | Self::Refilled | Self::RefilledSame)
+        matches!(self, Self::Sealed(_) | Self::Known | Self::Refilled | Self::RefilledSame)
     }
 }

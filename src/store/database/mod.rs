@@ -206,8 +206,10 @@ pub enum RowOpened {
 /// What [`Database::record`] did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Recorded {
-    /// The row has the record now, or had it already.
-    Sealed,
+    /// The row has the record now, and this version.
+    Sealed(Version),
+    /// The row had this record already.
+    Known,
     /// The row was a hole, and the bytes are the same as those recorded before. If a persistent copy was kept, the row
     /// is `Persisted` again, otherwise `Sealed`.
     RefilledSame,

@@ -59,7 +59,7 @@ pub async fn a_record_seals_and_makes_the_next_two_rows(db: &dyn Database) {
     let id = running(db).await;
     let first = bytes("12345678");
     db.open_chunk(id, FIRST, ChunkIndex(0), NOW).await.unwrap();
-    assert_eq!(record(db, id, (1, 0, 1), &first, Some(1)).await, Recorded::Sealed);
+    assert_eq!(record(db, id, (1, 0, 1), &first, Some(1)).await, Recorded::Sealed(Version(2)));
     assert_eq!(row(db, id, 0).await, sealed(0, FIRST, 2, first));
     assert_eq!(row(db, id, 1).await, empty(1, FIRST));
     assert_eq!(row(db, id, 2).await, empty(2, FIRST));
@@ -68,7 +68,7 @@ pub async fn a_record_seals_and_makes_the_next_two_rows(db: &dyn Database) {
     // A row that was opened before a rewind names the epoch in which its copy was begun.
     assert!(db.rewind(id, &jobs::measured(db, id, jobs::rewind(&[])).await).await.unwrap());
     let second = bytes("abcdefgh");
-    assert_eq!(record(db, id, (2, 1, 2), &second, Some(2)).await, Recorded::Sealed);
+    assert_eq!(record(db, id, (2, 1, 2), &second, Some(2)).await, Recorded::Sealed(Version(2)));
     assert_eq!(row(db, id, 1).await, sealed(1, SECOND, 2, second));
     assert_eq!(row(db, id, 2).await, empty(2, FIRST));
     assert_eq!(row(db, id, 3).await, empty(3, SECOND));
@@ -77,7 +77,7 @@ pub async fn a_record_seals_and_makes_the_next_two_rows(db: &dyn Database) {
 pub async fn a_record_needs_no_row_before_it(db: &dyn Database) {
     let id = running(db).await;
     let whole = bytes("");
-    assert_eq!(record(db, id, (1, 3, 1), &whole, None).await, Recorded::Sealed);
+    assert_eq!(record(db, id, (1, 3, 1), &whole, None).await, Recorded::Sealed(Version(1)));
     assert_eq!(row(db, id, 3).await, sealed(3, FIRST, 1, whole));
     assert_eq!(db.chunks(id, ChunkIndex(0), 10).await.unwrap().len(), 1);
 }
@@ -86,14 +86,14 @@ pub async fn the_same_record_again_changes_nothing(db: &dyn Database) {
     let id = running(db).await;
     let bytes = bytes("12345678");
     let before = seal(db, id, 0, &bytes, NOW).await;
-    assert_eq!(record(db, id, (1, 0, 1), &bytes, None).await, Recorded::Sealed);
+    assert_eq!(record(db, id, (1, 0, 1), &bytes, None).await, Recorded::Known);
     assert_eq!(row(db, id, 0).await, Some(before.clone()));
     // But for the next row, which may not have been made.
-    assert_eq!(record(db, id, (1, 0, 1), &bytes, Some(1)).await, Recorded::Sealed);
+    assert_eq!(record(db, id, (1, 0, 1), &bytes, Some(1)).await, Recorded::Known);
     assert_eq!(row(db, id, 1).await, empty(1, FIRST));
     db.persist(id, ChunkIndex(0), before.version, &object("k"), NOW).await.unwrap();
     let before = row(db, id, 0).await;
-    assert_eq!(record(db, id, (1, 0, 1), &bytes, None).await, Recorded::Sealed);
+    assert_eq!(record(db, id, (1, 0, 1), &bytes, None).await, Recorded::Known);
     assert_eq!(row(db, id, 0).await, before);
 }
 
@@ -121,7 +121,7 @@ pub async fn a_record_of_another_epoch_is_stale(db: &dyn Database) {
 pub async fn a_closing_trace_takes_records(db: &dyn Database) {
     let id = running(db).await;
     db.end(id, &success(), NOW, None).await.unwrap();
-    assert_eq!(record(db, id, (1, 0, 1), &bytes("12"), None).await, Recorded::Sealed);
+    assert_eq!(record(db, id, (1, 0, 1), &bytes("12"), None).await, Recorded::Sealed(Version(1)));
     assert_eq!(row(db, id, 0).await, sealed(0, FIRST, 1, bytes("12")));
 }
 
@@ -221,7 +221,8 @@ pub async fn of_many_records_at_once_one_wins(db: &dyn Database) {
     let records: Vec<_> = (0..10).map(|number| bytes(&format!("{number}234567"))).collect();
     let answers = records.iter().map(|bytes| record(db, id, (1, 0, 1), bytes, Some(1)));
     let answers = futures::future::join_all(answers).await;
-    let winners: Vec<_> = answers.iter().zip(&records).filter(|(answer, _)| **answer == Recorded::Sealed).collect();
+    let won = Recorded::Sealed(Version(1));
+    let winners: Vec<_> = answers.iter().zip(&records).filter(|(answer, _)| **answer == won).collect();
     assert_eq!(winners.len(), 1);
     assert_eq!(row(db, id, 0).await, sealed(0, FIRST, 1, *winners[0].1));
     assert_eq!(answers.iter().filter(|answer| **answer == Recorded::Conflict).count(), 9);

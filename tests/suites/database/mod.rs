@@ -203,8 +203,9 @@ async fn row(db: &dyn Database, job: JobId, index: u32) -> Option<ChunkRow> {
 /// Seals a chunk in the first epoch.
 async fn seal(db: &dyn Database, job: JobId, index: u32, record: &Record, at: Timestamp) -> ChunkRow {
     let recorded = db.record(job, FIRST, ChunkIndex(index), FIRST, record, None, at).await.unwrap();
-    assert_eq!(recorded, Recorded::Sealed);
-    row(db, job, index).await.unwrap()
+    let row = row(db, job, index).await.unwrap();
+    assert_eq!(recorded, Recorded::Sealed(row.version));
+    row
 }
 
 /// Seals a chunk in the first epoch and makes it persistent.

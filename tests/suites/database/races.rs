@@ -230,7 +230,7 @@ pub async fn a_record_of_the_epoch_before_a_rewind_is_not_written_after_it(nodes
         // Whatever was answered, the rows say the same.
         let rows = nodes[1].chunks(id, ChunkIndex(0), 10).await.unwrap();
         let sealed = rows.iter().any(|row| row.index.0 == 0);
-        assert_eq!(recorded.unwrap() == Recorded::Sealed, sealed);
+        assert_eq!(recorded.unwrap() == Recorded::Sealed(Version(1)), sealed);
         assert_eq!(rows.iter().any(|row| row.index.0 == 1), sealed);
         let ready = opened.unwrap() == veritail::store::database::RowOpened::Ready;
         assert_eq!(rows.iter().any(|row| row.index.0 == 5), ready);

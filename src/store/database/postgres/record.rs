@@ -7,20 +7,21 @@ use super::PostgresDatabase;
 use super::calls::{Repeat, Step, Work, arguments};
 use crate::store::Result;
 use crate::store::database::rows::chunks::{self, Sealing, chunk_columns};
-use crate::store::database::rows::stored;
+use crate::store::database::rows::{number, stored};
 use crate::store::database::{Recorded, decide};
-use crate::trace::{ChunkRow, ChunkState, Record};
+use crate::trace::{ChunkRow, ChunkState, Record, Version};
 
 /// One statement for a row that is open or not there, which is every chunk of a trace that loses nothing. It does nothing
 /// at all for any other row; that case is looked at again in a transaction.
 pub(super) async fn record(database: &PostgresDatabase, sealing: &Sealing<'_>) -> Result<Recorded> {
-    if seal_open(database, sealing).await? {
-        return Ok(Recorded::Sealed);
+    if let Some(version) = seal_open(database, sealing).await? {
+        return Ok(Recorded::Sealed(version));
     }
     Ok(database.transaction(Repeat::Never, sealing).await?.unwrap_or(Recorded::Stale))
 }
 
-async fn seal_open(database: &PostgresDatabase, sealing: &Sealing<'_>) -> Result<bool> {
+/// The version of the row that was sealed.
+async fn seal_open(database: &PostgresDatabase, sealing: &Sealing<'_>) -> Result<Option<Version>> {
     // Where the row is one that is there, the last condition is asked of it as it is now.
     let sql = "
         WITH job AS (SELECT id FROM jobs WHERE id = $1 AND epoch = $2 AND state IN ('open', 'closing') FOR SHARE),
@@ -31,13 +32,13 @@ async fn seal_open(database: &PostgresDatabase, sealing: &Sealing<'_>) -> Result
                 state = 'sealed', epoch = excluded.epoch, version = trace_chunks.version + 1, size = excluded.size,
                 crc32 = excluded.crc32, sha256 = excluded.sha256, sealed_at = excluded.sealed_at
                 WHERE trace_chunks.state = 'open'
-            RETURNING job_id),
+            RETURNING job_id, version),
         next AS (
             INSERT INTO trace_chunks (job_id, chunk_index, epoch, version, state, opened_at)
             SELECT job_id, $8 + ahead, $2, 1, 'open', $9 FROM sealed, generate_series(0, 1) AS ahead
             WHERE $8 IS NOT NULL
             ON CONFLICT (job_id, chunk_index) DO NOTHING)
-        SELECT 1 FROM sealed";
+        SELECT version FROM sealed";
     let Record { size, crc32, sha256 } = sealing.record;
     let arguments = arguments![
         sealing.job.0,
@@ -50,7 +51,8 @@ async fn seal_open(database: &PostgresDatabase, sealing: &Sealing<'_>) -> Result
         sealing.next.map(|next| i64::from(next.0)),
         sealing.at.0,
     ];
-    Ok(database.row(Repeat::Safe, sql, arguments).await?.is_some())
+    let sealed = database.row(Repeat::Safe, sql, arguments).await?;
+    sealed.as_ref().map(|row| number(row, "version").map(Version)).transpose()
 }
 
 /// Nobody else changes the job's rows from the first statement on.

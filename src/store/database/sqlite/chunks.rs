@@ -58,6 +58,7 @@ pub(super) async fn list(database: &SqliteDatabase, job: JobId, from: ChunkIndex
     rows.iter().map(read).collect()
 }
 
+/// The version that the row has by it.
 pub(super) async fn persist(
     connection: &mut SqliteConnection,
     job: JobId,
@@ -65,7 +66,7 @@ pub(super) async fn persist(
     version: Version,
     to: &Location,
     at: Timestamp,
-) -> Result<bool> {
+) -> Result<Option<Version>> {
     let StoredObject { key, size, sha256 } = to.object();
     let persisted = sqlx::query(
         "UPDATE trace_chunks SET state = 'persisted', version = version + 1, persisted_at = ?4, asked_in = NULL,
@@ -85,7 +86,7 @@ pub(super) async fn persist(
     .execute(connection)
     .await
     .map_err(failed)?;
-    Ok(persisted.rows_affected() == 1)
+    Ok((persisted.rows_affected() == 1).then_some(Version(version.0 + 1)))
 }
 
 pub(super) async fn waiting(database: &SqliteDatabase, until: Timestamp, limit: u32) -> Result<Vec<Waiting>> {

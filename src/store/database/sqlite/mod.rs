@@ -248,7 +248,9 @@ impl Database for SqliteDatabase {
         to: &Location,
         at: Timestamp,
     ) -> Result<bool> {
-        self.commit(together::Write::Persist { job, index, version, to: to.clone(), at }).await
+        self.commit(together::Write::Persist { job, index, version, to: to.clone(), at })
+            .await
+            .map(|taken| taken.is_some())
     }
 
     async fn waiting(&self, until: Timestamp, limit: u32) -> Result<Vec<Waiting>> {

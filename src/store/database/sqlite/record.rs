@@ -7,22 +7,22 @@ use super::errors::failed;
 use super::together::Write;
 use crate::store::Result;
 use crate::store::database::rows::chunks::{self, Sealing, chunk_columns};
-use crate::store::database::rows::stored;
+use crate::store::database::rows::{number, stored};
 use crate::store::database::{Recorded, decide};
-use crate::trace::{ChunkIndex, ChunkRow, ChunkState, JobId, Record};
+use crate::trace::{ChunkIndex, ChunkRow, ChunkState, JobId, Record, Version};
 
 /// One statement for a row that is open or not there, which is every chunk of a trace that loses nothing. It does nothing
 /// at all for any other row; that case is looked at again in a transaction.
 pub(super) async fn record(database: &SqliteDatabase, sealing: &Sealing<'_>) -> Result<Recorded> {
     let Sealing { job, epoch, index, begun, record: &record, next, at } = *sealing;
-    if database.commit(Write::Seal { job, epoch, index, begun, record, next, at }).await? {
-        Ok(Recorded::Sealed)
-    } else {
-        decide_in_transaction(database, sealing).await
+    match database.commit(Write::Seal { job, epoch, index, begun, record, next, at }).await? {
+        Some(version) => Ok(Recorded::Sealed(version)),
+        None => decide_in_transaction(database, sealing).await,
     }
 }
 
-pub(super) async fn seal_open(connection: &mut SqliteConnection, sealing: &Sealing<'_>) -> Result<bool> {
+/// The version of the row that was sealed.
+pub(super) async fn seal_open(connection: &mut SqliteConnection, sealing: &Sealing<'_>) -> Result<Option<Version>> {
     let rows = sqlx::query(
         "INSERT INTO trace_chunks (job_id, chunk_index, epoch, version, state, size, crc32, sha256, opened_at, sealed_at)
          SELECT ?1, new.chunk_index, new.epoch, 1, new.state, new.size, new.crc32, new.sha256, ?9, new.sealed_at
@@ -37,7 +37,7 @@ pub(super) async fn seal_open(connection: &mut SqliteConnection, sealing: &Seali
              state = 'sealed', epoch = excluded.epoch, version = version + 1, size = excluded.size,
              crc32 = excluded.crc32, sha256 = excluded.sha256, sealed_at = excluded.sealed_at
              WHERE excluded.state = 'sealed'
-         RETURNING chunk_index",
+         RETURNING chunk_index, version",
     )
     .bind(sealing.job.0)
     .bind(sealing.epoch.0)
@@ -51,7 +51,12 @@ pub(super) async fn seal_open(connection: &mut SqliteConnection, sealing: &Seali
     .fetch_all(connection)
     .await
     .map_err(failed)?;
-    Ok(!rows.is_empty())
+    for row in &rows {
+        if number::<u32>(row, "chunk_index")? == sealing.index.0 {
+            return Ok(Some(Version(number(row, "version")?)));
+        }
+    }
+    Ok(None)
 }
 
 async fn decide_in_transaction(database: &SqliteDatabase, sealing: &Sealing<'_>) -> Result<Recorded> {

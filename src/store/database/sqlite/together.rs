@@ -19,7 +19,7 @@ use crate::trace::{ChunkIndex, Epoch, JobId, Location, Record, Timestamp, Versio
 /// The most writes in one transaction, so that the first of them does not wait for long.
 const TOGETHER_MAX: usize = 256;
 
-/// A statement that says by what it changed whether it was taken.
+/// A statement that says by the version of the row that it changed whether it was taken.
 #[derive(Clone, Debug)]
 pub(super) enum Write {
     /// A chunk's record, and the rows of the next two chunks.
@@ -37,7 +37,7 @@ pub(super) enum Write {
 }
 
 impl Write {
-    async fn run(&self, connection: &mut SqliteConnection) -> Result<bool> {
+    async fn run(&self, connection: &mut SqliteConnection) -> Result<Option<Version>> {
         match self {
             Self::Seal { job, epoch, index, begun, record, next, at } => {
                 let (job, epoch, index, begun, next, at) = (*job, *epoch, *index, *begun, *next, *at);
@@ -53,7 +53,7 @@ impl Write {
 
 struct Waiting {
     write: Write,
-    answer: oneshot::Sender<Result<bool>>,
+    answer: oneshot::Sender<Result<Option<Version>>>,
 }
 
 /// Writes that wait for the connection; shared by all clones of a handle.
@@ -61,7 +61,7 @@ struct Waiting {
 pub(super) struct Together(Arc<Mutex<Vec<Waiting>>>);
 
 impl Together {
-    fn add(&self, write: Write) -> oneshot::Receiver<Result<bool>> {
+    fn add(&self, write: Write) -> oneshot::Receiver<Result<Option<Version>>> {
         let (answer, answered) = oneshot::channel();
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(Waiting { write, answer });
         answered
@@ -77,8 +77,8 @@ impl Together {
 }
 
 impl SqliteDatabase {
-    /// Commits `write`, alone or together with others. True if it was taken.
-    pub(super) async fn commit(&self, write: Write) -> Result<bool> {
+    /// Commits `write`, alone or together with others. The version that its row has now, if it was taken.
+    pub(super) async fn commit(&self, write: Write) -> Result<Option<Version>> {
         let mut answered = self.together.add(write);
         loop {
             let turn = std::pin::pin!(self.writing());
@@ -115,7 +115,7 @@ async fn run(connection: &mut SqliteConnection, waiting: Vec<Waiting>) {
     }
 }
 
-fn tell(waiting: Waiting, taken: Result<bool>) {
+fn tell(waiting: Waiting, taken: Result<Option<Version>>) {
     // A caller that went away meanwhile needs no answer; its write is as good as any.
     let _gone = waiting.answer.send(taken);
 }
@@ -128,7 +128,7 @@ enum Broken {
 async fn in_one_transaction(
     connection: &mut SqliteConnection,
     waiting: &[Waiting],
-) -> std::result::Result<Vec<bool>, Broken> {
+) -> std::result::Result<Vec<Option<Version>>, Broken> {
     let begun = connection.begin_with("BEGIN IMMEDIATE").await;
     let mut transaction = begun.map_err(|_| Broken::Before)?;
     let mut taken = Vec::with_capacity(waiting.len());
@@ -188,7 +188,7 @@ mod tests {
         database.together.0.lock().unwrap().len()
     }
 
-    async fn commits(database: &SqliteDatabase, all: Vec<Write>) -> Vec<Result<bool>> {
+    async fn commits(database: &SqliteDatabase, all: Vec<Write>) -> Vec<Result<Option<Version>>> {
         // Nobody gets the connection before all of them wait for it.
         let held = database.writer.acquire().await.unwrap();
         let count = all.len();
@@ -204,7 +204,7 @@ mod tests {
         let (_folder, database, jobs) = open(20).await;
         let record = Record::of(b"log");
         let sealed = commits(&database, jobs.iter().map(|job| seal(*job, record)).collect()).await;
-        assert!(sealed.iter().all(|taken| matches!(taken, Ok(true))), "{sealed:?}");
+        assert!(sealed.iter().all(|taken| matches!(taken, Ok(Some(Version::FIRST)))), "{sealed:?}");
         assert_eq!(waiting(&database), 0);
         for job in jobs {
             assert_eq!(database.chunk(job, FIRST).await.unwrap().unwrap().record(), Some(&record));
@@ -218,7 +218,7 @@ mod tests {
         let bad = Record { size: ByteSize(u64::MAX), ..record };
         let all = vec![seal(jobs[0], record), seal(jobs[1], bad), seal(JobId(99), record), seal(jobs[2], record)];
         let answers = commits(&database, all).await;
-        assert!(matches!(answers[..], [Ok(true), Err(_), Ok(false), Ok(true)]), "{answers:?}");
+        assert!(matches!(answers[..], [Ok(Some(_)), Err(_), Ok(None), Ok(Some(_))]), "{answers:?}");
         assert!(database.chunk(jobs[1], FIRST).await.unwrap().is_none());
         assert!(database.chunk(jobs[2], FIRST).await.unwrap().is_some());
     }
@@ -232,7 +232,7 @@ mod tests {
         assert!((&mut gone).now_or_never().is_none() && (&mut stays).now_or_never().is_none());
         drop(gone);
         drop(held);
-        assert!(stays.await.unwrap());
+        assert_eq!(stays.await.unwrap(), Some(Version::FIRST));
         assert!(database.chunk(jobs[0], FIRST).await.unwrap().is_none());
     }
 }
