@@ -29,11 +29,11 @@ async fn whoever_is_first_counts_in_redis_postgresql_and_s3() {
     run(Side::Production).await;
 }
 
-/// Each chunk is damaged after its record was written and before anybody took it up. Then its node migrates it, two other
-/// nodes run *hot*, a reader reads it, and its runner goes on, all at once.
+/// Each chunk is damaged once it is in the live store, before anybody takes it up. Then its node records and migrates it, two
+/// other nodes run *hot*, a reader reads it, and its runner goes on, all at once.
 async fn run(side: Side) {
     let ground = Ground::start(side).await;
-    let site = ground.at(Place::PausesOnceRecorded);
+    let site = ground.at(Place::PausesOnceTaken);
     let log = Arc::new(log(2 * CHUNK_SIZE + 100));
     let jobs = join_all((0..JOBS).map(|_| site.client.make_job_with_reset(true))).await;
     let runners = jobs.iter().map(|job| {

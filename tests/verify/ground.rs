@@ -63,8 +63,8 @@ pub enum Place {
     Rests,
     /// It moves them on.
     Moves(Keeps),
-    /// It stops once a chunk is recorded, before anything is done with it.
-    PausesOnceRecorded,
+    /// It stops once bytes are in the live store, before anything is done with them.
+    PausesOnceTaken,
     /// It stops between reading a copy back and naming it in the row, until the verifier has looked.
     Pauses,
     /// The same, until everything is damaged.
@@ -76,7 +76,7 @@ impl Place {
         Self::Rests,
         Self::Moves(Keeps::InObjectStore),
         Self::Moves(Keeps::InDatabase),
-        Self::PausesOnceRecorded,
+        Self::PausesOnceTaken,
         Self::Pauses,
         Self::PausesUntilDamaged(Keeps::InObjectStore),
         Self::PausesUntilDamaged(Keeps::InDatabase),
@@ -85,7 +85,7 @@ impl Place {
     fn keeps(self) -> Keeps {
         match self {
             Self::Moves(keeps) | Self::PausesUntilDamaged(keeps) => keeps,
-            Self::Rests | Self::PausesOnceRecorded | Self::Pauses => Keeps::InObjectStore,
+            Self::Rests | Self::PausesOnceTaken | Self::Pauses => Keeps::InObjectStore,
         }
     }
 
@@ -93,7 +93,7 @@ impl Place {
     fn gate(self) -> Option<&'static str> {
         match self {
             Self::Rests | Self::Moves(_) => None,
-            Self::PausesOnceRecorded => Some(points::RECORDED),
+            Self::PausesOnceTaken => Some(points::COMMITTED),
             Self::Pauses | Self::PausesUntilDamaged(_) => Some(points::READ_BACK),
         }
     }
