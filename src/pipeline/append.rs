@@ -311,7 +311,7 @@ impl Pipeline {
         // The span goes on in it: what the runner does not wait for belongs to its request all the same.
         self.seams().spawn.spawn("record", Box::pin(write.in_current_span()));
         let rows = (epoch, next..=next.next());
-        progress.known.recording = Some(Recording { index: chunk.index, rows, taken });
+        progress.known.recording = Some(Box::new(Recording { index: chunk.index, rows, taken }));
     }
 
     /// Writes a record; true if it was taken.

@@ -41,7 +41,7 @@ pub(super) struct Known {
     /// Sealed chunks whose records this node wrote; the next append leaves them out of the entry.
     pub(super) recorded: Vec<ChunkIndex>,
     /// The chunk whose record is being written beside the appends.
-    pub(super) recording: Option<Recording>,
+    pub(super) recording: Option<Box<Recording>>,
     /// The runner was told to go back and has not made up to here yet.
     pub(super) behind: Option<Offset>,
 }
@@ -79,9 +79,9 @@ impl Known {
 
     fn settled(&mut self, taken: bool) {
         match self.recording.take() {
-            Some(Recording { index, rows, .. }) if taken => {
-                self.recorded.push(index);
-                self.rows = Some(rows);
+            Some(recording) if taken => {
+                self.recorded.push(recording.index);
+                self.rows = Some(recording.rows);
             }
             // The entry still has the record: whoever looks for the row writes it first.
             _ => self.rows = None,

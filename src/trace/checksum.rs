@@ -177,7 +177,8 @@ pub fn combine<'a>(records: impl IntoIterator<Item = &'a Record>) -> (ByteSize, 
 
 /// The computation of a [`Record`] between two appends, as bytes that any node can go on from.
 ///
-/// Cheap to clone. Layout: format byte 1, CRC-32 (4 bytes, big-endian), size (8 bytes, big-endian), then SHA-256's serialised state.
+/// Cheap to clone. Layout: format byte 1, CRC-32 (4 bytes, big-endian), size (8 bytes, big-endian), then SHA-256's serialised
+/// state without the unused end of its buffer: every open trace is remembered and sent around with it.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Midstate(Arc<[u8]>);
 
@@ -189,7 +190,11 @@ pub struct UnreadableMidstate;
 impl Midstate {
     const FORMAT: u8 = 1;
     const HEAD: usize = 1 + 4 + 8;
+    /// The most that it takes.
     const SIZE: usize = Self::HEAD + size_of::<SerializedState<sha2::Sha256>>();
+    /// SHA-256's serialised state begins with 32 bytes of hash, the count of whole blocks (8 bytes, little-endian), and the count
+    /// of bytes behind them (1 byte); those bytes follow.
+    const COUNT: usize = 32 + 8;
 
     /// The midstate of no bytes.
     pub fn empty() -> Self {
@@ -217,16 +222,21 @@ impl Midstate {
         packed[1..5].copy_from_slice(&crc32.to_be_bytes());
         packed[5..Self::HEAD].copy_from_slice(&size.to_be_bytes());
         packed[Self::HEAD..].copy_from_slice(&state);
-        Self(packed.into())
+        let used = Self::HEAD + Self::used(&state).expect("SHA-256 counts the bytes in its own buffer");
+        Self(packed[..used].into())
     }
 
-    /// How many bytes SHA-256's serialised state says it absorbed: 32 bytes of hash, the count of whole blocks (8 bytes,
-    /// little-endian), the count of bytes behind them (1 byte). Damage there would give another digest, or a count that
+    /// How much of SHA-256's serialised state is not the unused end of its buffer.
+    fn used(state: &[u8]) -> Option<usize> {
+        Some(Self::COUNT + 1 + usize::from(*state.get(Self::COUNT)?))
+    }
+
+    /// How many bytes SHA-256's serialised state says it absorbed. Damage there would give another digest, or a count that
     /// overflows when the digest is finished.
     fn sha256_size(state: &[u8]) -> Option<u64> {
         const BLOCK: u64 = 64;
-        let blocks = u64::from_le_bytes(state.get(32..40)?.try_into().ok()?);
-        blocks.checked_mul(BLOCK)?.checked_add((*state.get(40)?).into())
+        let blocks = u64::from_le_bytes(state.get(32..Self::COUNT)?.try_into().ok()?);
+        blocks.checked_mul(BLOCK)?.checked_add((*state.get(Self::COUNT)?).into())
     }
 
     fn unpack(&self) -> Result<(u32, u64, sha2::Sha256), UnreadableMidstate> {
@@ -239,8 +249,14 @@ impl Midstate {
         if Self::sha256_size(rest) != Some(size) || size > ChunkSize::MAX.into() {
             return Err(UnreadableMidstate);
         }
-        let state = rest.try_into().map_err(|_| UnreadableMidstate)?;
-        let sha256 = sha2::Sha256::deserialize(state).map_err(|_| UnreadableMidstate)?;
+        // What was written first had the whole buffer, its unused end filled with zeros.
+        let whole = rest.len() == Self::SIZE - Self::HEAD;
+        let used = Self::used(rest).and_then(|used| rest.split_at_checked(used));
+        let used = used.filter(|(_, unused)| unused.is_empty() || whole && unused.iter().all(|byte| *byte == 0));
+        let (used, _) = used.ok_or(UnreadableMidstate)?;
+        let mut state = SerializedState::<sha2::Sha256>::default();
+        state.get_mut(..used.len()).ok_or(UnreadableMidstate)?.copy_from_slice(used);
+        let sha256 = sha2::Sha256::deserialize(&state).map_err(|_| UnreadableMidstate)?;
         Ok((crc32, size, sha256))
     }
 }
@@ -256,9 +272,11 @@ impl fmt::Debug for Midstate {
 
 impl Serialize for Midstate {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        // On the way of every append: without an allocation where it has the size that it always has.
-        let mut text = [0; 2 * Self::SIZE];
-        match hex::encode_to_slice(&self.0, &mut text).ok().and_then(|()| std::str::from_utf8(&text).ok()) {
+        // On the way of every append: without an allocation where it is of this version.
+        let mut buffer = [0; 2 * Self::SIZE];
+        let text = buffer.get_mut(..2 * self.0.len());
+        let text = text.and_then(|text| hex::encode_to_slice(&self.0, text).ok().map(|()| &*text));
+        match text.and_then(|text| std::str::from_utf8(text).ok()) {
             Some(text) => serializer.serialize_str(text),
             None => serializer.serialize_str(&hex::encode(&self.0)),
         }

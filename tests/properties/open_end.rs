@@ -109,7 +109,7 @@ proptest! {
     }
 }
 
-/// As version 0.1.0 wrote it after 8000 bytes. Nodes of two versions work over one live store while an upgrade goes on, and
+/// As it was written at first after 8000 bytes. Nodes of two versions work over one live store while an upgrade goes on, and
 /// compare entries byte for byte: whoever changes these bytes has to read the old ones still.
 const WRITTEN: &str = concat!(
     r#"{"epoch":1,"phase":"open","chunk_size":131072,"tail":{"chunk":{"index":0,"epoch":1},"size":8000,"midstate":""#,
@@ -124,7 +124,9 @@ fn an_entry_that_was_written_before_is_read_gone_on_from_and_written_the_same() 
     assert!(end.is_readable());
     assert_eq!(end.write_position().0, 8000);
     assert_eq!(String::from_utf8(end.encode()).expect("text"), WRITTEN);
-    assert!(end.append(b"more").is_ok());
+    let next = end.append(b"more").expect("it goes on").next;
+    let afresh = OpenEnd::decode(&next.encode()).expect("our own").append(b"!").expect("it goes on").next;
+    assert_eq!(afresh.tail.midstate, end.append(b"more!").expect("it goes on").next.tail.midstate);
 }
 
 /// A midstate of a newer version is not damage: it is passed on as it is, and only its chunk has to begin again.

@@ -27,13 +27,13 @@ use crate::config::value::Span;
 /// Starts `veritail serve` as a process of its own, over a folder that is gone afterwards, with the `VERITAIL_*` of this one.
 #[derive(Debug, Args)]
 pub(super) struct Idle {
-    /// Traces to open.
-    #[arg(long, value_name = "COUNT", default_value = "10000", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    /// Traces to open. Many, so that it does not count much how full the write buffers are at either look.
+    #[arg(long, value_name = "COUNT", default_value = "30000", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     runners: u32,
     /// What each of them says.
     #[arg(long, value_name = "SIZE", default_value = "1KiB")]
     patch: Size,
-    /// Traces to open before, so that what is bounded is full and does not count: the buffers that the embedded store gathers
+    /// Traces to open. Many, so that it does not count much how full the write buffers are at either look.before, so that what is bounded is full and does not count: the buffers that the embedded store gathers
     /// writes in, caches of tables and pages.
     #[arg(long, value_name = "COUNT", default_value = "20000", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     warm_up: u32,
