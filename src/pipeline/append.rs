@@ -10,7 +10,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::Stream;
 use futures::future::BoxFuture;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tracing::Instrument as _;
 
 use crate::store::database::{Lost, Rewind, RowOpened};
@@ -20,7 +20,7 @@ use crate::telemetry::metrics::{self, Operation, Stage};
 use crate::trace::open_end::{CannotAppend, Step};
 use crate::trace::{
     ByteSize, ChunkId, ChunkIndex, Detector, Epoch, JobId, JobStatus, Offset, OpenEnd, Origin, Phase, Record,
-    Timestamp, TraceState,
+    Timestamp, TraceState, Version,
 };
 
 use super::known::{After, Known, Recording, after};
@@ -295,15 +295,16 @@ impl Pipeline {
         let next = step.next.head().chunk.index;
         if next != chunk.index.next() || step.next.fill.is_some() {
             // A hole was filled: that it is healed is written down before the answer.
-            if Box::pin(self.record_or_forget(job, epoch, chunk, &record, None)).await {
+            if Box::pin(self.record_or_forget(job, epoch, chunk, &record, None, None)).await {
                 progress.known.recorded.push(chunk.index);
             }
             return;
         }
         let (says, taken) = watch::channel(None);
         let (node, under_way) = (self.clone(), self.work.begin());
+        let awaited = self.work.migrate_filled_soon(job, chunk, record, self.now());
         let write = async move {
-            let taken = node.record_or_forget(job, epoch, chunk, &record, Some(next)).await;
+            let taken = node.record_or_forget(job, epoch, chunk, &record, Some(next), Some(awaited)).await;
             // Perhaps nobody waits for it.
             says.send_replace(Some(taken));
             drop(under_way);
@@ -322,9 +323,10 @@ impl Pipeline {
         chunk: ChunkId,
         record: &Record,
         next: Option<ChunkIndex>,
+        awaited: Option<oneshot::Sender<Version>>,
     ) -> bool {
         let index = chunk.index;
-        match self.record(job, epoch, chunk, record, next).await {
+        match self.record(job, epoch, chunk, record, next, awaited).await {
             Ok(recorded) if recorded.is_taken() => true,
             Ok(_) => {
                 self.known.forget(&job);

@@ -4,16 +4,23 @@
 //! leaves a good copy that the row names: before the flip the live one, after it the object. An object that no row came
 //! to name is an orphan and harms nobody. What is corrupt is decided by `trace::verdict`, as everywhere.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use tracing::Instrument as _;
 
+use crate::seams::within;
 use crate::store::Result;
 use crate::store::object::codec;
 use crate::telemetry::metrics::{self, Stage};
 use crate::trace::{ByteSize, ChunkId, ChunkIndex, ChunkRow, ChunkState, JobId, Location, Record};
 
+use super::sweep::SEALED_FOR;
 use super::work::Filled;
 use super::{Pipeline, points};
+
+/// How long a worker waits for a record: while the database is slow it has other chunks to move.
+const RECORD_PATIENCE: Duration = Duration::from_secs(1);
 
 /// How a migration ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +37,9 @@ impl Pipeline {
     /// Migrates one chunk. One at a time per chunk on this node; across nodes the row's version decides.
     pub(super) async fn migrate(&self, job: JobId, index: ChunkIndex) -> Result<Migrated> {
         let _one = self.migrating.lock(&(job, index)).await;
-        if let Some(filled) = self.work.take_filled(job, index) {
+        // After a while another node's sweep takes it up too: then it is better to look at the row first.
+        let filled = self.work.take_filled(job, index).filter(|filled| self.now().since(filled.since) < SEALED_FOR);
+        if let Some(filled) = filled {
             let size = filled.record.size;
             if self.measured(job, index, size, self.migrate_filled(job, filled)).await? == Migrated::Settled {
                 return Ok(Migrated::Settled);
@@ -63,9 +72,11 @@ impl Pipeline {
     /// A chunk that was filled on this node. While the database takes its record its bytes are read and encoded, and what its row
     /// is by then need not be asked for. Whatever comes up, the row is looked at: it may have changed since.
     async fn migrate_filled(&self, job: JobId, filled: Filled) -> Result<Migrated> {
-        let Filled { chunk, record, recorded } = filled;
-        let stored = self.stored_form(job, chunk, &record).await?;
-        let (Some(stored), Ok(version)) = (stored, recorded.await) else { return Ok(Migrated::Moved) };
+        let Filled { chunk, record, recorded, since: _ } = filled;
+        let Some(stored) = self.stored_form(job, chunk, &record).await? else { return Ok(Migrated::Moved) };
+        // Whoever writes the record has the chunk queued again, if nobody waits for it any more.
+        let recorded = within(self.seams().clock.as_ref(), RECORD_PATIENCE, recorded).await;
+        let Some(Ok(version)) = recorded else { return Ok(Migrated::Moved) };
         let state = ChunkState::Sealed { record };
         let row = ChunkRow { index: chunk.index, epoch: chunk.epoch, version, state, persisted_at: None };
         self.move_out(job, &row, &record, stored).await

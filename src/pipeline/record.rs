@@ -2,15 +2,18 @@
 
 use std::time::Duration;
 
+use tokio::sync::oneshot;
+
 use crate::store::Result;
 use crate::store::database::Recorded;
 use crate::telemetry::metrics::{self, Operation, RewindCause, RewindResult, Stage};
-use crate::trace::{ChunkId, ChunkIndex, ChunkState, Epoch, JobId, Look, OpenEnd, Record};
+use crate::trace::{ChunkId, ChunkIndex, ChunkState, Epoch, JobId, Look, OpenEnd, Record, Version};
 
 use super::{Pipeline, points};
 
 impl Pipeline {
-    /// Writes the record of a sealed chunk and, if `next` is given, makes the row of that chunk, in one statement.
+    /// Writes the record of a sealed chunk and, if `next` is given, makes the row of that chunk, in one statement. Then the chunk is
+    /// migrated: by whoever awaits the version that its row has by it, or by the next worker.
     pub(super) async fn record(
         &self,
         job: JobId,
@@ -18,22 +21,21 @@ impl Pipeline {
         chunk: ChunkId,
         record: &Record,
         next: Option<ChunkIndex>,
+        awaited: Option<oneshot::Sender<Version>>,
     ) -> Result<Recorded> {
-        let says = self.work.migrate_filled_soon(job, chunk, *record);
         let database = &self.stores().database;
         let recorded = database.record(job, epoch, chunk.index, chunk.epoch, record, next, self.now());
         let recorded = self.stage(Stage::Record, job, chunk.index, recorded).await?;
-        match recorded {
-            // Perhaps whoever waited for it has gone on to something else: the sweeper finds the chunk.
-            Recorded::Sealed(version) => drop(says.send(version)),
-            _ => drop(says),
-        }
         self.point(points::RECORDED).await;
         match recorded {
             Recorded::Sealed(_) | Recorded::Known => {
                 metrics::operation(Operation::Chunked);
                 metrics::chunk_size(self.stores().live.name(), record.size);
-                if recorded == Recorded::Known {
+                let is_told = match (recorded, awaited) {
+                    (Recorded::Sealed(version), Some(awaited)) => awaited.send(version).is_ok(),
+                    _ => false,
+                };
+                if !is_told {
                     self.work.migrate_soon(job, chunk.index);
                 }
             }
@@ -85,7 +87,7 @@ impl Pipeline {
         let mut written = Vec::new();
         for (index, sealed) in end.sealed.iter().filter(|(index, _)| !known.contains(index)) {
             let chunk = ChunkId { index: *index, epoch: sealed.epoch };
-            match self.record(job, end.epoch, chunk, &sealed.record, None).await? {
+            match self.record(job, end.epoch, chunk, &sealed.record, None, None).await? {
                 recorded if recorded.is_taken() => written.push(*index),
                 _ => return Ok(None),
             }

@@ -68,7 +68,7 @@ const BATCH: u32 = 100;
 /// Chunks looked for in one sweep: 4096 chunks are 512 MiB at the default size.
 const CHUNKS_MAX: u64 = 4096;
 /// A sealed chunk that its node did not migrate by then is taken up by the sweeper.
-const SEALED_FOR: Duration = Duration::from_secs(5);
+pub(super) const SEALED_FOR: Duration = Duration::from_secs(5);
 /// Time for the chunks of one sweep, after which the rest is left to the next.
 const CHUNKS_FOR: Duration = Duration::from_secs(60);
 /// Time for one job or chunk.

@@ -1,4 +1,4 @@
-//! The queue in memory: a shortcut. Everything in it can be derived from the database, and the sweeper does so.
+//! The queue in memory: a shortcut. Everything in it can be derived from the stores, and the sweeper and the next append do so.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError};
 
 use tokio::sync::{Mutex, mpsc, oneshot};
 
-use crate::trace::{ChunkId, ChunkIndex, JobId, Record, Version};
+use crate::trace::{ChunkId, ChunkIndex, JobId, Record, Timestamp, Version};
 
 /// Something to do soon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +19,8 @@ pub(super) enum Item {
 pub(super) struct Filled {
     pub(super) chunk: ChunkId,
     pub(super) record: Record,
+    /// Since when.
+    pub(super) since: Timestamp,
     /// The version that its row has by the record. Closed without one: it was not taken, or not as the first.
     pub(super) recorded: oneshot::Receiver<Version>,
 }
@@ -54,11 +56,17 @@ impl Work {
     }
 
     /// Migrates a chunk whose record is about to be written; who writes it says what version its row has by then.
-    pub(super) fn migrate_filled_soon(&self, job: JobId, chunk: ChunkId, record: Record) -> oneshot::Sender<Version> {
+    pub(super) fn migrate_filled_soon(
+        &self,
+        job: JobId,
+        chunk: ChunkId,
+        record: Record,
+        since: Timestamp,
+    ) -> oneshot::Sender<Version> {
         let (says, recorded) = oneshot::channel();
         // Before the item, so that it is there whoever takes that; without one nobody would take it out.
         if let Ok(place) = self.sender.try_reserve() {
-            self.filled().insert((job, chunk.index), Filled { chunk, record, recorded });
+            self.filled().insert((job, chunk.index), Filled { chunk, record, since, recorded });
             place.send(Item::Migrate(job, chunk.index));
         }
         says

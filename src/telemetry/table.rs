@@ -101,7 +101,7 @@ table! {
     /// Chunks that are in the live store and not released, counted in the same two ways: every node says the same, or
     /// what it counted last.
     LIVE_CHUNKS: Gauge["veritail_live_chunks"; source: Source], starts Start::WhenKnown;
-    /// Time to move one chunk from the live to the object store, read back and recorded.
+    /// Time to move one chunk from the live to the object store, read back and recorded. Of a chunk that was just filled on this node it includes the wait for its record, a second at most.
     MIGRATE_DURATION: Histogram["veritail_migrate_duration_seconds"; result: Success] in SECONDS, starts Start::Zero;
     /// Log bytes migrated.
     MIGRATE_BYTES: Counter["veritail_migrate_bytes_total"], starts Start::Zero;

@@ -177,8 +177,9 @@ pub fn combine<'a>(records: impl IntoIterator<Item = &'a Record>) -> (ByteSize, 
 
 /// The computation of a [`Record`] between two appends, as bytes that any node can go on from.
 ///
-/// Cheap to clone. Layout: format byte 1, CRC-32 (4 bytes, big-endian), size (8 bytes, big-endian), then SHA-256's serialised
-/// state without the unused end of its buffer: every open trace is remembered and sent around with it.
+/// Cheap to clone. Layout: format byte 2, CRC-32 (4 bytes, big-endian), size (8 bytes, big-endian), then SHA-256's serialised
+/// state without the unused end of its buffer: every open trace is remembered and sent around with it. Format 1, which is still
+/// read, has the whole of it.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Midstate(Arc<[u8]>);
 
@@ -188,7 +189,8 @@ pub struct Midstate(Arc<[u8]>);
 pub struct UnreadableMidstate;
 
 impl Midstate {
-    const FORMAT: u8 = 1;
+    const WHOLE: u8 = 1;
+    const FORMAT: u8 = 2;
     const HEAD: usize = 1 + 4 + 8;
     /// The most that it takes.
     const SIZE: usize = Self::HEAD + size_of::<SerializedState<sha2::Sha256>>();
@@ -241,21 +243,20 @@ impl Midstate {
 
     fn unpack(&self) -> Result<(u32, u64, sha2::Sha256), UnreadableMidstate> {
         let (head, rest) = self.0.split_at_checked(Self::HEAD).ok_or(UnreadableMidstate)?;
-        if head[0] != Self::FORMAT {
-            return Err(UnreadableMidstate);
-        }
         let crc32 = u32::from_be_bytes(head[1..5].try_into().map_err(|_| UnreadableMidstate)?);
         let size = u64::from_be_bytes(head[5..13].try_into().map_err(|_| UnreadableMidstate)?);
         if Self::sha256_size(rest) != Some(size) || size > ChunkSize::MAX.into() {
             return Err(UnreadableMidstate);
         }
-        // What was written first had the whole buffer, its unused end filled with zeros.
-        let whole = rest.len() == Self::SIZE - Self::HEAD;
-        let used = Self::used(rest).and_then(|used| rest.split_at_checked(used));
-        let used = used.filter(|(_, unused)| unused.is_empty() || whole && unused.iter().all(|byte| *byte == 0));
-        let (used, _) = used.ok_or(UnreadableMidstate)?;
         let mut state = SerializedState::<sha2::Sha256>::default();
-        state.get_mut(..used.len()).ok_or(UnreadableMidstate)?.copy_from_slice(used);
+        let is_complete = match head[0] {
+            Self::FORMAT => Self::used(rest) == Some(rest.len()),
+            // That its unused end is zeros is asked when it is deserialised.
+            Self::WHOLE => rest.len() == state.len(),
+            _ => false,
+        };
+        let written = state.get_mut(..rest.len()).filter(|_| is_complete).ok_or(UnreadableMidstate)?;
+        written.copy_from_slice(rest);
         let sha256 = sha2::Sha256::deserialize(&state).map_err(|_| UnreadableMidstate)?;
         Ok((crc32, size, sha256))
     }

@@ -210,3 +210,24 @@ async fn a_full_chunk_whose_row_changed_since_its_record_is_left_to_who_changed_
     assert!(client.trace(&job).await == log);
     node.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_takes_long_keeps_no_worker_and_its_chunk_moves_on_all_the_same() {
+    let watched = Arc::new(Watched { door: Door::before_every("record"), calls: Recorder::default() });
+    let (calls, node) = (&watched.calls, start_working(watched.clone()).await);
+    let client = node.client();
+    let job = client.make_job().await;
+    let log = log(CHUNK);
+    client.append_all(&job, 0, &log[..10]).await;
+    calls.reset();
+
+    watched.door.close();
+    client.append_all(&job, 10, &log[10..]).await;
+    calls.until("database", "chunk", 1).await;
+    assert_eq!(calls.count("object_store", "put"), 0, "its worker went on without it");
+
+    watched.door.open();
+    calls.until("live", "release", 1).await;
+    assert!(matches!(row(&node, &job, 0).await.unwrap().state, ChunkState::Persisted { .. }));
+    node.stop().await;
+}

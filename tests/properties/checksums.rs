@@ -20,6 +20,9 @@ fn bytes_of(midstate: &Midstate) -> Vec<u8> {
     hex::decode(text).expect("hexadecimal digits")
 }
 
+/// Bytes of the first format, in which a midstate was whole: 13 of ours, 40 of SHA-256's, and its buffer of 64.
+const WHOLE: usize = 117;
+
 proptest! {
     #[test]
     fn crcs_of_parts_combine_to_that_of_the_whole(parts in vec(vec(any::<u8>(), 0..300), 0..8)) {
@@ -50,13 +53,31 @@ proptest! {
         let bytes = bytes_of(&Midstate::empty().absorb(&log).expect("our own"));
         let mut other = bytes.clone();
         other[0] = format;
-        let readable = format == bytes[0];
+        let readable = format == bytes[0] || format == 1 && bytes.len() == WHOLE;
         prop_assert_eq!(of_bytes(&other).record().is_ok(), readable);
         prop_assert_eq!(of_bytes(&other).absorb(b"x").is_ok(), readable);
         let short = of_bytes(&bytes[..cut.index(bytes.len())]);
         prop_assert!(short.record().is_err() && short.absorb(b"x").is_err());
-        let long = of_bytes(&[bytes, vec![1]].concat());
+        let long = of_bytes(&[bytes, vec![0]].concat());
         prop_assert!(long.record().is_err() && long.absorb(b"x").is_err());
+    }
+
+    /// As it was written at first: with the whole buffer, whose unused end is zeros.
+    #[test]
+    fn a_midstate_of_the_first_format_is_gone_on_from_and_refused_if_it_is_not_whole(log in vec(any::<u8>(), 0..200), more in vec(any::<u8>(), 0..80), at in any::<prop::sample::Index>(), to in 1u8..) {
+        let newest = Midstate::empty().absorb(&log).expect("our own");
+        let mut bytes = bytes_of(&newest);
+        let used = bytes.len();
+        bytes[0] = 1;
+        bytes.resize(WHOLE, 0);
+        let whole = of_bytes(&bytes);
+        prop_assert_eq!(whole.record().expect("it is still read"), Record::of(&log));
+        prop_assert_eq!(whole.absorb(&more).expect("it is still read"), newest.absorb(&more).expect("our own"));
+        prop_assume!(used < WHOLE);
+        let unused = used + at.index(WHOLE - used);
+        prop_assert!(of_bytes(&bytes[..unused]).record().is_err(), "cut at {}", unused);
+        bytes[unused] = to;
+        prop_assert!(of_bytes(&bytes).record().is_err(), "byte {} of the unused end", unused);
     }
 
     /// The size stands in it twice: beside the digest's state, and in it.

@@ -132,7 +132,7 @@ fn an_entry_that_was_written_before_is_read_gone_on_from_and_written_the_same() 
 /// A midstate of a newer version is not damage: it is passed on as it is, and only its chunk has to begin again.
 #[test]
 fn a_midstate_of_a_newer_format_is_kept_byte_for_byte_and_not_gone_on_from() {
-    for newer in ["02", "ff00", &format!("02{}", "ab".repeat(117)), &format!("02{}", "ab".repeat(400))] {
+    for newer in ["03", "ff00", &format!("03{}", "ab".repeat(117)), &format!("03{}", "ab".repeat(400))] {
         let (head, rest) = WRITTEN.split_once("01").expect("its format");
         let rest = rest.split_once('"').expect("its end").1;
         let written = format!("{head}{newer}\"{rest}");

@@ -1,6 +1,8 @@
 //! When rows come to name persistent copies, to the microsecond, and at no cost: to ask again and again would take the
 //! processor from what is measured.
 
+use std::sync::{Mutex, PoisonError};
+
 use async_trait::async_trait;
 use tokio::sync::watch;
 
@@ -8,15 +10,22 @@ use super::clock::{self, Instant};
 use crate::pipeline::points;
 use crate::seams::FailPoints;
 
-/// Told by the pipeline of a Veritail of our own.
+/// Told by the pipeline of a Veritail of our own, which moves one chunk at a time.
 #[derive(Debug, Default)]
-pub(super) struct Flips(watch::Sender<Option<Instant>>);
+pub(super) struct Flips {
+    flipped: Mutex<Option<Instant>>,
+    /// The same, once the live copy is released too: until then the chunk's work is not over.
+    done: watch::Sender<Option<Instant>>,
+}
 
 #[async_trait]
 impl FailPoints for Flips {
     async fn reached(&self, point: &'static str) {
-        if point == points::FLIPPED {
-            self.0.send_replace(Some(clock::now()));
+        let mut flipped = self.flipped.lock().unwrap_or_else(PoisonError::into_inner);
+        match point {
+            points::FLIPPED => *flipped = Some(clock::now()),
+            points::RELEASED => drop(self.done.send_replace(flipped.take())),
+            _ => {}
         }
     }
 }
@@ -24,7 +33,7 @@ impl FailPoints for Flips {
 impl Flips {
     /// Those from now on.
     pub(super) fn follow(&self) -> Following {
-        Following(self.0.subscribe())
+        Following(self.done.subscribe())
     }
 }
 

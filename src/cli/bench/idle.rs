@@ -33,7 +33,7 @@ pub(super) struct Idle {
     /// What each of them says.
     #[arg(long, value_name = "SIZE", default_value = "1KiB")]
     patch: Size,
-    /// Traces to open. Many, so that it does not count much how full the write buffers are at either look.before, so that what is bounded is full and does not count: the buffers that the embedded store gathers
+    /// Traces to open before, so that what is bounded is full and does not count: the buffers that the embedded store gathers
     /// writes in, caches of tables and pages.
     #[arg(long, value_name = "COUNT", default_value = "20000", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     warm_up: u32,

@@ -16,10 +16,6 @@ const MEMTABLE: u64 = 8 * 1024 * 1024;
 /// Blocks of tables kept in memory; the open ends that are read back are mostly in the memtables still.
 const CACHE: u64 = 16 * 1024 * 1024;
 
-/// Threads that write tables and merge them. Of several, fjall keeps the first from merging, by handing it the same work again
-/// and again for as long as another is at it: a core's worth of nothing, next to those that appends need.
-const WORKERS: usize = 1;
-
 /// Journals are kept until what they hold is in tables; beyond this size the tables are written early.
 const MAX_JOURNAL: u64 = 128 * 1024 * 1024;
 
@@ -34,8 +30,7 @@ pub(super) struct Space {
 
 impl Space {
     pub(super) fn open(path: &Path) -> Result<Self> {
-        let options = Database::builder(path).max_journaling_size(MAX_JOURNAL).cache_size(CACHE);
-        let opened = options.worker_threads(WORKERS).open();
+        let opened = Database::builder(path).max_journaling_size(MAX_JOURNAL).cache_size(CACHE).open();
         let database = opened.map_err(|error| match error {
             fjall::Error::Locked => StoreError::unavailable(
                 NAME,
