@@ -119,6 +119,22 @@ async fn staged_bytes_leave_nothing_behind() {
     assert!(renamed.contains("cmdstat_rename:calls=1,"), "{renamed}");
 }
 
+/// The key that was staged would expire; the chunk that it became does not, in the server's file either.
+#[tokio::test]
+async fn staged_bytes_are_a_chunk_for_good_after_a_kill() {
+    let mut server = RedisServer::start(Durability::Always);
+    let store = connect(&server).await;
+    let end = OpenEnd::new(Epoch::FIRST, ChunkSize::DEFAULT);
+    stored(store.replace(JOB, None, &Entry::Live(end.clone()), JobStatus::Running, None).await.unwrap());
+    let next = append(&store, JOB, &end, &[b'x'; 16 * 1024]).await;
+    server.restart();
+    let (store, mut hands) = (connect(&server).await, other_hands(&server).await);
+    assert_eq!(order::<i64>(&mut hands, &format!("TTL {CHUNK}")).await, -1);
+    assert_eq!(order::<Vec<String>>(&mut hands, "KEYS *staged*").await, [""; 0]);
+    assert_eq!(bytes(&store, JOB, chunk(0)).await, Some(vec![b'x'; 16 * 1024]));
+    append(&store, JOB, &next, b"more").await;
+}
+
 #[tokio::test]
 async fn vanished_trace_key_is_absent_and_an_append_creates_nothing() {
     let server = RedisServer::start(Durability::Nothing);
