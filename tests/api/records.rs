@@ -95,6 +95,23 @@ async fn is_recorded(node: &Node, job: &Job, index: u32) -> bool {
     row(node, job, index).await.is_some_and(|row| row.record().is_some())
 }
 
+async fn is_persistent(node: &Node, job: &Job) -> bool {
+    row(node, job, 0).await.is_some_and(|row| matches!(row.state, ChunkState::Persisted { .. }))
+}
+
+/// A node that works, what is asked of its stores from now on, and a job whose first chunk is full while its record waits.
+async fn full_before_its_record() -> (Arc<Watched>, Node, Job) {
+    let watched = Arc::new(Watched { door: Door::before_every("record"), calls: Recorder::default() });
+    let node = start_working(watched.clone()).await;
+    let job = node.client().make_job().await;
+    let log = log(CHUNK);
+    node.client().append_all(&job, 0, &log[..10]).await;
+    watched.calls.reset();
+    watched.door.close();
+    node.client().append_all(&job, 10, &log[10..]).await;
+    (watched, node, job)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn neither_the_patch_that_fills_a_chunk_nor_the_next_waits_for_its_record() {
     let door = Arc::new(Door::before_every("record"));
@@ -140,16 +157,8 @@ async fn a_record_that_was_not_written_is_written_by_the_next_append() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_chunk_is_read_while_its_record_waits_and_moves_on_without_a_question_for_its_row() {
-    let watched = Arc::new(Watched { door: Door::before_every("record"), calls: Recorder::default() });
-    let (calls, node) = (&watched.calls, start_working(watched.clone()).await);
-    let client = node.client();
-    let job = client.make_job().await;
-    let log = log(CHUNK);
-    client.append_all(&job, 0, &log[..10]).await;
-    calls.reset();
-
-    watched.door.close();
-    client.append_all(&job, 10, &log[10..]).await;
+    let (watched, node, job) = full_before_its_record().await;
+    let calls = &watched.calls;
     calls.until("live", "read_chunk", 1).await;
     assert_eq!(calls.count("object_store", "put"), 0, "nothing is stored of which there is no record");
 
@@ -159,7 +168,7 @@ async fn a_full_chunk_is_read_while_its_record_waits_and_moves_on_without_a_ques
     assert_eq!(operations, [1, 1, 0]);
     assert_eq!(["put", "get"].map(|operation| calls.count("object_store", operation)), [1, 1]);
     assert_eq!(calls.count("live", "read_chunk"), 1);
-    assert!(matches!(row(&node, &job, 0).await.unwrap().state, ChunkState::Persisted { .. }));
+    assert!(is_persistent(&node, &job).await);
     node.stop().await;
 }
 
@@ -171,10 +180,7 @@ async fn a_full_chunk_whose_record_was_taken_and_not_answered_moves_on_by_its_ro
     let job = client.make_job().await;
     faults.fail("database", "record", Side::After);
     client.append_all(&job, 0, &log(CHUNK)).await;
-    until("the chunk is persistent", async || {
-        matches!(row(&node, &job, 0).await.map(|row| row.state), Some(ChunkState::Persisted { .. }))
-    })
-    .await;
+    until("the chunk is persistent", async || is_persistent(&node, &job).await).await;
     assert_eq!(faults.left(), 0);
     node.stop().await;
 }
@@ -213,21 +219,13 @@ async fn a_full_chunk_whose_row_changed_since_its_record_is_left_to_who_changed_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_record_that_takes_long_keeps_no_worker_and_its_chunk_moves_on_all_the_same() {
-    let watched = Arc::new(Watched { door: Door::before_every("record"), calls: Recorder::default() });
-    let (calls, node) = (&watched.calls, start_working(watched.clone()).await);
-    let client = node.client();
-    let job = client.make_job().await;
-    let log = log(CHUNK);
-    client.append_all(&job, 0, &log[..10]).await;
-    calls.reset();
-
-    watched.door.close();
-    client.append_all(&job, 10, &log[10..]).await;
+    let (watched, node, job) = full_before_its_record().await;
+    let calls = &watched.calls;
     calls.until("database", "chunk", 1).await;
     assert_eq!(calls.count("object_store", "put"), 0, "its worker went on without it");
 
     watched.door.open();
     calls.until("live", "release", 1).await;
-    assert!(matches!(row(&node, &job, 0).await.unwrap().state, ChunkState::Persisted { .. }));
+    assert!(is_persistent(&node, &job).await);
     node.stop().await;
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
+use veritail::trace::{Epoch, JobId};
 
 use crate::support::bad_network::{BadNetwork, Fault};
 use crate::support::production::Production;
@@ -149,6 +150,23 @@ impl Stage {
         assert_eq!(report["verdict"], verdict, "{report:#}");
         assert_eq!(report["crc32"], format!("{:08x}", crc32fast::hash(log)), "{report:#}");
         report["mismatches"].as_array().expect("a list").clone()
+    }
+
+    /// Waits until the live store is in this epoch: what is written down of a loss goes to the database first, and its runner is
+    /// told by the live store.
+    pub async fn until_epoch(&self, job: &Job, epoch: u32) {
+        let is_in_it = async || match self {
+            Self::Embedded { node, .. } => {
+                let trace = node.stores().live.load(JobId(job.id)).await.expect("it answers");
+                trace.is_some_and(|trace| trace.entry.epoch() == Epoch(epoch))
+            }
+            Self::Redis { .. } | Self::Production { .. } => {
+                let key = format!("veritail:{{{}}}:trace", job.id);
+                let found: Option<u32> = command(self.redis_server(), &["HGET", &key, "epoch"]).await;
+                found == Some(epoch)
+            }
+        };
+        assert!(holds_within(PATIENCE, is_in_it).await, "job {}: its live store never came to epoch {epoch}", job.id);
     }
 
     /// Waits until the loss of a chunk is written down.

@@ -20,8 +20,3 @@ pub(super) async fn sleep_until(at: Instant) {
 pub(super) async fn sleep(time: Duration) {
     tokio::time::sleep(time).await;
 }
-
-/// What `work` comes to, or `None` if it takes longer than `limit`.
-pub(super) async fn within<T>(limit: Duration, work: impl Future<Output = T>) -> Option<T> {
-    tokio::time::timeout(limit, work).await.ok()
-}

@@ -21,8 +21,8 @@ use super::size::Size;
 use super::target::{Place, Target};
 use crate::cli::signals::Signals;
 use crate::cli::{Failed, table};
-use crate::seams::Chance as _;
-use crate::seams::real::SystemChance;
+use crate::seams::real::{SystemChance, SystemClock};
+use crate::seams::{Chance as _, within};
 use crate::store::object::{ObjectStore, codec, keys};
 use crate::trace::{ChunkIndex, ChunkState, Epoch, JobId};
 
@@ -150,7 +150,7 @@ async fn until_persisted(target: &Target, runner: &Runner, mut flips: Option<Fol
             }
         }
     };
-    clock::within(PATIENCE, persisted).await.unwrap_or_else(|| {
+    within(&SystemClock, PATIENCE, persisted).await.unwrap_or_else(|| {
         let (job, patience) = (runner.job.id, PATIENCE.as_secs());
         Err(Failed(format!("job {job}: its chunk is not persistent after {patience} s")))
     })

@@ -77,11 +77,10 @@ impl Pipeline {
         };
         let good = self.look_persisted(at, record).await.reached()?.sound();
         let good = good.ok_or_else(|| impossible(&format!("chunk {chunk} is not as recorded already")))?;
+        let stored = codec::encode(&good).into();
         let new = match order.store {
-            DataStore::ObjectStore => {
-                self.keep_in_object_store(job.id, &row, codec::encode(&good).into(), record).await?
-            }
-            DataStore::Database => self.keep_in_database(job.id, &row, codec::encode(&good).into(), record).await?,
+            DataStore::ObjectStore => self.keep_in_object_store(job.id, &row, stored, record).await?,
+            DataStore::Database => self.keep_in_database(job.id, &row, stored, record).await?,
             store => return Err(impossible(&format!("no persistent copy lies in {store}"))),
         };
         let drill = self.announce(order, chunk).await?;
